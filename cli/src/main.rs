@@ -1,0 +1,2 @@
+//! modmesh
+fn main() {}
