@@ -3,4 +3,5 @@
 //! and never allocates more than its input justifies.
 
 pub mod digest;
+pub mod goproxy;
 pub mod h1;
