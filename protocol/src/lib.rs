@@ -4,5 +4,6 @@
 
 pub mod artifact;
 pub mod digest;
+pub mod goproxy;
 pub mod h1;
 pub mod module;
