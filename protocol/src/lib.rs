@@ -5,4 +5,5 @@
 pub mod artifact;
 pub mod digest;
 pub mod h1;
+pub mod log;
 pub mod module;
