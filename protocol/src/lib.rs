@@ -6,4 +6,5 @@ pub mod artifact;
 pub mod digest;
 pub mod goproxy;
 pub mod h1;
+pub mod log;
 pub mod module;
