@@ -1,5 +1,5 @@
-//! The verifier against recorded answers of sum.golang.org: what the public log says is believed, and no bit of it can be
-//! changed. The recordings lie in `testdata/sumdb`; nothing is fetched.
+//! The verifier against recorded answers of sum.golang.org: what the public log says is believed, and no bit of it
+//! can be changed. The recordings lie in `testdata/sumdb`; nothing is fetched.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;

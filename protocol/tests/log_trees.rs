@@ -224,7 +224,7 @@ fn three_leaves_hash_as_the_definition_says() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn a_small_tree_proves_any_record_and_any_older_head(

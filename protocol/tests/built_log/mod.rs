@@ -99,7 +99,7 @@ impl BuiltLog {
 
     /// Whether these leaves are exactly those below one tile that is not opened.
     fn is_closed(&self, first: u64, count: u64) -> bool {
-        let whole_tile = count.is_power_of_two() && count.ilog2() % 8 == 0;
+        let whole_tile = count.is_power_of_two() && count.ilog2().is_multiple_of(8);
         let level = (count.ilog2() / 8) as u8;
         whole_tile && level > 0 && !self.is_open(level - 1, first / count)
     }
