@@ -6,3 +6,4 @@ pub mod artifact;
 pub mod digest;
 pub mod h1;
 pub mod module;
+pub mod zip;
