@@ -101,7 +101,7 @@ impl Fetcher {
     pub(crate) async fn file(
         &self,
         key: &ArtifactKey,
-        client: Client,
+        client: &dyn Client,
     ) -> Result<Fetched, FetchError> {
         if let Some(stored) = self.stored(key).await {
             return self.hand_out(stored, Source::Store, client);
@@ -164,7 +164,7 @@ impl Fetcher {
         &self,
         stored: Stored,
         source: Source,
-        client: Client,
+        client: &dyn Client,
     ) -> Result<Fetched, FetchError> {
         match stored.entry.proof.scope() {
             Scope::Proven => {}

@@ -26,6 +26,7 @@ struct Inner {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     durations: Histogram,
+    answered: AtomicU64,
     upstream_requests: Family<UpstreamLabels, Counter>,
     upstream_received: Counter,
     peer_received: Counter,
@@ -152,6 +153,7 @@ impl Metrics {
                 registry,
                 requests,
                 durations,
+                answered: AtomicU64::new(0),
                 upstream_requests,
                 upstream_received,
                 peer_received,
@@ -176,6 +178,12 @@ impl Metrics {
         };
         self.inner.requests.get_or_create(&labels).inc();
         self.inner.durations.observe(took.as_secs_f64());
+        self.inner.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests were answered since the start.
+    pub(crate) fn requests(&self) -> u64 {
+        self.inner.answered.load(Ordering::Relaxed)
     }
 
     /// Counts bytes of a body sent to a client.

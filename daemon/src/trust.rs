@@ -17,7 +17,7 @@ use modmesh_protocol::zip::{self, FileAt, Grammar, ZipError};
 
 pub(crate) use crate::log::{Authority, Finding};
 use crate::log::ListedRecord;
-pub(crate) use proof::{MeasuredFile, Proof, ProofFileError, Scope};
+pub(crate) use proof::{MeasuredFile, Proof, Scope};
 
 /// Largest go.mod that Go reads (`MaxGoMod` in golang.org/x/mod/zip).
 pub(crate) const GO_MOD_BYTES_MAX: u64 = 16 << 20;

@@ -81,7 +81,7 @@ impl Fetcher {
     pub(crate) async fn note(
         &self,
         key: &NoteKey,
-        client: Client,
+        client: &dyn Client,
     ) -> Result<NoteAnswer, FetchError> {
         if self.inner.policy.treatment(key.module()) == Treatment::Private {
             self.inner.policy.may_have_unproven(client)?;
@@ -158,7 +158,7 @@ impl Fetcher {
                 let held = self.inner.store.versions(module);
                 match kept {
                     Some((bytes, age)) => Some(stale(with_versions(&bytes, &held), age)),
-                    None if self.inner.store.holds(module) => {
+                    None if !held.is_empty() => {
                         Some(stale(with_versions(b"", &held), Duration::ZERO))
                     }
                     None => None,

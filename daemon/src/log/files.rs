@@ -71,14 +71,14 @@ impl Files {
 
     /// Keeps `tile` unless a wider form is kept already.
     pub(super) fn write_tile(&self, tile: &Tile) -> io::Result<()> {
-        let at = tile.coordinate;
+        let at = tile.coordinate();
         if self
             .tile(at.level, at.index)
-            .is_some_and(|kept| kept.coordinate.width >= at.width)
+            .is_some_and(|kept| kept.coordinate().width >= at.width)
         {
             return Ok(());
         }
-        self.write(&self.tile_path(at.level, at.index), &tile.bytes)
+        self.write(&self.tile_path(at.level, at.index), tile.bytes())
     }
 
     pub(super) fn forget_tile(&self, level: u8, index: u64) {

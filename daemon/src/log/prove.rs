@@ -119,13 +119,13 @@ impl Prover {
     }
 
     /// Proves that `answer` is the record of `of` under the current head, which may move to the answer's head first.
-    /// The first of `sources` gave the answer. True with a record that was not kept before.
+    /// The first of `sources` gave the answer.
     pub(super) async fn prove(
         &self,
         of: &ModuleVersion,
         answer: LookupAnswer,
         sources: &[Arc<dyn LogSource>],
-    ) -> Result<(Arc<ListedRecord>, bool), ProveError> {
+    ) -> Result<Arc<ListedRecord>, ProveError> {
         let result = self.prove_record(of, &answer, sources).await;
         if let (Err(error), Some(giver)) = (&result, sources.first())
             && error.is_lie()
@@ -141,7 +141,7 @@ impl Prover {
         of: &ModuleVersion,
         answer: &LookupAnswer,
         sources: &[Arc<dyn LogSource>],
-    ) -> Result<(Arc<ListedRecord>, bool), ProveError> {
+    ) -> Result<Arc<ListedRecord>, ProveError> {
         let record = Record {
             id: answer.id,
             text: answer.text.clone(),
@@ -159,7 +159,6 @@ impl Prover {
         if proved.leaf(record.id) != Some(record.leaf_hash()) {
             return Err(ProveError::NotInLog);
         }
-        let new = self.files.record(of).is_none();
         self.files.write_record(of, &record)?;
         let listed = ListedRecord {
             database: self.key.name().to_owned(),
@@ -167,7 +166,7 @@ impl Prover {
             text: record.text,
             sums,
         };
-        Ok((Arc::new(listed), new))
+        Ok(Arc::new(listed))
     }
 
     /// Checks the signature of `note` and its consistency with the current head, and adopts it if it is larger.
@@ -421,15 +420,15 @@ impl Prover {
 
     fn kept_wide_enough(&self, coordinate: TileCoordinate) -> Option<Arc<Tile>> {
         self.kept_tile(coordinate.level, coordinate.index)
-            .filter(|tile| tile.coordinate.width >= coordinate.width)
+            .filter(|tile| tile.coordinate().width >= coordinate.width)
     }
 
     fn remember_tile(&self, tile: Arc<Tile>) {
-        let at = (tile.coordinate.level, tile.coordinate.index);
+        let at = (tile.coordinate().level, tile.coordinate().index);
         let mut tiles = self.tiles();
         if tiles
             .get(&at)
-            .is_some_and(|kept| kept.coordinate.width >= tile.coordinate.width)
+            .is_some_and(|kept| kept.coordinate().width >= tile.coordinate().width)
         {
             return;
         }

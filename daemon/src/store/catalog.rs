@@ -93,20 +93,6 @@ impl Catalog {
             .collect()
     }
 
-    /// Whether any held module's path is `path` or lies below it.
-    pub(crate) fn holds_below(&self, path: &str) -> bool {
-        self.read().values().any(|entry| {
-            entry
-                .proof
-                .key()
-                .of
-                .module
-                .as_str()
-                .strip_prefix(path)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
-    }
-
     /// Whether `path` lies below the path of a module that is held.
     pub(crate) fn is_below_held(&self, path: &str) -> bool {
         self.read().values().any(|entry| {

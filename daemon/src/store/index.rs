@@ -99,7 +99,7 @@ fn write_all(tree: &sled::Db, inbox: &Receiver<Order>) {
         let written = match inbox.recv_timeout(FLUSH_EVERY) {
             Ok(Order::Touch(hash, at_ms)) => {
                 unflushed = true;
-                tree.insert(hash.0, encode(at_ms)).map(drop)
+                tree.insert(hash.0, &encode(at_ms)).map(drop)
             }
             Ok(Order::Forget(hash)) => {
                 unflushed = true;
