@@ -32,6 +32,7 @@ struct Inner {
     peer_received: Counter,
     peer_sent: Counter,
     peers: Gauge,
+    peers_told_busy: Counter,
     verification_failures: Family<FailureLabels, Counter>,
     pending_served: Counter,
     tiles_passed: Counter,
@@ -95,7 +96,8 @@ impl Metrics {
         let (upstream_requests, verification_failures) = (Family::default(), Family::default());
         let (upstream_received, peer_received, peer_sent) =
             (Counter::default(), Counter::default(), Counter::default());
-        let (pending_served, tiles_passed) = (Counter::default(), Counter::default());
+        let (pending_served, tiles_passed, peers_told_busy) =
+            (Counter::default(), Counter::default(), Counter::default());
         let (peers, store_bytes, store_blobs) =
             (Gauge::default(), Gauge::default(), Gauge::default());
         let tree_size = Family::default();
@@ -126,6 +128,11 @@ impl Metrics {
             peer_sent.clone(),
         );
         registry.register("peers", "Neighbours connected", peers.clone());
+        registry.register(
+            "peers_told_busy",
+            "Neighbours that were told to come back later",
+            peers_told_busy.clone(),
+        );
         registry.register(
             "verification_failures",
             "Files and proofs that did not pass the gate",
@@ -159,6 +166,7 @@ impl Metrics {
                 peer_received,
                 peer_sent,
                 peers,
+                peers_told_busy,
                 verification_failures,
                 pending_served,
                 tiles_passed,
@@ -260,6 +268,10 @@ impl Metrics {
 
     pub(crate) fn peer_sent_bytes(&self) -> u64 {
         self.inner.peer_sent.get()
+    }
+
+    pub(crate) fn peer_told_busy(&self) {
+        self.inner.peers_told_busy.inc();
     }
 
     /// Everything, as Prometheus text.

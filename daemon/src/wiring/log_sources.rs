@@ -219,7 +219,7 @@ impl Surroundings for AroundUs {
             return Vec::new();
         };
         peers
-            .connected_names()
+            .neighbours()
             .into_iter()
             .map(|peer| self.neighbour(peers, peer, None))
             .collect()

@@ -18,11 +18,19 @@ impl crate::upstream::Watch for Counting {
 }
 
 impl crate::peers::Watch for Counting {
-    fn received_bytes(&self, bytes: u64) {
+    fn received(&self, bytes: u64) {
         self.0.peer_received(bytes);
     }
 
-    fn sent_bytes(&self, bytes: u64) {
+    fn sent(&self, bytes: u64) {
         self.0.peer_sent(bytes);
+    }
+
+    fn neighbours(&self, neighbours: usize) {
+        self.0.peers(neighbours);
+    }
+
+    fn busy(&self) {
+        self.0.peer_told_busy();
     }
 }
