@@ -65,7 +65,11 @@ impl Showing for Control {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             peer_id: self.peers.name(),
             peer_addrs: self.peers.addresses(),
-            listen: self.listen.first().map(SocketAddr::to_string).unwrap_or_default(),
+            listen: self
+                .listen
+                .first()
+                .map(SocketAddr::to_string)
+                .unwrap_or_default(),
             listen_addrs: self.listen.iter().map(SocketAddr::to_string).collect(),
             state_dir: self.state_dir.display().to_string(),
             uptime_seconds: self.began.elapsed().as_secs(),

@@ -90,9 +90,10 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("modmesh");
         let requests = Family::default();
-        let durations = Histogram::new(
-            [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
-        );
+        let durations = Histogram::new([
+            0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+            30.0,
+        ]);
         let (upstream_requests, verification_failures) = (Family::default(), Family::default());
         let (upstream_received, peer_received, peer_sent) =
             (Counter::default(), Counter::default(), Counter::default());
@@ -225,7 +226,9 @@ impl Metrics {
     }
 
     pub(crate) fn peers(&self, connected: usize) {
-        self.inner.peers.set(i64::try_from(connected).unwrap_or(i64::MAX));
+        self.inner
+            .peers
+            .set(i64::try_from(connected).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn verification_failure(&self, from: Source) {
@@ -246,8 +249,12 @@ impl Metrics {
     }
 
     pub(crate) fn store(&self, bytes: u64, blobs: u64) {
-        self.inner.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        self.inner.store_blobs.set(i64::try_from(blobs).unwrap_or(i64::MAX));
+        self.inner
+            .store_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.inner
+            .store_blobs
+            .set(i64::try_from(blobs).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn tree_size(&self, name: &str, size: u64) {

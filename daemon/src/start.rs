@@ -78,7 +78,9 @@ pub enum StartError {
     #[error(transparent)]
     State(#[from] StateError),
     /// The listen address cannot be had.
-    #[error("cannot listen on {address}: {error}; is another modmesh (or something else) using it? give a free one with --listen")]
+    #[error(
+        "cannot listen on {address}: {error}; is another modmesh (or something else) using it? give a free one with --listen"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -113,8 +115,14 @@ impl Daemon {
         let upstream = open_upstream(&config, &metrics)?;
         let store = open_store(&config, &state).await?;
         let peers_slot = Arc::new(OnceLock::new());
-        let (mirrors, around) =
-            open_mirrors(&config, &state, upstream.as_ref(), &peers_slot, &metrics, &shutdown)?;
+        let (mirrors, around) = open_mirrors(
+            &config,
+            &state,
+            upstream.as_ref(),
+            &peers_slot,
+            &metrics,
+            &shutdown,
+        )?;
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let news = NeighbourNews {
             mirrors: mirrors.clone(),
@@ -246,7 +254,9 @@ impl Running {
             state.end();
         });
         if closed.await.is_err() {
-            tracing::warn!("the state folder could not be closed; it will be checked at the next start");
+            tracing::warn!(
+                "the state folder could not be closed; it will be checked at the next start"
+            );
         }
         tracing::info!("ended");
     }
@@ -389,7 +399,9 @@ fn keep_house(shutdown: &Shutdown, fetcher: Fetcher, store: Store) {
         let scrubbed =
             tokio::task::spawn_blocking(move || store.scrub_suspects(|| ending.is_requested()));
         if scrubbed.await.is_err() {
-            tracing::warn!("the check of the store failed; it will be tried again at the next start");
+            tracing::warn!(
+                "the check of the store failed; it will be tried again at the next start"
+            );
         }
     });
     let ending = shutdown.clone();

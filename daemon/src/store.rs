@@ -59,7 +59,9 @@ pub(crate) struct Stored {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// The disk refused; nothing that was kept before is harmed.
-    #[error("cannot write to the store: {0}; if the disk is full, free some space or lower --store-limit")]
+    #[error(
+        "cannot write to the store: {0}; if the disk is full, free some space or lower --store-limit"
+    )]
     Io(#[from] io::Error),
     /// The proof is of other bytes than those that were staged.
     #[error("the proof is not of the staged bytes")]
@@ -69,7 +71,11 @@ pub(crate) enum StoreError {
 impl Store {
     /// Opens the store in the state folder `root`: sweeps what a crash left behind and reads every proof file.
     /// `suspicious` says that the machine ended uncleanly. Blocks while it reads.
-    pub(crate) fn open(root: &Path, limit_bytes: u64, suspicious: bool) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        root: &Path,
+        limit_bytes: u64,
+        suspicious: bool,
+    ) -> Result<Self, StoreError> {
         let layout = Layout::new(root);
         for folder in [
             layout.tree(Scope::Proven),
@@ -178,7 +184,11 @@ impl Store {
         self.inner.catalog.remove(entry);
         self.inner.index.forget(KeyHash::of_file(key));
         remove_if_there(&proof_of(&body))?;
-        let staged = self.inner.layout.staging().join(format!("back-{}", KeyHash::of_file(key)));
+        let staged = self
+            .inner
+            .layout
+            .staging()
+            .join(format!("back-{}", KeyHash::of_file(key)));
         fs::rename(&body, &staged)?;
         Ok(Staged::measured_before(staged, entry.proof.measured()))
     }
@@ -288,9 +298,13 @@ impl Store {
 /// Whether an error speaks of this process or machine being short of something rather than of the file.
 fn is_shortage(error: &io::Error) -> bool {
     let code = error.raw_os_error();
-    [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOMEM]
-        .iter()
-        .any(|shortage| code == Some(shortage.raw_os_error()))
+    [
+        rustix::io::Errno::MFILE,
+        rustix::io::Errno::NFILE,
+        rustix::io::Errno::NOMEM,
+    ]
+    .iter()
+    .any(|shortage| code == Some(shortage.raw_os_error()))
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -303,5 +317,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
 }

@@ -13,10 +13,10 @@ use modmesh_protocol::module::ModuleVersion;
 
 use super::ask::{AskError, LogSource, Surroundings};
 use super::files::Files;
+use super::finding::{Authority, Finding, ListedRecord};
 use super::prove::{ProveError, Prover};
 use crate::flight::Flights;
 use crate::shutdown::Shutdown;
-use super::finding::{Authority, Finding, ListedRecord};
 
 /// How long the database's word that it has no record is remembered.
 const UNLISTED_FOR: Duration = Duration::from_secs(60);
@@ -152,8 +152,7 @@ impl Mirror {
         let Some(head) = self.head() else {
             return self.pass(coordinate, 0).await;
         };
-        let under_head =
-            TileCoordinate::in_tree(head.size(), coordinate.level, coordinate.index);
+        let under_head = TileCoordinate::in_tree(head.size(), coordinate.level, coordinate.index);
         if under_head.is_none_or(|there| there.width < coordinate.width) {
             return self.pass(coordinate, head.size()).await;
         }

@@ -9,8 +9,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use modmesh_protocol::log::{
-    Authenticated, Goals, NoteError, Record, RecordError, SignedHead, Tile, TileCoordinate,
-    Untrue, VerifierKey, authenticate, tiles_needed,
+    Authenticated, Goals, NoteError, Record, RecordError, SignedHead, Tile, TileCoordinate, Untrue,
+    VerifierKey, authenticate, tiles_needed,
 };
 use modmesh_protocol::module::ModuleVersion;
 
@@ -39,7 +39,9 @@ pub(super) enum ProveError {
     #[error("a tile is false: {0}")]
     Untrue(#[from] Untrue),
     /// Two signed heads contradict each other: the database, or whoever has its key, shows different logs.
-    #[error("SECURITY: two signed tree heads of {database} (of {older} and {newer} records) contradict each other; see the daemon's log")]
+    #[error(
+        "SECURITY: two signed tree heads of {database} (of {older} and {newer} records) contradict each other; see the daemon's log"
+    )]
     Contradiction {
         database: String,
         older: u64,
@@ -217,9 +219,7 @@ impl Prover {
             }
         };
         match ours {
-            Some(root) if root != offered.head().root => {
-                Err(self.contradiction(offered, current))
-            }
+            Some(root) if root != offered.head().root => Err(self.contradiction(offered, current)),
             Some(root) => {
                 let mut proved = self.proved_heads();
                 if proved.len() >= HEADS_REMEMBERED_MAX {
@@ -258,7 +258,11 @@ impl Prover {
             return Err(self.contradiction(current, &offered));
         }
         self.files.write_head(offered.note())?;
-        tracing::debug!(database = self.key.name(), size = offered.size(), "tree head advanced");
+        tracing::debug!(
+            database = self.key.name(),
+            size = offered.size(),
+            "tree head advanced"
+        );
         let offered = Arc::new(offered);
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&offered));
         Ok(offered)
@@ -271,8 +275,7 @@ impl Prover {
         goals: &Goals,
         sources: &[Arc<dyn LogSource>],
     ) -> Result<Authenticated, ProveError> {
-        let needed =
-            tiles_needed(head.size(), goals).map_err(|_| ProveError::Size(head.size()))?;
+        let needed = tiles_needed(head.size(), goals).map_err(|_| ProveError::Size(head.size()))?;
         let mut sources = sources.to_vec();
         loop {
             let gathered = self.gather(&needed, &sources).await?;

@@ -69,7 +69,10 @@ impl Listener {
             }
         }
         drop(self.socket);
-        if tokio::time::timeout(END_DEADLINE, graceful.shutdown()).await.is_err() {
+        if tokio::time::timeout(END_DEADLINE, graceful.shutdown())
+            .await
+            .is_err()
+        {
             tracing::warn!("some answers were still being sent and are cut");
         }
     }

@@ -53,7 +53,10 @@ impl Catalog {
     pub(crate) fn remove(&self, entry: &Arc<Entry>) -> bool {
         let hash = KeyHash::of_file(entry.proof.key());
         let mut entries = self.write();
-        if entries.get(&hash).is_some_and(|held| Arc::ptr_eq(held, entry)) {
+        if entries
+            .get(&hash)
+            .is_some_and(|held| Arc::ptr_eq(held, entry))
+        {
             let removed = entries.remove(&hash);
             drop(entries);
             self.subtract(removed);

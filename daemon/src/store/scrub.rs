@@ -58,7 +58,10 @@ pub(super) fn drop_torn_notes(layout: &Layout) {
 }
 
 fn is_note(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("");
     name == "list" || name == "@latest" || name.ends_with(".info")
 }
 
@@ -110,7 +113,9 @@ fn read_file(
         return;
     };
     if let Some(body_name) = name.strip_suffix(PROOF_SUFFIX) {
-        let proof = fs::read_to_string(path).ok().and_then(|text| Proof::from_file(&text).ok());
+        let proof = fs::read_to_string(path)
+            .ok()
+            .and_then(|text| Proof::from_file(&text).ok());
         let body = path.with_file_name(body_name);
         match proof {
             // The proof must be of the very path it lies beside, or moving files about could dress one up as another.
@@ -119,7 +124,10 @@ fn read_file(
                     && layout.tree(proof.scope()) == layout.tree(scope)
                     && body.exists() =>
             {
-                let last = remembered.get(&KeyHash::of_file(proof.key())).copied().unwrap_or(0);
+                let last = remembered
+                    .get(&KeyHash::of_file(proof.key()))
+                    .copied()
+                    .unwrap_or(0);
                 catalog.insert(Entry::new(proof, last, suspect));
             }
             _ => {
@@ -193,7 +201,10 @@ impl Store {
             if stop() {
                 return;
             }
-            let path = self.inner.layout.body(entry.proof.scope(), entry.proof.key());
+            let path = self
+                .inner
+                .layout
+                .body(entry.proof.scope(), entry.proof.key());
             match File::open(path) {
                 Ok(file) => drop(self.clear_suspicion(&entry, &file)),
                 Err(error) => self.quarantine(&entry, &error.to_string()),

@@ -52,7 +52,10 @@ impl LogSource for UpstreamLog {
         "upstream".to_owned()
     }
 
-    fn lookup<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Result<LookupAnswer, AskError>> {
+    fn lookup<'a>(
+        &'a self,
+        of: &'a ModuleVersion,
+    ) -> BoxFuture<'a, Result<LookupAnswer, AskError>> {
         Box::pin(async move {
             let path = format!("lookup/{}@{}", of.module.escaped(), of.version.escaped());
             let asked = self
@@ -88,7 +91,11 @@ impl LogSource for UpstreamLog {
 
     fn blame(&self, what: &str, _evidence: &[u8]) {
         self.metrics.verification_failure(Source::Upstream);
-        tracing::warn!(database = self.address.name, what, "upstream gave a false part of the checksum database");
+        tracing::warn!(
+            database = self.address.name,
+            what,
+            "upstream gave a false part of the checksum database"
+        );
     }
 }
 
@@ -175,7 +182,12 @@ impl LogSource for NeighbourLog {
 }
 
 impl AroundUs {
-    fn neighbour(&self, peers: &Peers, peer: PeerName, record: Option<LookupAnswer>) -> Arc<dyn LogSource> {
+    fn neighbour(
+        &self,
+        peers: &Peers,
+        peer: PeerName,
+        record: Option<LookupAnswer>,
+    ) -> Arc<dyn LogSource> {
         Arc::new(NeighbourLog {
             peers: peers.clone(),
             peer,
