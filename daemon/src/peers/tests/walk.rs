@@ -270,8 +270,9 @@ async fn a_body_on_its_way_is_finished_before_the_stop() {
     stopping.await.unwrap();
 }
 
-/// Needs an interface with multicast, which a test machine may not have: `unshare -n sh -c 'ip link add d0 type dummy; ip
-/// addr add 10.99.0.1/24 dev d0; ip link set d0 multicast on up; ip link set lo up; cargo test -- --ignored'`.
+/// Needs an interface with multicast, which a test machine may not have. A namespace with one will do:
+/// `unshare -rn sh -c 'ip link add v0 type veth peer name v1; ip addr add 10.99.0.1/24 dev v0; ip link set v0 up; ip link
+/// set v1 up; ip link set lo up; cargo test -p modmesh-daemon multicast -- --ignored'`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an interface with multicast"]
 async fn hosts_find_each_other_by_multicast_dns() {
