@@ -124,3 +124,53 @@ pub(super) fn check_major(suffix: &str, version: &str) -> Result<(), String> {
         Some(wanted) => Err(format!("v{wanted}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{check_major, split_major};
+
+    #[test]
+    fn a_path_ends_where_its_major_version_begins() {
+        for (prefix, major) in [
+            ("x.y/z", ""),
+            ("x.y/z", "/v2"),
+            ("x.y/z", "/v3"),
+            ("x.y/v", ""),
+            ("x.y/pv2", ""),
+            ("gopkg.in/yaml", ".v0"),
+            ("gopkg.in/yaml", ".v1"),
+            ("gopkg.in/yaml", ".v2"),
+            ("gopkg.in/yaml", ".v3"),
+            ("gopkg.in/yaml", ".v3-unstable"),
+        ] {
+            let path = format!("{prefix}{major}");
+            assert_eq!(split_major(&path), Some((prefix, major)), "{path}");
+        }
+        for path in ["x.y/v0", "x.y/v1", "x.y/v02", "x.y/v2.1", "gopkg.in/a.v01"] {
+            assert_eq!(split_major(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_held_against_the_suffix() {
+        for (version, suffix, fits) in [
+            ("v0.0.0", "", true),
+            ("v0.0.0", "/v2", false),
+            ("v0.0.0", ".v0", true),
+            ("v0.0.0-20190510104115-cbcb75029529", ".v1", true),
+            ("v1.0.0", "/v2", false),
+            ("v1.0.0", ".v1", true),
+            ("v1.0.0", ".v1-unstable", true),
+            ("v2.0.0+incompatible", "", true),
+            ("v2.0.0", "", false),
+            ("v2.0.0", "/v2", true),
+            ("v2.0.0", ".v2", true),
+        ] {
+            assert_eq!(
+                check_major(suffix, version).is_ok(),
+                fits,
+                "{version} {suffix}"
+            );
+        }
+    }
+}

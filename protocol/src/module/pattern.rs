@@ -187,3 +187,77 @@ fn class(rest: &mut std::str::Chars<'_>) -> Option<Token> {
         ranges.push((first, last));
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::Glob;
+
+    /// `path.Match` with a name that need not be a module path.
+    fn matches(glob: &str, name: &str) -> bool {
+        Glob::parse(glob).unwrap().matches_all(name)
+    }
+
+    #[test]
+    fn globs_match_as_in_path_match_of_go() {
+        for (glob, name) in [
+            ("abc", "abc"),
+            ("*", "abc"),
+            ("*c", "abc"),
+            ("a*", "a"),
+            ("a*", "abc"),
+            ("a*/b", "abc/b"),
+            ("a*b*c*d*e*/f", "axbxcxdxe/f"),
+            ("a*b*c*d*e*/f", "axbxcxdxexxx/f"),
+            ("a*b?c*x", "abxbbxdbxebxczzx"),
+            ("ab[c]", "abc"),
+            ("ab[b-d]", "abc"),
+            ("ab[^e-g]", "abc"),
+            ("a\\*b", "a*b"),
+            ("a?b", "a☺b"),
+            ("a[^a]b", "a☺b"),
+            ("[a-ζ]*", "α"),
+            ("[\\]a]", "]"),
+            ("[\\-]", "-"),
+            ("[x\\-]", "x"),
+            ("[x\\-]", "-"),
+            ("[\\-x]", "x"),
+            ("[\\-x]", "-"),
+            ("*x", "xxx"),
+            ("[^a]", "/"),
+        ] {
+            assert!(matches(glob, name), "{glob:?} {name:?}");
+        }
+        for (glob, name) in [
+            ("a*", "ab/c"),
+            ("a*/b", "a/c/b"),
+            ("a*b*c*d*e*/f", "axbxcxdxe/xxx/f"),
+            ("a*b*c*d*e*/f", "axbxcxdxexxx/fff"),
+            ("a*b?c*x", "abxbbxdbxebxczzy"),
+            ("ab[e-g]", "abc"),
+            ("ab[^c]", "abc"),
+            ("ab[^b-d]", "abc"),
+            ("a\\*b", "ab"),
+            ("a???b", "a☺b"),
+            ("a[^a][^a][^a]b", "a☺b"),
+            ("*[a-ζ]", "A"),
+            ("a?b", "a/b"),
+            ("a*b", "a/b"),
+            ("[x\\-]", "z"),
+            ("[\\-x]", "a"),
+            // The first star has settled for nothing when the class takes `x`, and takes no more when the second fails.
+            ("*[^a]*b", "xy/b"),
+        ] {
+            assert!(!matches(glob, name), "{glob:?} {name:?}");
+        }
+    }
+
+    #[test]
+    fn globs_that_go_calls_bad_are_bad() {
+        for glob in [
+            "[]a]", "[-]", "[x-]", "[-x]", "\\", "[a-b-c]", "[", "[^", "[^bc", "a[", "a/b[",
+        ] {
+            assert_eq!(Glob::parse(glob), None, "{glob:?}");
+        }
+    }
+}

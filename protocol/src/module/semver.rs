@@ -136,3 +136,68 @@ fn compare_identifiers(left: &str, right: &str) -> Ordering {
         (left_is_number, right_is_number) => right_is_number.cmp(&left_is_number),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of semver_test.go, in ascending order: a text and its canonical form, empty for what is no version.
+    const TABLE: [(&str, &str); 32] = [
+        ("bad", ""),
+        ("v1-alpha.beta.gamma", ""),
+        ("v1-pre", ""),
+        ("v1+meta", ""),
+        ("v1-pre+meta", ""),
+        ("v1.2-pre", ""),
+        ("v1.2+meta", ""),
+        ("v1.2-pre+meta", ""),
+        ("v1.0.0-alpha", "v1.0.0-alpha"),
+        ("v1.0.0-alpha.1", "v1.0.0-alpha.1"),
+        ("v1.0.0-alpha.beta", "v1.0.0-alpha.beta"),
+        ("v1.0.0-beta", "v1.0.0-beta"),
+        ("v1.0.0-beta.2", "v1.0.0-beta.2"),
+        ("v1.0.0-beta.11", "v1.0.0-beta.11"),
+        ("v1.0.0-rc.1", "v1.0.0-rc.1"),
+        ("v1", "v1.0.0"),
+        ("v1.0", "v1.0.0"),
+        ("v1.0.0", "v1.0.0"),
+        ("v1.2", "v1.2.0"),
+        ("v1.2.0", "v1.2.0"),
+        ("v1.2.3-456", "v1.2.3-456"),
+        ("v1.2.3-456.789", "v1.2.3-456.789"),
+        ("v1.2.3-456-789", "v1.2.3-456-789"),
+        ("v1.2.3-456a", "v1.2.3-456a"),
+        ("v1.2.3-pre", "v1.2.3-pre"),
+        ("v1.2.3-pre+meta", "v1.2.3-pre"),
+        ("v1.2.3-pre.1", "v1.2.3-pre.1"),
+        ("v1.2.3-zzz", "v1.2.3-zzz"),
+        ("v1.2.3", "v1.2.3"),
+        ("v1.2.3+meta", "v1.2.3"),
+        ("v1.2.3+meta-pre", "v1.2.3"),
+        ("v1.2.3+meta-pre.sha.256a", "v1.2.3"),
+    ];
+
+    #[test]
+    fn a_version_has_one_canonical_form() {
+        for (text, wanted) in TABLE {
+            assert_eq!(canonical(text).unwrap_or_default(), wanted, "{text}");
+        }
+        assert_eq!(
+            canonical("v2.0.0-a+incompatible").as_deref(),
+            Some("v2.0.0-a+incompatible")
+        );
+    }
+
+    #[test]
+    fn precedence_looks_at_the_canonical_form_alone() {
+        for (i, (left, left_form)) in TABLE.iter().enumerate() {
+            for (j, (right, right_form)) in TABLE.iter().enumerate() {
+                let wanted = match left_form == right_form {
+                    true => Ordering::Equal,
+                    false => i.cmp(&j),
+                };
+                assert_eq!(compare(left, right), wanted, "{left} {right}");
+            }
+        }
+    }
+}
