@@ -46,6 +46,14 @@ fn body(folder: &TempDir, version: &str) -> PathBuf {
     folder.path().join("apart").join(key(version).url_path())
 }
 
+/// Requests are ordered by the millisecond.
+fn let_the_clock_move() {
+    let last = super::now_ms();
+    while super::now_ms() == last {
+        std::hint::spin_loop();
+    }
+}
+
 fn in_staging(folder: &TempDir) -> usize {
     fs::read_dir(folder.path().join("staging")).unwrap().count()
 }
@@ -190,18 +198,10 @@ async fn what_was_asked_for_longest_ago_goes_first() {
     let store = open(&folder, 1000, false);
     for version in ["v1.0.0", "v1.1.0", "v1.2.0"] {
         put(&store, version, 300).await;
-        std::thread::yield_now();
-    }
-    // Times are in milliseconds: wait for the clock to pass the last one.
-    let last = super::now_ms();
-    while super::now_ms() == last {
-        std::hint::spin_loop();
+        let_the_clock_move();
     }
     let held = store.get(&key("v1.0.0")).unwrap();
-    let last = super::now_ms();
-    while super::now_ms() == last {
-        std::hint::spin_loop();
-    }
+    let_the_clock_move();
     put(&store, "v1.3.0", 300).await;
     assert!(store.totals().bytes <= 1000);
     assert!(store.get(&key("v1.0.0")).is_some());
