@@ -1,3 +1,4 @@
 //! The language of modmesh.
 
+pub mod config;
 pub mod upstream;
