@@ -195,6 +195,7 @@ impl Fetcher {
         }
         let treatment = self.inner.policy.treatment(&key.of.module);
         let want = Want::new(key.clone());
+        tracing::debug!(%key, ?treatment, priority = ?want.priority, "fetching");
         let mut expected = None;
         let holders = self.holders(&key, treatment).await;
         if !holders.is_empty() {
@@ -327,6 +328,15 @@ impl Fetcher {
         let Some(expected) = expected.cloned() else {
             return Err(FetchError::Lost(want.key.clone()));
         };
+        match &expected {
+            Expected::Listed(_) => {}
+            Expected::Unlisted(reason) => {
+                tracing::debug!(key = %want.key, %reason, "kept apart, for this host alone");
+            }
+            Expected::Pending(reason) => {
+                tracing::info!(key = %want.key, %reason, "kept apart until the checksum database can be asked");
+            }
+        }
         let (store, key) = (self.inner.store.clone(), want.key.clone());
         let kept = tokio::task::spawn_blocking(move || -> Result<Stored, FetchError> {
             let proof = judge(staged.open()?, staged.measured(), &key, &expected, giver)?;

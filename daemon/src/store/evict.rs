@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use modmesh_protocol::artifact::KeyHash;
 
-use super::catalog::Entry;
 use super::Store;
+use super::catalog::Entry;
 use super::layout::proof_of;
 
 /// Eviction goes on until the store is this far below its limit, so that it does not run for every file.
