@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 use crate::arguments::WhereArguments;
 use crate::client::{Client, ClientError};
-use crate::join::StartError;
 use crate::settings::{Gathered, SettingsError, nearest};
+use modmesh_daemon::StartError;
 
 /// The commands there are.
 const COMMANDS: [&str; 5] = ["up", "run", "status", "peers", "config"];

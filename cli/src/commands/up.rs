@@ -14,9 +14,9 @@ use tokio::sync::broadcast::error::RecvError;
 use super::Failure;
 use crate::addresses::{base_url, nearest_to_go};
 use crate::arguments::UpArguments;
-use crate::join::{Daemon, Event, Running};
 use crate::settings::{Gathered, Settings, go_env};
 use crate::{logging, output};
+use modmesh_daemon::{Daemon, Event, Running};
 
 /// How long a clean end may take before the process ends without it.
 const END_DEADLINE: Duration = Duration::from_secs(10);

@@ -13,8 +13,8 @@ use modmesh_protocol::module::Patterns;
 use super::value::{Given, Layer, Name, Source, Value, parse_size, parse_switch, winner};
 use super::{Settings, SettingsError};
 use crate::addresses::base_url;
-use crate::join::check_peer_address;
 use crate::logging;
+use modmesh_daemon::check_peer_address;
 
 /// The port `go` is served on.
 const LISTEN_PORT: u16 = 8484;

@@ -9,12 +9,12 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use modmesh_protocol::log::{
-    Authenticated, Goals, NoteError, Record, RecordError, SignedHead, Tile, TileCoordinate,
-    Untrue, VerifierKey, authenticate, tiles_needed,
+    Authenticated, Goals, NoteError, Record, RecordError, SignedHead, Tile, TileCoordinate, Untrue,
+    VerifierKey, authenticate, tiles_needed,
 };
 use modmesh_protocol::module::ModuleVersion;
 
-use super::ask::{LogSource, LookupAnswer};
+use super::ask::{LogSource, LookupAnswer, Surroundings};
 use super::files::Files;
 use super::finding::ListedRecord;
 
@@ -39,7 +39,9 @@ pub(super) enum ProveError {
     #[error("a tile is false: {0}")]
     Untrue(#[from] Untrue),
     /// Two signed heads contradict each other: the database, or whoever has its key, shows different logs.
-    #[error("SECURITY: two signed tree heads of {database} (of {older} and {newer} records) contradict each other; see the daemon's log")]
+    #[error(
+        "SECURITY: two signed tree heads of {database} (of {older} and {newer} records) contradict each other; see the daemon's log"
+    )]
     Contradiction {
         database: String,
         older: u64,
@@ -71,6 +73,7 @@ impl ProveError {
 pub(super) struct Prover {
     key: VerifierKey,
     files: Files,
+    surroundings: Arc<dyn Surroundings>,
     head: RwLock<Option<Arc<SignedHead>>>,
     /// Held while the head is replaced, so that two larger heads are adopted one after the other.
     advancing: tokio::sync::Mutex<()>,
@@ -87,15 +90,12 @@ struct Gathered {
 }
 
 impl Prover {
-    pub(super) fn open(key: VerifierKey, files: Files) -> Self {
-        let head = files.head().and_then(|note| {
-            SignedHead::open(note.as_bytes(), &key)
-                .inspect_err(|error| tracing::warn!(%error, "the kept tree head is put away"))
-                .ok()
-        });
+    pub(super) fn open(key: VerifierKey, files: Files, surroundings: Arc<dyn Surroundings>) -> Self {
+        let head = newest_whole_head(&files, &key);
         Self {
             key,
             files,
+            surroundings,
             head: RwLock::new(head.map(Arc::new)),
             advancing: tokio::sync::Mutex::default(),
             tiles: Mutex::default(),
@@ -119,13 +119,13 @@ impl Prover {
     }
 
     /// Proves that `answer` is the record of `of` under the current head, which may move to the answer's head first.
-    /// The first of `sources` gave the answer. True with a record that was not kept before.
+    /// The first of `sources` gave the answer.
     pub(super) async fn prove(
         &self,
         of: &ModuleVersion,
         answer: LookupAnswer,
         sources: &[Arc<dyn LogSource>],
-    ) -> Result<(Arc<ListedRecord>, bool), ProveError> {
+    ) -> Result<Arc<ListedRecord>, ProveError> {
         let result = self.prove_record(of, &answer, sources).await;
         if let (Err(error), Some(giver)) = (&result, sources.first())
             && error.is_lie()
@@ -141,7 +141,7 @@ impl Prover {
         of: &ModuleVersion,
         answer: &LookupAnswer,
         sources: &[Arc<dyn LogSource>],
-    ) -> Result<(Arc<ListedRecord>, bool), ProveError> {
+    ) -> Result<Arc<ListedRecord>, ProveError> {
         let record = Record {
             id: answer.id,
             text: answer.text.clone(),
@@ -159,7 +159,6 @@ impl Prover {
         if proved.leaf(record.id) != Some(record.leaf_hash()) {
             return Err(ProveError::NotInLog);
         }
-        let new = self.files.record(of).is_none();
         self.files.write_record(of, &record)?;
         let listed = ListedRecord {
             database: self.key.name().to_owned(),
@@ -167,7 +166,7 @@ impl Prover {
             text: record.text,
             sums,
         };
-        Ok((Arc::new(listed), new))
+        Ok(Arc::new(listed))
     }
 
     /// Checks the signature of `note` and its consistency with the current head, and adopts it if it is larger.
@@ -218,9 +217,7 @@ impl Prover {
             }
         };
         match ours {
-            Some(root) if root != offered.head().root => {
-                Err(self.contradiction(offered, current))
-            }
+            Some(root) if root != offered.head().root => Err(self.contradiction(offered, current)),
             Some(root) => {
                 let mut proved = self.proved_heads();
                 if proved.len() >= HEADS_REMEMBERED_MAX {
@@ -258,10 +255,15 @@ impl Prover {
         {
             return Err(self.contradiction(current, &offered));
         }
-        self.files.write_head(offered.note())?;
-        tracing::debug!(database = self.key.name(), size = offered.size(), "tree head advanced");
+        self.files.write_head(offered.size(), offered.note())?;
+        tracing::debug!(
+            database = self.key.name(),
+            size = offered.size(),
+            "tree head advanced"
+        );
         let offered = Arc::new(offered);
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&offered));
+        self.surroundings.advanced(offered.note());
         Ok(offered)
     }
 
@@ -272,8 +274,7 @@ impl Prover {
         goals: &Goals,
         sources: &[Arc<dyn LogSource>],
     ) -> Result<Authenticated, ProveError> {
-        let needed =
-            tiles_needed(head.size(), goals).map_err(|_| ProveError::Size(head.size()))?;
+        let needed = tiles_needed(head.size(), goals).map_err(|_| ProveError::Size(head.size()))?;
         let mut sources = sources.to_vec();
         loop {
             let gathered = self.gather(&needed, &sources).await?;
@@ -421,15 +422,15 @@ impl Prover {
 
     fn kept_wide_enough(&self, coordinate: TileCoordinate) -> Option<Arc<Tile>> {
         self.kept_tile(coordinate.level, coordinate.index)
-            .filter(|tile| tile.coordinate.width >= coordinate.width)
+            .filter(|tile| tile.coordinate().width >= coordinate.width)
     }
 
     fn remember_tile(&self, tile: Arc<Tile>) {
-        let at = (tile.coordinate.level, tile.coordinate.index);
+        let at = (tile.coordinate().level, tile.coordinate().index);
         let mut tiles = self.tiles();
         if tiles
             .get(&at)
-            .is_some_and(|kept| kept.coordinate.width >= tile.coordinate.width)
+            .is_some_and(|kept| kept.coordinate().width >= tile.coordinate().width)
         {
             return;
         }
@@ -467,6 +468,27 @@ impl Prover {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The largest kept head whose signature is good and whose right edge is here and folds to its root. A machine that went
+/// down may have lost the tiles of the newest head and kept the head, or the reverse; then an older one serves.
+fn newest_whole_head(files: &Files, key: &VerifierKey) -> Option<SignedHead> {
+    files.heads().into_iter().find_map(|note| {
+        let head = SignedHead::open(note.as_bytes(), key).ok()?;
+        let goals = Goals::default();
+        let tiles = tiles_needed(head.size(), &goals)
+            .ok()?
+            .into_iter()
+            .filter_map(|at| Some(((at.level, at.index), files.tile(at.level, at.index)?)))
+            .collect();
+        match authenticate(head.head(), &goals, &tiles) {
+            Ok(_) => Some(head),
+            Err(error) => {
+                tracing::warn!(size = head.size(), %error, "a kept tree head lacks its tiles; an older one is used");
+                None
+            }
+        }
+    })
 }
 
 /// A tile as a source gave it, if it has the form of one that is wide enough.

@@ -48,10 +48,14 @@ impl Index {
         if let Err(error) = spawned {
             tracing::warn!(%error, "the index has no thread; the order of requests is not kept");
         }
-        let remembered = remembered.recv_timeout(ANSWER_DEADLINE).unwrap_or_else(|_| {
-            tracing::warn!("the index did not open in time; the order of earlier requests is not known");
-            HashMap::new()
-        });
+        let remembered = remembered
+            .recv_timeout(ANSWER_DEADLINE)
+            .unwrap_or_else(|_| {
+                tracing::warn!(
+                    "the index did not open in time; the order of earlier requests is not known"
+                );
+                HashMap::new()
+            });
         (Self { orders }, remembered)
     }
 
@@ -88,35 +92,43 @@ fn keep(folder: &Path, answer: &SyncSender<HashMap<KeyHash, u64>>, inbox: &Recei
         }
         return;
     };
-    if catch_unwind(AssertUnwindSafe(|| write_all(&order, inbox))).is_err() {
-        tracing::warn!("the index failed while writing; the order of requests is not kept from here on");
+    match catch_unwind(AssertUnwindSafe(|| write_all(&order, inbox))) {
+        Ok(done) => {
+            // The answer comes after the files are closed, so that whoever waited for it can open them again.
+            drop(order);
+            if let Some(done) = done {
+                let _asker_gone = done.send(());
+            }
+        }
+        Err(_) => tracing::warn!(
+            "the index failed while writing; the order of requests is not kept from here on"
+        ),
     }
 }
 
-fn write_all(tree: &sled::Db, inbox: &Receiver<Order>) {
+/// Writes orders until the end is asked for, and returns who asked.
+fn write_all(tree: &sled::Db, inbox: &Receiver<Order>) -> Option<SyncSender<()>> {
     let mut unflushed = false;
     loop {
         let written = match inbox.recv_timeout(FLUSH_EVERY) {
             Ok(Order::Touch(hash, at_ms)) => {
                 unflushed = true;
-                tree.insert(hash.0, encode(at_ms)).map(drop)
+                tree.insert(hash.0, &encode(at_ms)).map(drop)
             }
             Ok(Order::Forget(hash)) => {
                 unflushed = true;
                 tree.remove(hash.0).map(drop)
             }
             Ok(Order::End(done)) => {
-                let flushed = tree.flush();
-                let _asker_gone = done.send(());
-                report(flushed.map(drop));
-                return;
+                report(tree.flush().map(drop));
+                return Some(done);
             }
             Err(RecvTimeoutError::Timeout) if unflushed => {
                 unflushed = false;
                 tree.flush().map(drop)
             }
             Err(RecvTimeoutError::Timeout) => Ok(()),
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return None,
         };
         report(written);
     }

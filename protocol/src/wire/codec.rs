@@ -24,7 +24,9 @@ pub trait Message: Encode + Decode<()> + Sized {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     /// The other side uses another form of frame.
-    #[error("wire version {0}, this host speaks {WIRE_VERSION}: run the same release on both hosts")]
+    #[error(
+        "wire version {0}, this host speaks {WIRE_VERSION}: run the same release on both hosts"
+    )]
     Version(u8),
     /// The payload is longer than a frame may be, in bytes.
     #[error("a frame of {0} bytes, at most {FRAME_BYTES_MAX} are allowed")]
@@ -117,4 +119,11 @@ pub fn decode_payload<M: Message>(payload: &[u8]) -> Result<M, CodecError> {
 /// The form of all messages, for good.
 fn form() -> impl Config {
     config::standard().with_limit::<FRAME_BYTES_MAX>()
+}
+
+/// The payload of a message that breaks its bounds, which only a test makes.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(super) fn encode_unchecked<M: Message>(message: &M) -> Vec<u8> {
+    bincode::encode_to_vec(message, form()).unwrap()
 }
