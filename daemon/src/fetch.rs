@@ -199,12 +199,12 @@ impl Fetcher {
         let mut expected = None;
         let holders = self.holders(&key, treatment).await;
         if !holders.is_empty() {
-            match self.from_neighbours(&want, treatment, holders).await? {
+            match self.ask_neighbours(&want, treatment, holders).await? {
                 Ok(source) => return Ok(source),
                 Err(known) => expected = Some(known),
             }
         }
-        self.from_upstream(&want, treatment, expected).await
+        self.ask_upstream(&want, treatment, expected).await
     }
 
     /// Neighbours that say they have the file.
@@ -228,7 +228,7 @@ impl Fetcher {
 
     /// Tries one holder after the other. The outer error is one that no other source can mend; the inner one says what
     /// the file must be, for the upstream to be held against.
-    async fn from_neighbours(
+    async fn ask_neighbours(
         &self,
         want: &Want,
         treatment: Treatment,
@@ -281,7 +281,7 @@ impl Fetcher {
     }
 
     /// Asks upstream, and at the same time the database unless it has answered already.
-    async fn from_upstream(
+    async fn ask_upstream(
         &self,
         want: &Want,
         treatment: Treatment,
