@@ -16,6 +16,7 @@ mod evidence;
 mod frames;
 mod greeting;
 mod identity;
+mod lanes;
 mod listen;
 mod onlink;
 mod outbox;
@@ -50,6 +51,7 @@ pub use identity::IdentityError;
 pub use listen::check_peer_address;
 
 use evidence::EvidenceRing;
+use lanes::Lanes;
 use outbox::Outbox;
 use roster::Roster;
 use serve::Counter;
@@ -328,7 +330,8 @@ impl Peers {
         ask::head(&self.shared, &id, database).await
     }
 
-    /// Moves a file into `sink` and flushes it. The SHA-256 is the neighbour's word; that as many bytes came as it promised
+    /// Moves a file into `sink` and flushes it. At most eight files come from one neighbour at the same time, more wait up to
+    /// two seconds for their turn; a busy neighbour is asked again for 300 ms. The SHA-256 is the neighbour's word; that as many bytes came as it promised
     /// is checked.
     ///
     /// # Errors
@@ -428,6 +431,7 @@ struct Shared {
     outbox: Outbox,
     evidence: Arc<EvidenceRing>,
     counter: Counter,
+    lanes: Lanes,
     commands: mpsc::Sender<Command>,
     tidings: mpsc::Sender<Tiding>,
 }

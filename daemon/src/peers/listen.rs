@@ -19,7 +19,7 @@ use super::onlink::{OnLink, ip_of};
 use super::roads::Roads;
 use super::swarm::{Behaviour, Driver, build};
 use super::{
-    CAN_FETCH, Counter, Directory, DirectoryBounds, EvidenceRing, Listener, Outbox, Peers,
+    CAN_FETCH, Counter, Directory, DirectoryBounds, EvidenceRing, Lanes, Listener, Outbox, Peers,
     PeersConfig, PeersError, Roster, Shared, Shelf, Tiding, Watch, identity, name_of,
 };
 
@@ -101,6 +101,7 @@ pub(super) async fn start(
         outbox: Outbox::default(),
         evidence: Arc::new(EvidenceRing::new(config.evidence_dir)),
         counter: Counter::new(),
+        lanes: Lanes::default(),
         commands,
         tidings,
     });

@@ -340,7 +340,9 @@ impl Driver {
         if called {
             tokio::spawn(greeting::speak(Arc::clone(&self.shared), peer));
         }
-        self.silent.push((Instant::now() + HELLO_WAIT_MAX, peer));
+        if self.silent.iter().all(|(_, silent)| *silent != peer) {
+            self.silent.push((Instant::now() + HELLO_WAIT_MAX, peer));
+        }
     }
 
     fn on_closed(&mut self, peer: &PeerId, remaining: usize) {
@@ -352,6 +354,8 @@ impl Driver {
         self.roads.lost(peer, went, Instant::now());
         let name = name_of(peer);
         lock(&self.shared.directory).forget(&name);
+        self.shared.lanes.forget(peer);
+        self.silent.retain(|(_, silent)| silent != peer);
         if went {
             tracing::info!(neighbour = %name, "a neighbour went");
             let shared = &self.shared;
@@ -369,7 +373,8 @@ impl Driver {
             return;
         }
         tracing::debug!(?peer, %error, "a neighbour could not be reached");
-        if let Some(peer) = peer {
+        // A refusal of our own is not its fault, and must not hide what it was put out for.
+        if let (Some(peer), false) = (peer, matches!(error, DialError::Denied { .. })) {
             self.shared.roster.failed(&peer, describe(error));
         }
     }
@@ -487,7 +492,6 @@ fn describe(error: &DialError) -> String {
         DialError::WrongPeerId { obtained, address } => {
             format!("at {address} another host answers: {obtained}")
         }
-        DialError::Denied { cause } => format!("not called: {cause}"),
         other => other.to_string().to_lowercase(),
     }
 }
