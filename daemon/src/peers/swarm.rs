@@ -48,7 +48,7 @@ const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
 /// Streams of one connection whose protocol is still being agreed upon.
 const NEGOTIATING_MAX: usize = 256;
 /// How long connections that are being closed may take at the end.
-const CLOSING_WAIT: Duration = Duration::from_millis(300);
+const CLOSING_WAIT: Duration = Duration::from_secs(1);
 
 /// What the swarm is made of; the door is asked first.
 #[derive(NetworkBehaviour)]

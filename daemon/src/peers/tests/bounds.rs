@@ -24,7 +24,11 @@ async fn beside(rogue: &Rogue) -> Host {
 }
 
 /// What fetching from a rogue comes to that promises `length` bytes, sends `sent` and then ends or holds the stream.
-async fn fetch_from_rogue(length: u64, sent: usize, ends: bool) -> (PeerError, Duration, Host) {
+async fn fetch_from_rogue(
+    length: u64,
+    sent: usize,
+    ends: bool,
+) -> (PeerError, Duration, (Host, Rogue)) {
     let rogue = Rogue::start(after_hello(move |_, mut stream| async move {
         read_frame(&mut stream).await;
         let here = FileAnswer::Here {
@@ -48,12 +52,12 @@ async fn fetch_from_rogue(length: u64, sent: usize, ends: bool) -> (PeerError, D
         .peers
         .fetch(&name, KEY, 1 << 20, &mut tokio::io::sink())
         .await;
-    (fetched.unwrap_err(), started.elapsed(), host)
+    (fetched.unwrap_err(), started.elapsed(), (host, rogue))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_stalls_costs_two_seconds() {
-    let (error, time, host) = fetch_from_rogue(500_000, 100_000, false).await;
+    let (error, time, (host, _rogue)) = fetch_from_rogue(500_000, 100_000, false).await;
     assert!(matches!(error, PeerError::Stalled), "{error}");
     assert!(
         time > Duration::from_millis(1900) && time < Duration::from_secs(4),
@@ -91,7 +95,7 @@ async fn a_holder_that_drips_is_left_as_well() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promised_length_that_is_not_met_is_an_error() {
-    let (error, _, _host) = fetch_from_rogue(500_000, 100_000, true).await;
+    let (error, _, _both) = fetch_from_rogue(500_000, 100_000, true).await;
     assert!(
         matches!(
             error,
@@ -106,7 +110,7 @@ async fn a_promised_length_that_is_not_met_is_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_too_large_is_not_taken() {
-    let (error, _, host) = fetch_from_rogue((1 << 20) + 1, 0, true).await;
+    let (error, _, (host, _rogue)) = fetch_from_rogue((1 << 20) + 1, 0, true).await;
     assert!(matches!(error, PeerError::TooLarge { .. }), "{error}");
     assert!(host.peers.snapshot()[0].received_bytes < 1000);
 }
@@ -192,7 +196,7 @@ async fn fetches_that_find_no_place_in_time_are_told_busy() {
 }
 
 /// What `count` streams get that a rogue opens at once, in which each asks `question` as far as it is let.
-async fn flood(purpose: Purpose, question: Vec<u8>, count: usize) -> (Host, Vec<Option<u8>>) {
+async fn flood(purpose: Purpose, question: Vec<u8>, count: usize) -> Vec<Option<u8>> {
     let rogue = Rogue::start(after_hello(|_, stream| async move { drop(stream) })).await;
     let host = beside(&rogue).await;
     host.put(1, b"a file");
@@ -211,7 +215,8 @@ async fn flood(purpose: Purpose, question: Vec<u8>, count: usize) -> (Host, Vec<
         payload.first().copied()
     };
     let answers = join_all((0..count).map(ask)).await;
-    (host, answers)
+    assert_eq!(host.peers.connected(), 1);
+    answers
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,11 +232,10 @@ async fn a_flood_of_streams_is_answered_or_told_busy_stream_by_stream() {
     ] {
         for _ in 0..3 {
             // One below the number of pending opens that the rogue's own half allows.
-            let (host, answers) = flood(purpose, question.clone(), 63).await;
+            let answers = flood(purpose, question.clone(), 63).await;
             let of = |variant| answers.iter().filter(|a| **a == Some(variant)).count();
             assert_eq!(of(answered), SERVED_STREAMS_PER_PEER_MAX, "{answers:?}");
             assert_eq!(of(busy), 63 - SERVED_STREAMS_PER_PEER_MAX, "{answers:?}");
-            assert_eq!(host.peers.connected(), 1);
         }
     }
 }
