@@ -15,9 +15,10 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{PeerId, Swarm};
 use tokio::sync::{mpsc, watch};
 
+use super::driver::Driver;
 use super::onlink::{OnLink, ip_of};
 use super::roads::Roads;
-use super::swarm::{Behaviour, Driver, build};
+use super::swarm::{Behaviour, build};
 use super::{
     CAN_FETCH, Counter, Directory, DirectoryBounds, EvidenceRing, Lanes, Listener, Outbox, Peers,
     PeersConfig, PeersError, Roster, Shared, Shelf, Tiding, Watch, identity, name_of,
