@@ -3,7 +3,8 @@
 //! Plain `cargo test` compares with recorded verdicts and needs no Go. With `MODMESH_JUDGE=1` the judge itself (tests/judge,
 //! built with the `go` on the path) is asked about every mutant, and a missing `go` or x/mod is a failure; with
 //! `MODMESH_JUDGE=record` its verdicts are recorded anew. The recording holds one bit per mutant and, for those accepted,
-//! 64 bits of a hash over h1 and unpacked contents.
+//! 64 bits of a hash over h1 and unpacked contents. `MODMESH_JUDGE_FROM=N` together with `MODMESH_JUDGE=1` judges the
+//! hundred thousand mutants from number N on.
 
 #![allow(
     clippy::unwrap_used,
@@ -78,6 +79,14 @@ fn judge_one(nursery: &Nursery, number: usize) -> Ours {
     }
 }
 
+/// The number of the first mutant to judge.
+fn first() -> usize {
+    let from = std::env::var("MODMESH_JUDGE_FROM").ok();
+    from.map_or(0, |from| {
+        from.parse().expect("MODMESH_JUDGE_FROM is a number")
+    })
+}
+
 /// Our answers to all mutants, worked out on all cores.
 fn judge_all(nursery: &Nursery) -> Vec<Ours> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -90,7 +99,7 @@ fn judge_all(nursery: &Nursery) -> Vec<Ours> {
                 if number >= COUNT {
                     return part;
                 }
-                part.push((number, judge_one(nursery, number)));
+                part.push((number, judge_one(nursery, first() + number)));
             }
         };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
@@ -164,7 +173,7 @@ fn ask_go(nursery: &Nursery) -> Vec<Answer> {
     thread::scope(|scope| {
         scope.spawn(move || {
             for number in 0..COUNT {
-                let mutant = nursery.mutant(number);
+                let mutant = nursery.mutant(first() + number);
                 for field in [mutant.of.as_bytes(), &mutant.bytes] {
                     // When the judge ended early, the answers that are missing say so.
                     let _ = input.write_all(&(field.len() as u32).to_le_bytes());
@@ -217,7 +226,7 @@ fn our_verdict_on_every_mutant_is_that_of_go() {
         wrong.len()
     );
     for number in wrong.iter().take(20) {
-        let mutant = nursery.mutant(*number);
+        let mutant = nursery.mutant(first() + *number);
         let of = ModuleVersion::parse(&mutant.of).unwrap();
         println!(
             "mutant {number}: ours {:?}, Go's {:?}; {:?}",

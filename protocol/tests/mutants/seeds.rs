@@ -2,6 +2,7 @@
 
 use super::model::{Entry, Zip};
 use super::random::Random;
+use super::stream::PERIOD;
 
 const TIMESTAMP: &[u8] = b"UT\x05\0\x01\x80\x43\x6d\x38";
 
@@ -92,7 +93,7 @@ fn letters(random: &mut Random) -> Zip {
 
 /// A file longer than the window of 32 KiB.
 fn long(random: &mut Random) -> Zip {
-    let line = random.bytes(700);
+    let line = random.bytes(PERIOD);
     let content = line.repeat(49);
     zip(
         random,

@@ -58,14 +58,22 @@ struct Bits {
 
 impl Bits {
     fn put(&mut self, value: u32, count: u32) {
-        for bit in 0..count {
-            if self.used.is_multiple_of(8) {
+        // A fault may leave a symbol without a code: then its value has no bits either.
+        let mut value = u64::from(value) & ((1 << count) - 1);
+        let mut count = count;
+        while count > 0 {
+            let free = self.bytes.len() as u32 * 8 - self.used;
+            if free == 0 {
                 self.bytes.push(0);
+                continue;
             }
+            let taken = free.min(count);
             if let Some(last) = self.bytes.last_mut() {
-                *last |= ((value >> bit & 1) as u8) << (self.used % 8);
+                *last |= (value << (8 - free)) as u8;
             }
-            self.used += 1;
+            value >>= taken;
+            count -= taken;
+            self.used += taken;
         }
     }
 
@@ -224,6 +232,9 @@ fn reserved(random: &mut Random, bits: &mut Bits, literals: &Code, distances: &C
     }
 }
 
+/// How often the long seed repeats itself.
+pub const PERIOD: usize = 700;
+
 /// Literals, and copies wherever something earlier happens to be the same.
 fn plan(
     random: &mut Random,
@@ -234,7 +245,10 @@ fn plan(
     let mut steps = Vec::new();
     let mut at = range.start;
     while at < range.end {
-        let distance = 1 + random.below(at.min(32768));
+        let mut distance = 1 + random.below(at.min(32768));
+        if at >= PERIOD && random.once_in(2) {
+            distance = PERIOD;
+        }
         let length = (0..(range.end - at).min(258))
             .take_while(|i| at > 0 && content[at + i - distance] == content[at + i])
             .count();
