@@ -3,7 +3,14 @@
 //! and never allocates more than its input justifies.
 
 pub mod artifact;
+pub mod control;
 pub mod digest;
+pub mod directory;
+pub mod goproxy;
 pub mod h1;
+pub mod limits;
+pub mod log;
 pub mod module;
+pub mod peer_name;
+pub mod wire;
 pub mod zip;
