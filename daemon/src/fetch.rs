@@ -16,12 +16,15 @@ use modmesh_protocol::module::ModuleVersion;
 
 pub(crate) use error::FetchError;
 pub(crate) use notes::{NoteAnswer, NoteKey};
+// The front door speaks to the corridor alone, in the words that the corridor's own signatures use.
+pub(crate) use crate::policy::Client;
+pub(crate) use crate::upstream::UpstreamError;
 use sources::{Holder, Miss, Want};
 
 use crate::flight::Flights;
 use crate::metrics::{Metrics, Source};
 use crate::peers::Peers;
-use crate::policy::{Client, Policy, Treatment};
+use crate::policy::{Policy, Treatment};
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
 use crate::trust::{Authority, Expected, Finding, Giver, Proof, Scope, judge};
