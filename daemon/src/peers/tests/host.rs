@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::super::{
-    Listener, NeighbourEvent, Peers, PeersConfig, PeersError, Shelf, Shelved, Watch, lock,
+    Listener, NeighbourEvent, Peers, PeersConfig, PeersError, Shelf, Shelved, Tile, Watch, lock,
 };
 
 /// How long a test waits for an event that must come.
@@ -34,7 +34,7 @@ pub(super) enum Heard {
 pub(super) struct Cupboard {
     pub(super) files: Mutex<HashMap<KeyHash, (PathBuf, BlobId, u64)>>,
     pub(super) records: Mutex<HashMap<KeyHash, (u64, String)>>,
-    pub(super) tiles: Mutex<HashMap<(u8, u64), (u16, Vec<u8>)>>,
+    pub(super) tiles: Mutex<HashMap<(u8, u64), Tile>>,
     pub(super) head: Mutex<Option<(u64, String)>>,
     /// While shut, whoever asks for a file waits: for tests of bounds.
     pub(super) gate: Gate,
