@@ -86,11 +86,7 @@ fn resolve(file: &str, target: &str) -> Option<PathBuf> {
     let mut resolved = Path::new(file).parent()?.to_owned();
     for part in Path::new(target).components() {
         match part {
-            Component::ParentDir => {
-                if !resolved.pop() {
-                    return None;
-                }
-            }
+            Component::ParentDir if !resolved.pop() => return None,
             Component::Normal(name) => resolved.push(name),
             _ => {}
         }
