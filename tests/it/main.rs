@@ -1,0 +1,5 @@
+//! The integration tests: each file is one promise of modmesh, shown with the real `go`, real bytes and real processes.
+
+#![allow(clippy::unwrap_used)]
+
+mod builders;
