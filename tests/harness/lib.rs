@@ -12,6 +12,7 @@
 
 pub mod go;
 pub mod http;
+pub mod lab;
 pub mod log;
 pub mod module;
 pub mod place;
@@ -19,6 +20,7 @@ pub mod process;
 pub mod upstream;
 
 pub use go::{GoHome, GoOutput};
+pub use lab::Lab;
 pub use log::{HeadPolicy, TestLog};
 pub use module::{Module, ZipLie};
 pub use place::Place;
