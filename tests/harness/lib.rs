@@ -13,15 +13,19 @@
 pub mod go;
 pub mod http;
 pub mod lab;
+pub mod line;
 pub mod log;
 pub mod module;
 pub mod place;
 pub mod process;
+pub mod replay;
 pub mod upstream;
 
 pub use go::{GoHome, GoOutput};
 pub use lab::Lab;
+pub use line::Line;
 pub use log::{HeadPolicy, TestLog};
 pub use module::{Module, ZipLie};
 pub use place::Place;
+pub use replay::Replay;
 pub use upstream::{FakeUpstream, Fault, Kind};
