@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod go;
+pub mod host;
 pub mod http;
 pub mod lab;
 pub mod line;
@@ -22,6 +23,7 @@ pub mod replay;
 pub mod upstream;
 
 pub use go::{GoHome, GoOutput};
+pub use host::{HostOptions, TestHost};
 pub use lab::Lab;
 pub use line::Line;
 pub use log::{HeadPolicy, TestLog};
