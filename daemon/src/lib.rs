@@ -1,1 +1,3 @@
 //! The language of modmesh.
+
+pub mod upstream;

@@ -2,5 +2,14 @@
 //! judged. Everything here is pure: no I/O, no async, no network library. What parses bytes from outside never panics
 //! and never allocates more than its input justifies.
 
+pub mod artifact;
+pub mod control;
 pub mod digest;
+pub mod directory;
+pub mod goproxy;
 pub mod h1;
+pub mod limits;
+pub mod log;
+pub mod module;
+pub mod peer_name;
+pub mod wire;

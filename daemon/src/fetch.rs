@@ -1,0 +1,355 @@
+//! The corridor: from a key to a file of the store, or to an answer that says why not.
+//!
+//! Always in this order: the store, the neighbours, the upstream; one flight per file; every body through the gate; only
+//! what the store has committed is handed out. The corridor decides in which order sources are asked and whom a lie is
+//! laid to; how bytes are got is in [`sources`], what they must be in `trust`, and who may have them in `policy`.
+
+mod error;
+mod notes;
+mod sources;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
+use modmesh_protocol::module::ModuleVersion;
+
+pub(crate) use error::FetchError;
+pub(crate) use notes::{NoteAnswer, NoteKey};
+use sources::{Holder, Miss, Want};
+
+use crate::flight::Flights;
+use crate::metrics::{Metrics, Source};
+use crate::peers::Peers;
+use crate::policy::{Client, Policy, Treatment};
+use crate::shutdown::Shutdown;
+use crate::store::{Staged, Store, Stored};
+use crate::trust::{Authority, Expected, Finding, Giver, Proof, Scope, judge};
+use crate::upstream::Upstream;
+
+/// How long all neighbours together may take to say whether they have a file (DESIGN section 7).
+const LOCATE_DEADLINE: Duration = Duration::from_millis(100);
+/// How many neighbours are tried for one file before the upstream is.
+const HOLDERS_MAX: usize = 4;
+
+/// Who judges: one database for modules, or none, and one for toolchains in any case.
+#[derive(Clone)]
+pub(crate) struct Judges {
+    pub modules: Option<Arc<dyn Authority>>,
+    pub toolchains: Option<Arc<dyn Authority>>,
+}
+
+/// A handle on the corridor; clones share it.
+#[derive(Clone)]
+pub(crate) struct Fetcher {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    judges: Judges,
+    policy: Policy,
+    peers: Peers,
+    /// Nothing when this host is to stay offline.
+    upstream: Option<Upstream>,
+    files: Flights<ArtifactKey, Result<Source, FetchError>>,
+    notes: Flights<NoteKey, Result<NoteAnswer, FetchError>>,
+    metrics: Metrics,
+}
+
+/// A file to hand out, and where it came from for this request.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub stored: Stored,
+    pub source: Source,
+}
+
+impl std::fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fetcher").finish_non_exhaustive()
+    }
+}
+
+impl Fetcher {
+    pub(crate) fn new(
+        store: Store,
+        judges: Judges,
+        policy: Policy,
+        peers: Peers,
+        upstream: Option<Upstream>,
+        metrics: Metrics,
+        shutdown: &Shutdown,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                judges,
+                policy,
+                peers,
+                upstream,
+                files: Flights::new("file", shutdown.clone()),
+                notes: Flights::new("note", shutdown.clone()),
+                metrics,
+            }),
+        }
+    }
+
+    /// The `.mod` or `.zip` of `key`, for `client`.
+    ///
+    /// # Errors
+    /// A [`FetchError`] says what a client can make of it.
+    pub(crate) async fn file(
+        &self,
+        key: &ArtifactKey,
+        client: Client,
+    ) -> Result<Fetched, FetchError> {
+        if let Some(stored) = self.stored(key).await {
+            return self.hand_out(stored, Source::Store, client);
+        }
+        let source = self
+            .inner
+            .files
+            .join(key.clone(), || self.clone().obtain(key.clone()))
+            .await??;
+        match self.stored(key).await {
+            Some(stored) => self.hand_out(stored, source, client),
+            None => Err(FetchError::Lost(key.clone())),
+        }
+    }
+
+    /// Puts a body aside that failed while it was read, so that the next request fetches it anew.
+    pub(crate) fn quarantine(&self, fetched: &Arc<crate::store::Entry>, reason: &str) {
+        self.inner.store.quarantine(fetched, reason);
+    }
+
+    /// Judges every pending file again, now that the database may answer: promotes it or drops it.
+    pub(crate) async fn judge_pending(&self) {
+        for entry in self.inner.store.pending() {
+            let key = entry.proof.key().clone();
+            let treatment = self.inner.policy.treatment(&key.of.module);
+            let expected = self.expected(&key.of, treatment).await;
+            if matches!(expected, Expected::Pending(_)) {
+                return;
+            }
+            let store = self.inner.store.clone();
+            let (name, metrics) = (key.clone(), self.inner.metrics.clone());
+            let judged = tokio::task::spawn_blocking(move || {
+                let staged = store.take_back(&entry)?;
+                let proof = judge(staged.open()?, staged.measured(), &key, &expected, Giver::Upstream)
+                    .inspect_err(|_| metrics.verification_failure(Source::Store))?;
+                store.commit(staged, proof).map_err(FetchError::from)
+            })
+            .await;
+            match judged {
+                Ok(Ok(stored)) => {
+                    self.announce(&stored.entry.proof);
+                    tracing::info!(key = %name, scope = %stored.entry.proof.scope(), "a pending file was judged");
+                }
+                Ok(Err(error)) => tracing::warn!(key = %name, %error, "a pending file was dropped"),
+                Err(error) => tracing::warn!(key = %name, %error, "a pending file could not be judged"),
+            }
+        }
+    }
+
+    /// From the store, if it is there. Hashing a suspect body is left to a thread that may wait.
+    async fn stored(&self, key: &ArtifactKey) -> Option<Stored> {
+        if !self.inner.store.must_be_hashed(key) {
+            return self.inner.store.get(key);
+        }
+        let (store, key) = (self.inner.store.clone(), key.clone());
+        tokio::task::spawn_blocking(move || store.get(&key)).await.ok()?
+    }
+
+    fn hand_out(
+        &self,
+        stored: Stored,
+        source: Source,
+        client: Client,
+    ) -> Result<Fetched, FetchError> {
+        match stored.entry.proof.scope() {
+            Scope::Proven => {}
+            Scope::Unlisted => self.inner.policy.may_have_unproven(client)?,
+            Scope::Pending => {
+                self.inner.policy.may_have_unproven(client)?;
+                self.inner.metrics.pending_served();
+            }
+        }
+        Ok(Fetched { stored, source })
+    }
+
+    /// The leader's work: gets the file from whoever has it, through the gate, into the store.
+    async fn obtain(self, key: ArtifactKey) -> Result<Source, FetchError> {
+        // Somebody else may have landed between the caller's look and this flight.
+        if self.stored(&key).await.is_some() {
+            return Ok(Source::Store);
+        }
+        let treatment = self.inner.policy.treatment(&key.of.module);
+        let want = Want::new(key.clone());
+        let mut expected = None;
+        let holders = self.holders(&key, treatment).await;
+        if !holders.is_empty() {
+            match self.from_neighbours(&want, treatment, holders).await? {
+                Ok(source) => return Ok(source),
+                Err(known) => expected = Some(known),
+            }
+        }
+        self.from_upstream(&want, treatment, expected).await
+    }
+
+    /// Neighbours that say they have the file.
+    async fn holders(&self, key: &ArtifactKey, treatment: Treatment) -> Vec<Holder> {
+        let may_ask = matches!(treatment, Treatment::Judged | Treatment::Toolchain);
+        if !may_ask || self.inner.peers.connected() == 0 {
+            return Vec::new();
+        }
+        let hash = KeyHash::of_file(key);
+        let mut holders: Vec<_> = self
+            .inner
+            .peers
+            .locate(Some(hash), None, LOCATE_DEADLINE)
+            .await
+            .into_iter()
+            .filter_map(Holder::of)
+            .collect();
+        holders.truncate(HOLDERS_MAX);
+        holders
+    }
+
+    /// Tries one holder after the other. The outer error is one that no other source can mend; the inner one says what
+    /// the file must be, for the upstream to be held against.
+    async fn from_neighbours(
+        &self,
+        want: &Want,
+        treatment: Treatment,
+        holders: Vec<Holder>,
+    ) -> Result<Result<Source, Expected>, FetchError> {
+        let mut expected: Option<Expected> = None;
+        for holder in holders {
+            let staging = self.inner.store.stage().await?;
+            let staged = match expected {
+                Some(_) => holder.obtain(&self.inner.peers, want, staging).await,
+                // The proof and the bytes travel at the same time; nothing is used before both are here.
+                None => {
+                    let (known, staged) = tokio::join!(
+                        self.expected(&want.key.of, treatment),
+                        holder.obtain(&self.inner.peers, want, staging)
+                    );
+                    expected = Some(known);
+                    staged
+                }
+            };
+            let Some(Expected::Listed(_)) = &expected else {
+                // Without a listed hash a neighbour's bytes are worth nothing.
+                break;
+            };
+            match staged {
+                Ok(staged) => match self.keep(staged, want, expected.as_ref(), Giver::Neighbour).await {
+                    Ok(()) => {
+                        self.inner.peers.proven(&holder.peer);
+                        return Ok(Ok(Source::Peer));
+                    }
+                    Err(FetchError::Untrue(rejection)) => {
+                        self.inner.metrics.verification_failure(Source::Peer);
+                        holder.blame(&self.inner.peers, want, &rejection);
+                    }
+                    Err(error) => return Err(error),
+                },
+                Err(Miss::Store(error)) => return Err(error.into()),
+                Err(miss) => {
+                    tracing::debug!(key = %want.key, peer = %holder.peer, %miss, "a neighbour did not give a file");
+                }
+            }
+        }
+        match expected {
+            Some(expected) => Ok(Err(expected)),
+            None => Ok(Err(self.expected(&want.key.of, treatment).await)),
+        }
+    }
+
+    /// Asks upstream, and at the same time the database unless it has answered already.
+    async fn from_upstream(
+        &self,
+        want: &Want,
+        treatment: Treatment,
+        expected: Option<Expected>,
+    ) -> Result<Source, FetchError> {
+        let staging = self.inner.store.stage().await?;
+        let download = sources::from_upstream(self.inner.upstream.as_ref(), want, staging);
+        let (expected, staged) = match expected {
+            Some(expected) => (expected, download.await),
+            None => tokio::join!(self.expected(&want.key.of, treatment), download),
+        };
+        let staged = staged.map_err(|miss| self.missed(want, miss))?;
+        match self.keep(staged, want, Some(&expected), Giver::Upstream).await {
+            Ok(()) => Ok(Source::Upstream),
+            Err(error) => {
+                if let FetchError::Untrue(rejection) = &error {
+                    self.inner.metrics.verification_failure(Source::Upstream);
+                    tracing::warn!(key = %want.key, %rejection, "upstream gave a false file");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn missed(&self, want: &Want, miss: Miss) -> FetchError {
+        match miss {
+            Miss::Store(error) => error.into(),
+            Miss::Upstream(error) => self.upstream_error(want.key.of.module.as_str(), error),
+            Miss::Peer(error) => FetchError::Neighbour(error.to_string().into()),
+        }
+    }
+
+    /// Through the gate and into the store.
+    async fn keep(
+        &self,
+        staged: Staged,
+        want: &Want,
+        expected: Option<&Expected>,
+        giver: Giver,
+    ) -> Result<(), FetchError> {
+        let Some(expected) = expected.cloned() else {
+            return Err(FetchError::Lost(want.key.clone()));
+        };
+        let (store, key) = (self.inner.store.clone(), want.key.clone());
+        let kept = tokio::task::spawn_blocking(move || -> Result<Stored, FetchError> {
+            let proof = judge(staged.open()?, staged.measured(), &key, &expected, giver)?;
+            Ok(store.commit(staged, proof)?)
+        })
+        .await
+        .map_err(|_| FetchError::Crashed)??;
+        self.announce(&kept.entry.proof);
+        Ok(())
+    }
+
+    fn announce(&self, proof: &Proof) {
+        if proof.is_shareable() {
+            self.inner
+                .peers
+                .announce(vec![KeyHash::of_file(proof.key())]);
+        }
+    }
+
+    /// What the files of `of` must be.
+    async fn expected(&self, of: &ModuleVersion, treatment: Treatment) -> Expected {
+        let judges = &self.inner.judges;
+        let authority = match treatment {
+            Treatment::Private => {
+                return Expected::Unlisted("it matches a private pattern of this host".into());
+            }
+            Treatment::Judged => judges.modules.as_ref(),
+            Treatment::Toolchain => judges.toolchains.as_ref(),
+            Treatment::Unjudged => None,
+        };
+        let Some(authority) = authority else {
+            return Expected::Unlisted("the checksum database is off on this host".into());
+        };
+        match authority.find(of).await {
+            Finding::Listed(record) => Expected::Listed(record),
+            Finding::Unlisted => {
+                Expected::Unlisted("the checksum database has no record of it".into())
+            }
+            Finding::Unreachable(reason) => Expected::Pending(reason),
+        }
+    }
+}

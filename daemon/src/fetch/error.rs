@@ -1,0 +1,77 @@
+//! What became of a request that got no file or note; the front door turns each variant into a status.
+
+use std::io;
+use std::sync::Arc;
+
+use modmesh_protocol::artifact::ArtifactKey;
+
+use crate::flight::Crashed;
+use crate::policy::Refusal;
+use crate::store::StoreError;
+use crate::trust::Rejection;
+use crate::upstream::UpstreamError;
+
+/// Why there is no answer. Cheap to clone: followers of a flight share it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum FetchError {
+    /// Upstream's own answer, which passes unchanged.
+    #[error("{0}")]
+    Upstream(Arc<UpstreamError>),
+    /// Upstream cannot be reached, and nobody else has it.
+    #[error("{what} is not on this host, no neighbour offers it, and upstream cannot be reached: {reason}")]
+    Unreachable { what: Arc<str>, reason: Arc<str> },
+    /// Upstream cannot be reached, but the path lies inside a module that is held, so it is no module.
+    #[error("{0} lies inside a module that this host holds, and upstream cannot be reached to ask for another one there")]
+    InsideHeld(Arc<str>),
+    /// This host is to stay offline, and nobody has it.
+    #[error("{0} is not on this host, no neighbour offers it, and this host is offline by its settings")]
+    Offline(Arc<str>),
+    /// What came is not what the checksum database lists, or no zip that Go would accept.
+    #[error("refused: {0}")]
+    Untrue(Arc<Rejection>),
+    /// An answer of upstream that is no answer to the question.
+    #[error("upstream answered {what} with something that is not one: {reason}")]
+    Nonsense { what: Arc<str>, reason: Arc<str> },
+    /// A neighbour failed and there was nobody else.
+    #[error("{0}")]
+    Neighbour(Arc<str>),
+    /// This client may not have it.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// The store could not take it.
+    #[error("{0}")]
+    Store(Arc<StoreError>),
+    /// It was fetched, and gone again before it could be opened: a store far too small, or somebody deleting files.
+    #[error("{0} was fetched but could not be opened again; is --store-limit too small, or is somebody deleting files of the store?")]
+    Lost(ArtifactKey),
+    /// A fault of ours.
+    #[error("the work for this request ended without a result; see the daemon's log")]
+    Crashed,
+}
+
+impl From<StoreError> for FetchError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+impl From<io::Error> for FetchError {
+    fn from(error: io::Error) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+impl From<Rejection> for FetchError {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Read { error, .. } => error.into(),
+            lie => Self::Untrue(Arc::new(lie)),
+        }
+    }
+}
+
+impl From<Crashed> for FetchError {
+    fn from(_: Crashed) -> Self {
+        Self::Crashed
+    }
+}

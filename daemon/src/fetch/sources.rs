@@ -1,0 +1,143 @@
+//! Ways to get bytes: every one turns a [`Want`] and an empty [`Staging`] into a [`Staged`] file or a [`Miss`].
+//!
+//! These are thin adapters over the neighbours and the upstream, which themselves only write into an `AsyncWrite`.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::peer_name::PeerName;
+
+use crate::peers::{Lie, Located, PeerError, Peers};
+use crate::store::{Staged, Staging, StoreError};
+use crate::trust::{GO_MOD_BYTES_MAX, Rejection, ZIP_BYTES_MAX};
+use crate::upstream::{Sink, Upstream, UpstreamError};
+
+/// How long a whole transfer may take; progress has shorter deadlines of its own.
+const TRANSFER_DEADLINE: Duration = Duration::from_secs(30 * 60);
+
+/// How urgent a file is; a client waits for it now. Fetching ahead will add more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Priority {
+    Client,
+}
+
+/// A file that is wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Want {
+    pub key: ArtifactKey,
+    pub bytes_max: u64,
+    pub priority: Priority,
+    pub deadline: Instant,
+}
+
+/// Why a source gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Miss {
+    #[error(transparent)]
+    Peer(PeerError),
+    #[error(transparent)]
+    Upstream(UpstreamError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Want {
+    /// `key`, for a client that waits for it.
+    pub(crate) fn new(key: ArtifactKey) -> Self {
+        let bytes_max = match key.kind {
+            FileKind::Zip => ZIP_BYTES_MAX,
+            FileKind::Mod | FileKind::Info => GO_MOD_BYTES_MAX,
+        };
+        Self {
+            key,
+            bytes_max,
+            priority: Priority::Client,
+            deadline: Instant::now() + TRANSFER_DEADLINE,
+        }
+    }
+
+    async fn within_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout_at(self.deadline.into(), work).await.ok()
+    }
+}
+
+/// A neighbour that says it has the file.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    pub peer: PeerName,
+}
+
+impl Holder {
+    /// The neighbour of `located`, if it has the file.
+    pub(crate) fn of(located: Located) -> Option<Self> {
+        located.file?;
+        Some(Self { peer: located.peer })
+    }
+
+    /// Has the file sent into `staging`.
+    pub(crate) async fn obtain(
+        &self,
+        peers: &Peers,
+        want: &Want,
+        mut staging: Staging,
+    ) -> Result<Staged, Miss> {
+        let hash = KeyHash::of_file(&want.key);
+        let fetched = want
+            .within_deadline(peers.fetch(&self.peer, hash, want.bytes_max, &mut staging))
+            .await
+            .unwrap_or(Err(PeerError::Stalled));
+        match fetched {
+            Ok(_) => Ok(staging.close().await.map_err(StoreError::from)?),
+            Err(PeerError::Sink(error)) => Err(StoreError::from(error).into()),
+            Err(error) => Err(Miss::Peer(error)),
+        }
+    }
+
+    /// The file that it gave did not pass the gate.
+    pub(crate) fn blame(&self, peers: &Peers, want: &Want, rejection: &Arc<Rejection>) {
+        if rejection.is_lie() {
+            peers.blame(
+                &self.peer,
+                Lie {
+                    what: rejection.to_string(),
+                    evidence: want.key.to_string().into_bytes(),
+                },
+            );
+        }
+    }
+}
+
+/// Downloads the file into `staging`.
+pub(crate) async fn from_upstream(
+    upstream: Option<&Upstream>,
+    want: &Want,
+    mut staging: Staging,
+) -> Result<Staged, Miss> {
+    let Some(upstream) = upstream else {
+        return Err(Miss::Upstream(UpstreamError::Off));
+    };
+    let path = want.key.url_path();
+    let downloaded = want
+        .within_deadline(upstream.download(&path, want.bytes_max, &mut staging))
+        .await
+        .unwrap_or_else(|| {
+            Err(UpstreamError::Unreachable {
+                url: path.clone(),
+                reason: format!("not done after {} minutes", TRANSFER_DEADLINE.as_secs() / 60),
+            })
+        });
+    match downloaded {
+        Ok(_) => Ok(staging.close().await.map_err(StoreError::from)?),
+        Err(UpstreamError::Sink(error)) => Err(StoreError::from(error).into()),
+        Err(error) => Err(Miss::Upstream(error)),
+    }
+}
+
+impl Sink for Staging {
+    fn restart(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(self.rewind())
+    }
+}

@@ -1,0 +1,20 @@
+//! The checksum-database mirror: records kept apart from heads, one current signed head, the widest form of each tile.
+//!
+//! What always holds: nothing is kept, used or served that was not proved under a head with a good signature, every tile
+//! checked against its parent or the root; a new head becomes current only when the tiles that prove it extends the old
+//! one, and with them the right edge of every head ever served, are kept at its widths. A lookup is answered as the
+//! record and the current head, whatever head it came with, so that a client needs only tiles that are here.
+//!
+//! The mirror asks others through [`LogSource`]; it has no network of its own and decides nothing about modules.
+
+mod ask;
+mod files;
+mod finding;
+mod mirror;
+mod prove;
+mod set;
+
+pub(crate) use ask::{AskError, LogSource, LookupAnswer, Surroundings, TileBytes};
+pub(crate) use finding::{Authority, Finding, ListedRecord};
+pub(crate) use mirror::{Mirror, TileAnswer};
+pub(crate) use set::Mirrors;

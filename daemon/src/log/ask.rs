@@ -1,0 +1,65 @@
+//! How the mirror asks the outside: two small traits, with adapters over upstream and neighbours in lib.rs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use modmesh_protocol::log::TileCoordinate;
+use modmesh_protocol::module::ModuleVersion;
+
+/// A lookup as a source gave it; nothing in it is believed yet.
+#[derive(Debug, Clone)]
+pub(crate) struct LookupAnswer {
+    pub id: u64,
+    pub text: String,
+    /// The signed note of the head that the answer came with.
+    pub note: Vec<u8>,
+}
+
+/// Why a source gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AskError {
+    /// The database itself says that it has no such record.
+    #[error("the checksum database has no such record")]
+    NotListed,
+    /// This source does not have it; another may.
+    #[error("not there")]
+    Missing,
+    /// The source could not be asked, or answered something that is no answer.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+/// A tile as a source gave it: its width, which may be larger than was asked for, and its bytes.
+pub(crate) type TileBytes = (u16, Vec<u8>);
+
+/// Somebody who may have parts of the log.
+pub(crate) trait LogSource: Send + Sync + fmt::Debug {
+    /// Who this is, for log lines.
+    fn name(&self) -> String;
+
+    /// The record of `of`.
+    fn lookup<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Result<LookupAnswer, AskError>>;
+
+    /// The tiles at `coordinates`, one answer each, in their order.
+    fn tiles<'a>(
+        &'a self,
+        coordinates: &'a [TileCoordinate],
+    ) -> BoxFuture<'a, Vec<Result<TileBytes, AskError>>>;
+
+    /// What it gave was shown to be false, and nobody else had a hand in it.
+    fn blame(&self, what: &str, evidence: &[u8]);
+}
+
+/// Who can be asked, best first.
+pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
+    /// The neighbours that have the record of `of`; none is asked twice for it.
+    fn neighbours_with<'a>(&'a self, of: &'a ModuleVersion)
+    -> BoxFuture<'a, Vec<Arc<dyn LogSource>>>;
+
+    /// Every neighbour, for tiles.
+    fn neighbours(&self) -> Vec<Arc<dyn LogSource>>;
+
+    /// The database through the upstream; nothing when this host is to stay offline.
+    fn upstream(&self) -> Option<Arc<dyn LogSource>>;
+}

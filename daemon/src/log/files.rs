@@ -1,0 +1,167 @@
+//! The mirror's files: `sumdb/NAME/{head,record/..,tile/..}` in the state folder.
+//!
+//! Every file begins with the SHA-256 of what follows, so that damage of any kind reads as absence. A tile is kept in its
+//! widest form only. Files are written whole and renamed into place; none is synced: what is lost is asked for again.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use modmesh_protocol::digest::Hasher;
+use modmesh_protocol::log::{Record, Tile, TileCoordinate};
+use modmesh_protocol::module::ModuleVersion;
+
+static SERIAL: AtomicU64 = AtomicU64::new(0);
+
+const DIGEST_BYTES: usize = 32;
+
+/// The files of one database.
+#[derive(Debug)]
+pub(super) struct Files {
+    root: PathBuf,
+}
+
+impl Files {
+    /// Files of the database `name`, which may hold slashes.
+    pub(super) fn open(state: &Path, name: &str) -> io::Result<Self> {
+        let root = state.join("sumdb").join(name);
+        for folder in ["record", "tile", "new"] {
+            fs::create_dir_all(root.join(folder))?;
+        }
+        for leftover in fs::read_dir(root.join("new"))?.filter_map(Result::ok) {
+            let _gone = fs::remove_file(leftover.path());
+        }
+        Ok(Self { root })
+    }
+
+    pub(super) fn head(&self) -> Option<String> {
+        String::from_utf8(self.read(&self.root.join("head"))?).ok()
+    }
+
+    pub(super) fn write_head(&self, note: &str) -> io::Result<()> {
+        self.write(&self.root.join("head"), note.as_bytes())
+    }
+
+    pub(super) fn record(&self, of: &ModuleVersion) -> Option<Record> {
+        let text = String::from_utf8(self.read(&self.record_path(of))?).ok()?;
+        let (id, text) = text.split_once('\n')?;
+        Some(Record {
+            id: id.parse().ok()?,
+            text: text.to_owned(),
+        })
+    }
+
+    pub(super) fn write_record(&self, of: &ModuleVersion, record: &Record) -> io::Result<()> {
+        let text = format!("{}\n{}", record.id, record.text);
+        self.write(&self.record_path(of), text.as_bytes())
+    }
+
+    /// The widest form kept of the tile at `level` and `index`.
+    pub(super) fn tile(&self, level: u8, index: u64) -> Option<Tile> {
+        let bytes = self.read(&self.tile_path(level, index))?;
+        let width = u16::try_from(bytes.len() / 32).ok()?;
+        let coordinate = TileCoordinate {
+            level,
+            index,
+            width,
+        };
+        Tile::new(coordinate, bytes).ok()
+    }
+
+    /// Keeps `tile` unless a wider form is kept already.
+    pub(super) fn write_tile(&self, tile: &Tile) -> io::Result<()> {
+        let at = tile.coordinate;
+        if self
+            .tile(at.level, at.index)
+            .is_some_and(|kept| kept.coordinate.width >= at.width)
+        {
+            return Ok(());
+        }
+        self.write(&self.tile_path(at.level, at.index), &tile.bytes)
+    }
+
+    pub(super) fn forget_tile(&self, level: u8, index: u64) {
+        let _gone = fs::remove_file(self.tile_path(level, index));
+    }
+
+    /// Module versions whose records are kept.
+    pub(super) fn recorded(&self) -> Vec<ModuleVersion> {
+        let root = self.root.join("record");
+        let mut found = Vec::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for file in fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok) {
+                let path = file.path();
+                if file.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    folders.push(path);
+                } else if let Some(of) = recorded_at(&root, &path) {
+                    found.push(of);
+                }
+            }
+        }
+        found
+    }
+
+    fn record_path(&self, of: &ModuleVersion) -> PathBuf {
+        self.root
+            .join("record")
+            .join(format!("{}@{}", of.module.escaped(), of.version.escaped()))
+    }
+
+    fn tile_path(&self, level: u8, index: u64) -> PathBuf {
+        let full = TileCoordinate {
+            level,
+            index,
+            width: 256,
+        };
+        self.root.join(full.path())
+    }
+
+    fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        let mut bytes = fs::read(path).ok()?;
+        let body = bytes.split_off_checked(DIGEST_BYTES)?;
+        if Hasher::digest(&body) != *bytes {
+            tracing::warn!(file = %path.display(), "a kept part of the checksum database is damaged; it is asked for anew");
+            let _gone = fs::remove_file(path);
+            return None;
+        }
+        Some(body)
+    }
+
+    fn write(&self, path: &Path, body: &[u8]) -> io::Result<()> {
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let written = self.root.join("new").join(format!("{}-{serial}", std::process::id()));
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut bytes = Vec::with_capacity(DIGEST_BYTES + body.len());
+        bytes.extend_from_slice(&Hasher::digest(body));
+        bytes.extend_from_slice(body);
+        fs::write(&written, bytes)
+            .and_then(|()| fs::rename(&written, path))
+            .inspect_err(|_| {
+                let _gone = fs::remove_file(&written);
+            })
+    }
+}
+
+fn recorded_at(root: &Path, path: &Path) -> Option<ModuleVersion> {
+    let (module, version) = path.strip_prefix(root).ok()?.to_str()?.rsplit_once('@')?;
+    ModuleVersion::new(
+        modmesh_protocol::module::ModulePath::from_escaped(module).ok()?,
+        modmesh_protocol::module::Version::from_escaped(version).ok()?,
+    )
+    .ok()
+}
+
+/// `Vec::split_off` that does not panic on a short vector.
+trait SplitOffChecked: Sized {
+    fn split_off_checked(&mut self, at: usize) -> Option<Self>;
+}
+
+impl SplitOffChecked for Vec<u8> {
+    fn split_off_checked(&mut self, at: usize) -> Option<Self> {
+        (self.len() >= at).then(|| self.split_off(at))
+    }
+}

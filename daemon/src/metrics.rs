@@ -1,0 +1,264 @@
+//! What the daemon counts. Prometheus text at `/metrics`, the same numbers in `status`.
+//!
+//! Sums that always hold: `modmesh_http_requests_total` over all labels is every request that was answered;
+//! `traffic.from_store_bytes + from_peers_bytes + from_upstream_bytes` of `status` is the bytes of bodies sent to clients,
+//! by where each body came from when it was asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// A handle on the daemon's counters; clones count together.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Histogram,
+    upstream_requests: Family<UpstreamLabels, Counter>,
+    upstream_received: Counter,
+    peer_received: Counter,
+    peer_sent: Counter,
+    peers: Gauge,
+    verification_failures: Family<FailureLabels, Counter>,
+    pending_served: Counter,
+    tiles_passed: Counter,
+    store_bytes: Gauge,
+    store_blobs: Gauge,
+    tree_size: Family<DatabaseLabels, Gauge>,
+    served: [AtomicU64; 3],
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    kind: &'static str,
+    source: &'static str,
+    code: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct UpstreamLabels {
+    kind: &'static str,
+    code: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FailureLabels {
+    from: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DatabaseLabels {
+    name: String,
+}
+
+/// Where an answer's body came from when it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    Store,
+    Peer,
+    Upstream,
+    None,
+}
+
+impl Source {
+    /// The word for it in `X-Modmesh-Source` and in labels.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Peer => "peer",
+            Self::Upstream => "upstream",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("modmesh");
+        let requests = Family::default();
+        let durations = Histogram::new(
+            [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
+        );
+        let (upstream_requests, verification_failures) = (Family::default(), Family::default());
+        let (upstream_received, peer_received, peer_sent) =
+            (Counter::default(), Counter::default(), Counter::default());
+        let (pending_served, tiles_passed) = (Counter::default(), Counter::default());
+        let (peers, store_bytes, store_blobs) =
+            (Gauge::default(), Gauge::default(), Gauge::default());
+        let tree_size = Family::default();
+        registry.register("http_requests", "Requests answered", requests.clone());
+        registry.register(
+            "http_request_duration_seconds",
+            "From the request's head to the answer's head",
+            durations.clone(),
+        );
+        registry.register(
+            "upstream_requests",
+            "Requests put to upstream; code 0 means no answer",
+            upstream_requests.clone(),
+        );
+        registry.register(
+            "upstream_received_bytes",
+            "Bytes of bodies received from upstream",
+            upstream_received.clone(),
+        );
+        registry.register(
+            "peer_received_bytes",
+            "Bytes of files received from neighbours",
+            peer_received.clone(),
+        );
+        registry.register(
+            "peer_sent_bytes",
+            "Bytes of files sent to neighbours",
+            peer_sent.clone(),
+        );
+        registry.register("peers", "Neighbours connected", peers.clone());
+        registry.register(
+            "verification_failures",
+            "Files and proofs that did not pass the gate",
+            verification_failures.clone(),
+        );
+        registry.register(
+            "pending_served",
+            "Files served to this host's go although the checksum database could not be asked",
+            pending_served.clone(),
+        );
+        registry.register(
+            "sumdb_tiles_passed",
+            "Tiles beyond the current tree head, passed through from upstream unproved",
+            tiles_passed.clone(),
+        );
+        registry.register("store_bytes", "Bytes of bodies kept", store_bytes.clone());
+        registry.register("store_blobs", "Bodies kept", store_blobs.clone());
+        registry.register(
+            "sumdb_tree_size",
+            "Records under the current tree head",
+            tree_size.clone(),
+        );
+        Self {
+            inner: Arc::new(Inner {
+                registry,
+                requests,
+                durations,
+                upstream_requests,
+                upstream_received,
+                peer_received,
+                peer_sent,
+                peers,
+                verification_failures,
+                pending_served,
+                tiles_passed,
+                store_bytes,
+                store_blobs,
+                tree_size,
+                served: Default::default(),
+            }),
+        }
+    }
+
+    pub(crate) fn request(&self, kind: &'static str, source: Source, code: u16, took: Duration) {
+        let labels = RequestLabels {
+            kind,
+            source: source.as_str(),
+            code,
+        };
+        self.inner.requests.get_or_create(&labels).inc();
+        self.inner.durations.observe(took.as_secs_f64());
+    }
+
+    /// Counts bytes of a body sent to a client.
+    pub(crate) fn served(&self, source: Source, bytes: u64) {
+        let index = match source {
+            Source::Store => 0,
+            Source::Peer => 1,
+            Source::Upstream => 2,
+            Source::None => return,
+        };
+        self.inner.served[index].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn upstream_request(&self, kind: &'static str, code: u16) {
+        self.inner
+            .upstream_requests
+            .get_or_create(&UpstreamLabels { kind, code })
+            .inc();
+    }
+
+    pub(crate) fn upstream_received(&self, bytes: u64) {
+        self.inner.upstream_received.inc_by(bytes);
+    }
+
+    pub(crate) fn peer_received(&self, bytes: u64) {
+        self.inner.peer_received.inc_by(bytes);
+    }
+
+    pub(crate) fn peer_sent(&self, bytes: u64) {
+        self.inner.peer_sent.inc_by(bytes);
+    }
+
+    pub(crate) fn peers(&self, connected: usize) {
+        self.inner.peers.set(i64::try_from(connected).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn verification_failure(&self, from: Source) {
+        self.inner
+            .verification_failures
+            .get_or_create(&FailureLabels {
+                from: from.as_str(),
+            })
+            .inc();
+    }
+
+    pub(crate) fn pending_served(&self) {
+        self.inner.pending_served.inc();
+    }
+
+    pub(crate) fn tile_passed(&self) {
+        self.inner.tiles_passed.inc();
+    }
+
+    pub(crate) fn store(&self, bytes: u64, blobs: u64) {
+        self.inner.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.inner.store_blobs.set(i64::try_from(blobs).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn tree_size(&self, name: &str, size: u64) {
+        let labels = DatabaseLabels {
+            name: name.to_owned(),
+        };
+        self.inner
+            .tree_size
+            .get_or_create(&labels)
+            .set(i64::try_from(size).unwrap_or(i64::MAX));
+    }
+
+    /// Bytes of bodies sent to clients that came from the store, from neighbours, from upstream.
+    pub(crate) fn served_bytes(&self) -> [u64; 3] {
+        let [store, peers, upstream] = &self.inner.served;
+        [store, peers, upstream].map(|bytes| bytes.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn peer_sent_bytes(&self) -> u64 {
+        self.inner.peer_sent.get()
+    }
+
+    /// Everything, as Prometheus text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string fails only when a metric's own encoder does, and then the rest is still of use.
+        let _partial_on_error = text::encode(&mut text, &self.inner.registry);
+        text
+    }
+}

@@ -1,0 +1,102 @@
+//! Who may have what. One pure function, asked before anything is looked up.
+//!
+//! Private patterns and the toolchain rule are here now; freezing, cooling down, allowing and denying come later.
+
+use modmesh_protocol::module::{ModulePath, Patterns};
+
+/// The module of Go's own toolchains; `go` insists on the checksum database for it whatever its settings.
+const TOOLCHAIN_MODULE: &str = "golang.org/toolchain";
+
+/// What is known of whoever asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// A process of the daemon's own user on this machine.
+    OwnUser,
+    /// Another user of this machine, another machine, or nobody can tell.
+    Other,
+}
+
+/// How a module is to be treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Treatment {
+    /// The checksum database judges it; neighbours may be asked for it.
+    Judged,
+    /// A Go toolchain: the checksum database judges it even where it is off for modules.
+    Toolchain,
+    /// Matches a private pattern: neither the database nor any neighbour hears its name.
+    Private,
+    /// The checksum database is off.
+    Unjudged,
+}
+
+/// Why a client may not have something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// Unlisted and pending content belongs to the daemon's own user.
+    #[error(
+        "this module is not in the checksum database, so only the user who runs the modmesh daemon may have it; run a daemon of your own with `modmesh up`"
+    )]
+    NotYourDaemon,
+}
+
+/// The rules of this host.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    private: Patterns,
+    database_judges: bool,
+}
+
+impl Policy {
+    /// Rules with these private patterns; `database_judges` is false when the checksum database is `off`.
+    pub(crate) fn new(private: Patterns, database_judges: bool) -> Self {
+        Self {
+            private,
+            database_judges,
+        }
+    }
+
+    /// How `module` is to be treated.
+    pub(crate) fn treatment(&self, module: &ModulePath) -> Treatment {
+        if module.as_str() == TOOLCHAIN_MODULE {
+            Treatment::Toolchain
+        } else if self.private.matches(module) {
+            Treatment::Private
+        } else if self.database_judges {
+            Treatment::Judged
+        } else {
+            Treatment::Unjudged
+        }
+    }
+
+    /// Whether `client` may have content that the checksum database does not vouch for.
+    pub(crate) fn may_have_unproven(&self, client: Client) -> Result<(), Refusal> {
+        match client {
+            Client::OwnUser => Ok(()),
+            Client::Other => Err(Refusal::NotYourDaemon),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_treated_by_its_path_and_the_settings() {
+        let path = |text| ModulePath::parse(text).unwrap();
+        let private = Patterns::parse("*.corp.example,golang.org").unwrap();
+        for (database_judges, module, treatment) in [
+            (true, "github.com/a/b", Treatment::Judged),
+            (false, "github.com/a/b", Treatment::Unjudged),
+            (true, "git.corp.example/x", Treatment::Private),
+            (false, "git.corp.example/x", Treatment::Private),
+            (true, "golang.org/x/text", Treatment::Private),
+            (true, "golang.org/toolchain", Treatment::Toolchain),
+            (false, "golang.org/toolchain", Treatment::Toolchain),
+        ] {
+            let policy = Policy::new(private.clone(), database_judges);
+            assert_eq!(policy.treatment(&path(module)), treatment, "{module}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One request, from its head to its answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use http::{Method, Request, Response, StatusCode};
+use modmesh_protocol::control::{PeerStatus, Status};
+
+use super::body::AnswerBody;
+use super::gate::DoorKeeper;
+use super::respond::{self, Answer};
+use super::route::{self, Route, SumdbRoute};
+use crate::fetch::Fetcher;
+use crate::log::{Mirror, Mirrors, TileAnswer};
+use crate::metrics::{Metrics, Source};
+use crate::os;
+use crate::policy::Client;
+
+/// What the control room shows over HTTP; implemented there, handed in by lib.rs.
+pub(crate) trait Showing: Send + Sync {
+    /// The value of `/api/v1/status`.
+    fn status(&self) -> Status;
+    /// The value of `/api/v1/peers`.
+    fn peers(&self) -> Vec<PeerStatus>;
+    /// Prometheus text.
+    fn metrics(&self) -> String;
+}
+
+/// Everything that an answer can need; clones share it.
+#[derive(Clone)]
+pub(crate) struct FrontDoor {
+    pub fetcher: Fetcher,
+    pub mirrors: Mirrors,
+    pub showing: Arc<dyn Showing>,
+    pub keeper: DoorKeeper,
+    pub metrics: Metrics,
+    /// Set once requests are served.
+    pub ready: Arc<AtomicBool>,
+    /// Whether this host asks no upstream by its settings.
+    pub offline: bool,
+}
+
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+}
+
+impl Client for Ends {
+    fn is_own_user(&self) -> bool {
+        os::socket_owner(self.client, self.server) == Some(os::own_user())
+    }
+}
+
+impl FrontDoor {
+    /// Answers one request.
+    pub(crate) async fn handle<B>(&self, request: Request<B>, ends: Ends) -> Response<AnswerBody> {
+        let began = Instant::now();
+        let (kind, answer) = match self.keeper.admit(request.headers(), ends.server) {
+            Err(reason) => ("other", respond::turned_away(&reason)),
+            Ok(()) => match route::parse(request.method(), request.uri().path()) {
+                Err(error) => ("other", respond::misrouted(&error)),
+                Ok(route) => (route.kind(), self.answer(route, &request, &ends).await),
+            },
+        };
+        let mut response = answer.response;
+        let (code, source) = (response.status().as_u16(), answer.source);
+        self.metrics.request(kind, source, code, began.elapsed());
+        tracing::debug!(
+            path = request.uri().path(),
+            code,
+            source = source.as_str(),
+            ms = began.elapsed().as_millis() as u64,
+            "answered"
+        );
+        if request.method() == Method::HEAD {
+            *response.body_mut() = AnswerBody::empty();
+        }
+        response
+    }
+
+    async fn answer<B>(&self, route: Route, request: &Request<B>, ends: &Ends) -> Answer {
+        match route {
+            Route::File(key) => match self.fetcher.file(&key, ends).await {
+                Ok(fetched) => {
+                    let headers = request.headers();
+                    respond::file(fetched, key.kind, headers, &self.fetcher, &self.metrics)
+                }
+                Err(error) => respond::failure(&error),
+            },
+            Route::Note(key) => match self.fetcher.note(&key, ends).await {
+                Ok(answer) => respond::note(&key, answer, &self.metrics),
+                Err(error) => respond::failure(&error),
+            },
+            Route::Sumdb(name, wanted) => match self.mirrors.served(&name) {
+                Some(mirror) => self.sumdb(mirror, wanted).await,
+                None => respond::line(
+                    StatusCode::NOT_FOUND,
+                    format!("this host does not mirror the checksum database {name}; see --sumdb"),
+                ),
+            },
+            Route::Healthz => respond::line(StatusCode::OK, "alive"),
+            Route::Readyz if self.ready.load(Ordering::Acquire) => {
+                respond::line(StatusCode::OK, "ready")
+            }
+            Route::Readyz => respond::line(StatusCode::SERVICE_UNAVAILABLE, "starting"),
+            Route::Metrics => respond::metrics(self.showing.metrics()),
+            Route::Status => respond::json(&self.showing.status()),
+            Route::Peers => respond::json(&self.showing.peers()),
+            Route::Root => respond::line(
+                StatusCode::OK,
+                "modmesh: a GOPROXY whose modules come from the neighbours; see `modmesh status`",
+            ),
+        }
+    }
+
+    async fn sumdb(&self, mirror: &Mirror, wanted: SumdbRoute) -> Answer {
+        match wanted {
+            SumdbRoute::Supported => respond::line(StatusCode::OK, ""),
+            SumdbRoute::Latest => match mirror.head() {
+                Some(head) => respond::sumdb_text(head.note().to_owned()),
+                None => respond::line(
+                    StatusCode::NOT_FOUND,
+                    "no tree head is known here yet; it comes with the first lookup",
+                ),
+            },
+            SumdbRoute::Lookup(of) => match mirror.lookup(&of).await {
+                Ok(body) => respond::sumdb_text(body),
+                Err(finding) => respond::no_record(&finding, self.offline),
+            },
+            SumdbRoute::Tile(coordinate) => match mirror.tile(coordinate).await {
+                TileAnswer::Here(bytes) => respond::sumdb_tile(bytes, Source::Store),
+                TileAnswer::Passed(bytes) => {
+                    self.metrics.tile_passed();
+                    respond::sumdb_tile(bytes, Source::Upstream)
+                }
+                TileAnswer::Missing(reason) => respond::line(StatusCode::NOT_FOUND, reason),
+            },
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The state folder: ours alone, of a form we know, and with a memory of how the last daemon ended.
+//!
+//! lib.rs opens it first and hands its parts to the rooms. The lock is an advisory lock on `lock`, which the system
+//! releases however the process ends; the pid in it is for the error text only.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::os;
+
+/// First line of `format`; the number grows when a release can no longer read what an older one wrote.
+const FORMAT_PREFIX: &str = "modmesh state ";
+const FORMAT: u32 = 1;
+
+/// The open, locked state folder.
+#[derive(Debug)]
+pub(crate) struct State {
+    root: PathBuf,
+    after_unclean_boot: bool,
+    _lock: File,
+}
+
+/// Why a state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Another daemon uses it.
+    #[error(
+        "the state folder {folder} is in use by the modmesh daemon with process id {pid}; stop that one, or give this one a folder of its own with --state"
+    )]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+        /// What the holder wrote of itself; "unknown" when nothing could be read.
+        pid: String,
+    },
+    /// There is something in it that modmesh did not put there.
+    #[error(
+        "the folder {0} is not empty and not a state folder of modmesh; give --state an empty or new folder"
+    )]
+    NotOurs(PathBuf),
+    /// A newer release wrote it.
+    #[error(
+        "the state folder {folder} was written by a newer release (format {found}; this release knows {FORMAT}); use that release, or another folder with --state"
+    )]
+    Newer {
+        /// The folder.
+        folder: PathBuf,
+        /// The format it has.
+        found: u32,
+    },
+    /// The system refused.
+    #[error("cannot use the state folder {folder}: {error}; it must be a folder that this user can write")]
+    Io {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl State {
+    /// Opens or makes the state folder and takes its lock.
+    pub(crate) fn open(root: &Path) -> Result<Self, StateError> {
+        let io = |error| StateError::Io {
+            folder: root.to_owned(),
+            error,
+        };
+        make_private_folder(root).map_err(io)?;
+        check_format(root)?;
+        let lock = take_lock(root)?;
+        write_whole(&root.join("format"), format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes())
+            .map_err(io)?;
+        let after_unclean_boot = begin_session(root).map_err(io)?;
+        Ok(Self {
+            root: root.to_owned(),
+            after_unclean_boot,
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether the machine went down since this folder was last ended cleanly, so that what was written then may be
+    /// missing or torn on disk.
+    pub(crate) fn is_after_unclean_boot(&self) -> bool {
+        self.after_unclean_boot
+    }
+
+    /// Makes everything durable and notes that this session ended cleanly.
+    pub(crate) fn end(&self) {
+        let ended = os::sync_file_system(&self.root)
+            .and_then(|()| fs::remove_file(self.root.join("session")));
+        if let Err(error) = ended {
+            tracing::warn!(%error, "the state folder could not be closed cleanly; it will be checked at the next start");
+        }
+    }
+}
+
+/// Writes a small file so that a reader sees the old or the new contents, never a part.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+fn make_private_folder(root: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(root)
+}
+
+fn check_format(root: &Path) -> Result<(), StateError> {
+    let io = |error| StateError::Io {
+        folder: root.to_owned(),
+        error,
+    };
+    match fs::read_to_string(root.join("format")) {
+        Ok(text) => {
+            let found: u32 = text
+                .strip_prefix(FORMAT_PREFIX)
+                .and_then(|number| number.trim().parse().ok())
+                .ok_or_else(|| StateError::NotOurs(root.to_owned()))?;
+            if found > FORMAT {
+                return Err(StateError::Newer {
+                    folder: root.to_owned(),
+                    found,
+                });
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // A first start that was cut before `format` was written leaves the lock alone behind.
+            let foreign = fs::read_dir(root)
+                .map_err(io)?
+                .filter_map(Result::ok)
+                .any(|entry| !["lock", "format.new"].iter().any(|ours| entry.file_name() == **ours));
+            if foreign {
+                return Err(StateError::NotOurs(root.to_owned()));
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(StateError::NotOurs(root.to_owned()))
+        }
+        Err(error) => Err(io(error)),
+    }
+}
+
+fn take_lock(root: &Path) -> Result<File, StateError> {
+    let io = |error| StateError::Io {
+        folder: root.to_owned(),
+        error,
+    };
+    let path = root.join("lock");
+    let mut lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(io)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            let pid = fs::read_to_string(&path)
+                .ok()
+                .map(|pid| pid.trim().to_owned())
+                .filter(|pid| !pid.is_empty())
+                .unwrap_or_else(|| "unknown".to_owned());
+            return Err(StateError::InUse {
+                folder: root.to_owned(),
+                pid,
+            });
+        }
+        Err(fs::TryLockError::Error(error)) => return Err(io(error)),
+    }
+    lock.set_len(0).map_err(io)?;
+    writeln!(lock, "{}", std::process::id()).map_err(io)?;
+    Ok(lock)
+}
+
+/// Notes that a session is under way in this boot; true when an earlier one was cut off by the end of its boot.
+fn begin_session(root: &Path) -> io::Result<bool> {
+    let path = root.join("session");
+    // Where the system has no boot id, every session that did not end cleanly counts as cut off by the machine.
+    let boot = os::boot_id().unwrap_or_default();
+    let unclean = match fs::read(&path) {
+        Ok(earlier) => boot.is_empty() || earlier != boot.as_bytes(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    write_whole(&path, boot.as_bytes())?;
+    Ok(unclean)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_daemon_is_told_who_holds_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let _first = State::open(folder.path()).unwrap();
+        let error = State::open(folder.path()).unwrap_err();
+        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+    }
+
+    #[test]
+    fn a_folder_with_other_things_in_it_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.txt"), "precious").unwrap();
+        assert!(matches!(State::open(folder.path()), Err(StateError::NotOurs(_))));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_of_a_newer_release_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("format"), "modmesh state 2\n").unwrap();
+        assert!(matches!(
+            State::open(folder.path()),
+            Err(StateError::Newer { found: 2, .. })
+        ));
+    }
+
+    #[test]
+    fn only_the_end_of_a_boot_without_a_clean_end_raises_suspicion() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).unwrap();
+        assert!(!state.is_after_unclean_boot());
+        drop(state);
+        assert!(!State::open(folder.path()).unwrap().is_after_unclean_boot(), "killed, same boot");
+        fs::write(folder.path().join("session"), "another boot").unwrap();
+        assert!(State::open(folder.path()).unwrap().is_after_unclean_boot());
+        let state = State::open(folder.path()).unwrap();
+        state.end();
+        drop(state);
+        assert!(!State::open(folder.path()).unwrap().is_after_unclean_boot());
+    }
+}

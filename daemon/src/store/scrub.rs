@@ -1,0 +1,180 @@
+//! Setting the store right: at start, what a crash left behind; after an unclean end of the machine, every body.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::digest::{BlobId, Hasher};
+
+use super::catalog::{Catalog, Entry};
+use super::layout::{Layout, PROOF_SUFFIX, proof_of};
+use super::{Store, remove_if_there};
+use crate::trust::{Proof, Scope};
+
+/// Damaged files that are kept for a person to look at; the oldest goes when there are more.
+const QUARANTINED_MAX: usize = 8;
+/// Folders deeper than this are not ours: a module path has at most as many elements as fit its longest allowed text.
+const DEPTH_MAX: usize = 300;
+const READ_BYTES: usize = 256 << 10;
+
+/// Deletes everything in staging: whatever is there was in flight when an earlier daemon ended.
+pub(super) fn empty_staging(layout: &Layout) -> io::Result<()> {
+    let staging = layout.staging();
+    match fs::remove_dir_all(&staging) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::create_dir_all(staging)
+}
+
+/// Reads every proof file of both trees and sweeps bodies that have none.
+pub(super) fn read_trees(
+    layout: &Layout,
+    remembered: &HashMap<KeyHash, u64>,
+    suspect: bool,
+) -> Catalog {
+    let catalog = Catalog::default();
+    for scope in [Scope::Unlisted, Scope::Proven] {
+        let mut folders = vec![(layout.tree(scope), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            let Ok(listing) = fs::read_dir(&folder) else {
+                tracing::warn!(folder = %folder.display(), "a folder of the store cannot be read");
+                continue;
+            };
+            for file in listing.filter_map(Result::ok) {
+                let path = file.path();
+                match file.file_type() {
+                    Ok(kind) if kind.is_dir() && depth < DEPTH_MAX => folders.push((path, depth + 1)),
+                    Ok(kind) if kind.is_file() => read_file(layout, &path, scope, remembered, suspect, &catalog),
+                    _ => {}
+                }
+            }
+        }
+    }
+    catalog
+}
+
+fn read_file(
+    layout: &Layout,
+    path: &Path,
+    scope: Scope,
+    remembered: &HashMap<KeyHash, u64>,
+    suspect: bool,
+    catalog: &Catalog,
+) {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return;
+    };
+    if let Some(body_name) = name.strip_suffix(PROOF_SUFFIX) {
+        let proof = fs::read_to_string(path).ok().and_then(|text| Proof::from_file(&text).ok());
+        let body = path.with_file_name(body_name);
+        match proof {
+            // The proof must be of the very path it lies beside, or moving files about could dress one up as another.
+            Some(proof)
+                if layout.body(proof.scope(), proof.key()) == body
+                    && layout.tree(proof.scope()) == layout.tree(scope)
+                    && body.exists() =>
+            {
+                let last = remembered.get(&KeyHash::of_file(proof.key())).copied().unwrap_or(0);
+                catalog.insert(Entry::new(proof, last, suspect));
+            }
+            _ => {
+                tracing::info!(file = %path.display(), "swept a proof that is damaged or has no body");
+                let _gone = fs::remove_file(path);
+                let _gone = fs::remove_file(body);
+            }
+        }
+    } else if (name.ends_with(".mod") || name.ends_with(".zip")) && !proof_of(path).exists() {
+        tracing::info!(file = %path.display(), "swept a file whose proof was never written");
+        let _gone = fs::remove_file(path);
+    }
+}
+
+/// Moves `body` out of the tree, keeping only the newest few.
+pub(super) fn put_aside(layout: &Layout, body: &Path) {
+    let folder = layout.quarantine();
+    let name = KeyHash::of_path(&body.to_string_lossy());
+    if fs::rename(body, folder.join(name)).is_err() {
+        let _gone = fs::remove_file(body);
+    }
+    let mut held: Vec<_> = fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .filter_map(|file| Some((file.metadata().ok()?.modified().ok()?, file.path())))
+        .collect();
+    held.sort();
+    let surplus = held.len().saturating_sub(QUARANTINED_MAX);
+    for (_, path) in held.into_iter().take(surplus) {
+        let _gone = fs::remove_file(path);
+    }
+}
+
+impl Store {
+    /// Hashes a suspect body; true when it is what its proof says.
+    pub(super) fn clear_suspicion(&self, entry: &Arc<Entry>, file: &File) -> bool {
+        match blob_id(file) {
+            Ok(blob) if blob == entry.proof.measured().blob => {
+                entry.suspect.store(false, Ordering::Release);
+                true
+            }
+            Ok(_) => {
+                self.quarantine(entry, "its bytes changed when the machine ended uncleanly");
+                false
+            }
+            Err(error) => {
+                self.quarantine(entry, &error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Hashes every suspect body; the suspicion ends when all were seen. Blocks for as long as that takes, or until
+    /// `stop` says so.
+    pub(crate) fn scrub_suspects(&self, stop: impl Fn() -> bool) {
+        let suspects: Vec<_> = self
+            .inner
+            .catalog
+            .all()
+            .into_iter()
+            .filter(|entry| entry.suspect.load(Ordering::Acquire))
+            .collect();
+        if !suspects.is_empty() {
+            tracing::info!(
+                files = suspects.len(),
+                "the machine ended uncleanly; every kept file is being checked"
+            );
+        }
+        for entry in suspects {
+            if stop() {
+                return;
+            }
+            let path = self.inner.layout.body(entry.proof.scope(), entry.proof.key());
+            match File::open(path) {
+                Ok(file) => drop(self.clear_suspicion(&entry, &file)),
+                Err(error) => self.quarantine(&entry, &error.to_string()),
+            }
+        }
+        if let Err(error) = remove_if_there(&self.inner.layout.suspicion()) {
+            tracing::debug!(%error, "the mark of suspicion stays");
+        }
+    }
+}
+
+fn blob_id(file: &File) -> io::Result<BlobId> {
+    let mut reader = file;
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => break,
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+    io::Seek::rewind(&mut reader)?;
+    Ok(BlobId(hasher.finish()))
+}

@@ -1,0 +1,152 @@
+//! The gate. What a file's h1 must be comes from the checksum database ([`Authority`]); what it is comes from the file;
+//! only where the two agree, and a zip is one that Go would accept, is a [`Proof`] made. Nothing else in the house can
+//! make one, and nothing enters the store without one.
+//!
+//! The gate reads files that lie in staging; it never sees the network, and never decides who is to blame for a lie.
+
+mod proof;
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+
+use modmesh_protocol::artifact::{ArtifactKey, FileKind};
+use modmesh_protocol::digest::H1;
+use modmesh_protocol::h1;
+use modmesh_protocol::zip::{self, FileAt, Grammar, ZipError};
+
+pub(crate) use crate::log::{Authority, Finding};
+use crate::log::ListedRecord;
+pub(crate) use proof::{MeasuredFile, Proof, ProofFileError, Scope};
+
+/// Largest go.mod that Go reads (`MaxGoMod` in golang.org/x/mod/zip).
+pub(crate) const GO_MOD_BYTES_MAX: u64 = 16 << 20;
+/// Largest module zip that Go reads (`MaxZipFile` in golang.org/x/mod/zip).
+pub(crate) const ZIP_BYTES_MAX: u64 = 500 << 20;
+/// Zips from this size on are hashed on two threads; below it, starting the second costs more than it saves.
+const PARALLEL_FROM_BYTES: u64 = 1 << 20;
+
+/// What the gate holds a file against.
+#[derive(Debug, Clone)]
+pub(crate) enum Expected {
+    /// The checksum database lists the version.
+    Listed(Arc<ListedRecord>),
+    /// There is nothing to compare with, by the database's own word or by a setting of this host; says which.
+    Unlisted(Arc<str>),
+    /// The database could not be asked; says why.
+    Pending(Arc<str>),
+}
+
+/// Who handed a file to us; neighbours are held to the narrower zip grammar (DESIGN invariant 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Giver {
+    Neighbour,
+    Upstream,
+}
+
+/// Why a file did not pass the gate.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Rejection {
+    /// The contents are not those that the checksum database lists.
+    #[error("{key} has {actual}, but the checksum database lists {expected}")]
+    Mismatch {
+        key: ArtifactKey,
+        expected: H1,
+        actual: H1,
+    },
+    /// The checksum database has a record of the version, but no line for this file.
+    #[error("the checksum database's record of this version has no line for {0}")]
+    NoLine(ArtifactKey),
+    /// Go would refuse this zip, or a neighbour sent one that is not in canonical form.
+    #[error("{key} is no acceptable module zip: {reason}")]
+    Zip { key: ArtifactKey, reason: ZipError },
+    /// The file could not be read back from staging: a failing disk, never a lie.
+    #[error("cannot read {key} back from staging: {error}")]
+    Read {
+        key: ArtifactKey,
+        error: std::io::Error,
+    },
+}
+
+impl Rejection {
+    /// Whether the giver's bytes are at fault, as opposed to this host's disk.
+    pub(crate) fn is_lie(&self) -> bool {
+        match self {
+            Self::Mismatch { .. } | Self::NoLine(_) => true,
+            Self::Zip { reason, .. } => !matches!(reason, ZipError::Io(_)),
+            Self::Read { .. } => false,
+        }
+    }
+}
+
+/// Judges the staged file `measured` as the file `key`. Blocks while it reads and hashes.
+///
+/// # Errors
+/// A [`Rejection`] says what is wrong and whether it is a lie.
+pub(crate) fn judge(
+    file: File,
+    measured: MeasuredFile,
+    key: &ArtifactKey,
+    expected: &Expected,
+    giver: Giver,
+) -> Result<Proof, Rejection> {
+    let (actual, canonical) = match key.kind {
+        FileKind::Zip => zip_sum(file, &measured, key, giver)?,
+        FileKind::Mod | FileKind::Info => (go_mod_sum(file, key)?, true),
+    };
+    let (scope, record) = match expected {
+        Expected::Listed(listed) => {
+            let listed_sum = match key.kind {
+                FileKind::Zip => listed.sums.zip,
+                FileKind::Mod | FileKind::Info => listed.sums.go_mod,
+            };
+            let expected = listed_sum.ok_or_else(|| Rejection::NoLine(key.clone()))?;
+            if expected != actual {
+                return Err(Rejection::Mismatch {
+                    key: key.clone(),
+                    expected,
+                    actual,
+                });
+            }
+            (Scope::Proven, Some(Arc::clone(listed)))
+        }
+        Expected::Unlisted(_) => (Scope::Unlisted, None),
+        Expected::Pending(_) => (Scope::Pending, None),
+    };
+    Ok(Proof::made(key.clone(), scope, record, actual, measured, canonical))
+}
+
+fn zip_sum(
+    file: File,
+    measured: &MeasuredFile,
+    key: &ArtifactKey,
+    giver: Giver,
+) -> Result<(H1, bool), Rejection> {
+    let refuse = |reason| Rejection::Zip {
+        key: key.clone(),
+        reason,
+    };
+    let grammar = match giver {
+        Giver::Neighbour => Grammar::Canonical,
+        Giver::Upstream => Grammar::Upstream,
+    };
+    let threads = if measured.length < PARALLEL_FROM_BYTES {
+        1
+    } else {
+        std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
+    };
+    let file = FileAt::new(file).map_err(|error| refuse(ZipError::Io(error)))?;
+    let verdict = zip::check(&file, &key.of, grammar, threads).map_err(refuse)?;
+    Ok((verdict.h1, verdict.canonical))
+}
+
+fn go_mod_sum(file: File, key: &ArtifactKey) -> Result<H1, Rejection> {
+    let mut bytes = Vec::new();
+    file.take(GO_MOD_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Rejection::Read {
+            key: key.clone(),
+            error,
+        })?;
+    Ok(h1::of_go_mod(&bytes))
+}

@@ -1,0 +1,234 @@
+//! The word of the gate, in memory and on disk.
+//!
+//! A proof file is JSON and a last line with the SHA-256 of what stands before it, so that a torn or zeroed file reads
+//! as no proof at all. It holds all that is needed to serve and to share the body beside it without asking anybody.
+
+use std::fmt;
+use std::sync::Arc;
+
+use modmesh_protocol::artifact::{ArtifactKey, FileKind};
+use modmesh_protocol::digest::{BlobId, H1, Hasher, hex};
+use modmesh_protocol::log::Record;
+use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
+use serde::{Deserialize, Serialize};
+
+use crate::log::ListedRecord;
+
+/// Version of the proof file's form; a reader refuses any other.
+const FORM: u32 = 1;
+
+/// Where the truth of a file comes from, and so who may have it (DESIGN section 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Scope {
+    /// Its h1 is in a record of the checksum database whose Merkle proof was checked here.
+    Proven,
+    /// The database itself has no record of it, or a private pattern matches.
+    Unlisted,
+    /// The database could not be asked yet.
+    Pending,
+}
+
+/// Bytes as they were measured while they were staged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MeasuredFile {
+    pub blob: BlobId,
+    pub length: u64,
+}
+
+/// The gate's word that these bytes are this file. Made by [`super::judge`] alone, or read back from beside the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proof {
+    key: ArtifactKey,
+    scope: Scope,
+    record: Option<Arc<ListedRecord>>,
+    h1: H1,
+    measured: MeasuredFile,
+    canonical: bool,
+}
+
+/// Why a file is not a proof.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ProofFileError {
+    /// The last line is missing or does not fit what stands before it.
+    #[error("the proof file is damaged")]
+    Damaged,
+    /// Written by another release.
+    #[error("the proof file has a form that this release does not know")]
+    Form,
+    /// The record it cites does not have the lines it needs.
+    #[error("the proof file contradicts itself")]
+    Contradiction,
+}
+
+impl Proof {
+    pub(super) fn made(
+        key: ArtifactKey,
+        scope: Scope,
+        record: Option<Arc<ListedRecord>>,
+        h1: H1,
+        measured: MeasuredFile,
+        canonical: bool,
+    ) -> Self {
+        Self {
+            key,
+            scope,
+            record,
+            h1,
+            measured,
+            canonical,
+        }
+    }
+
+    pub(crate) fn key(&self) -> &ArtifactKey {
+        &self.key
+    }
+
+    pub(crate) fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    pub(crate) fn h1(&self) -> H1 {
+        self.h1
+    }
+
+    pub(crate) fn measured(&self) -> MeasuredFile {
+        self.measured
+    }
+
+    /// Whether the zip has the canonical form, the only one that neighbours accept. Always true of a go.mod.
+    pub(crate) fn is_canonical(&self) -> bool {
+        self.canonical
+    }
+
+    /// Whether the file may be offered to any neighbour.
+    pub(crate) fn is_shareable(&self) -> bool {
+        self.scope == Scope::Proven && self.canonical
+    }
+
+    /// The record that the proof rests on; every Proven file has one.
+    pub(crate) fn record(&self) -> Option<&Arc<ListedRecord>> {
+        self.record.as_ref()
+    }
+
+    /// The proof file's text.
+    pub(crate) fn to_file(&self) -> String {
+        let form = ProofForm {
+            form: FORM,
+            module: self.key.of.module.clone(),
+            version: self.key.of.version.clone(),
+            kind: self.key.kind.extension().to_owned(),
+            scope: self.scope,
+            h1: self.h1,
+            sha256: self.measured.blob,
+            length: self.measured.length,
+            canonical: self.canonical,
+            record: self.record.as_ref().map(|record| RecordForm {
+                database: record.database.clone(),
+                id: record.id,
+                text: record.text.clone(),
+            }),
+        };
+        // Strings, numbers and maps of strings always have a JSON form.
+        let mut text = serde_json::to_string_pretty(&form).unwrap_or_default();
+        text.push('\n');
+        let sum = hex(&Hasher::digest(text.as_bytes()));
+        text + &sum + "\n"
+    }
+
+    /// Reads a proof file back.
+    pub(crate) fn from_file(text: &str) -> Result<Self, ProofFileError> {
+        let (body, sum) = text
+            .strip_suffix('\n')
+            .and_then(|text| text.rfind('\n').map(|end| text.split_at(end + 1)))
+            .ok_or(ProofFileError::Damaged)?;
+        if hex(&Hasher::digest(body.as_bytes())) != sum {
+            return Err(ProofFileError::Damaged);
+        }
+        let form: ProofForm = serde_json::from_str(body).map_err(|_| ProofFileError::Form)?;
+        form.into_proof()
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Proven => "proven",
+            Self::Unlisted => "unlisted",
+            Self::Pending => "pending",
+        })
+    }
+}
+
+/// The proof file as it is written; the names are for good.
+#[derive(Serialize, Deserialize)]
+struct ProofForm {
+    form: u32,
+    module: ModulePath,
+    version: Version,
+    kind: String,
+    scope: Scope,
+    h1: H1,
+    sha256: BlobId,
+    length: u64,
+    canonical: bool,
+    record: Option<RecordForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RecordForm {
+    database: String,
+    id: u64,
+    text: String,
+}
+
+impl ProofForm {
+    fn into_proof(self) -> Result<Proof, ProofFileError> {
+        if self.form != FORM {
+            return Err(ProofFileError::Form);
+        }
+        let kind = match self.kind.as_str() {
+            "mod" => FileKind::Mod,
+            "zip" => FileKind::Zip,
+            _ => return Err(ProofFileError::Form),
+        };
+        let of = ModuleVersion::new(self.module, self.version)
+            .map_err(|_| ProofFileError::Contradiction)?;
+        let record = self
+            .record
+            .map(|record| record.into_listed(&of))
+            .transpose()?;
+        if (self.scope == Scope::Proven) != record.is_some() {
+            return Err(ProofFileError::Contradiction);
+        }
+        Ok(Proof {
+            key: ArtifactKey { of, kind },
+            scope: self.scope,
+            record,
+            h1: self.h1,
+            measured: MeasuredFile {
+                blob: self.sha256,
+                length: self.length,
+            },
+            canonical: self.canonical,
+        })
+    }
+}
+
+impl RecordForm {
+    fn into_listed(self, of: &ModuleVersion) -> Result<Arc<ListedRecord>, ProofFileError> {
+        let record = Record {
+            id: self.id,
+            text: self.text,
+        };
+        let sums = record
+            .sums(of)
+            .map_err(|_| ProofFileError::Contradiction)?;
+        Ok(Arc::new(ListedRecord {
+            database: self.database,
+            id: record.id,
+            text: record.text,
+            sums,
+        }))
+    }
+}

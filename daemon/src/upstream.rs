@@ -1,0 +1,378 @@
+//! The road to town: asks the module proxies of a GOPROXY list, and checksum databases through them or directly.
+//!
+//! What always holds: at most [`Options::concurrency_max`] requests run at a time, and zips leave a quarter of that to
+//! small files; every wait has a deadline; a body counts as read only when it came whole; secrets of a URL are in no
+//! error and no log line. An entry that cannot be reached is remembered for some seconds and not waited for again.
+//!
+//! Deliberately absent: judging what was fetched (the gate does that), keeping it (the store does), retries beyond one
+//! for a connection that had gone stale, resuming, and `direct`, which is answered with a text that says so.
+
+mod entry;
+mod error;
+mod file_url;
+mod health;
+mod http;
+mod sumdb;
+mod walk;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use modmesh_protocol::goproxy::{ProxyEntry, ProxyList, ProxyUrl, Scheme};
+use tokio::io::AsyncWrite;
+
+use self::entry::{Entry, Town};
+pub use self::error::{ErrorAnswer, StartError, UpstreamError};
+pub use self::http::ProxySettings;
+
+/// The upstream of this host. Clones share connections, memory and limits.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    inner: Arc<Inner>,
+}
+
+/// Who watches the traffic: counted by `metrics`.
+pub trait Watch: Send + Sync {
+    /// A question was put to an entry and answered with the status `code`; 0 when no answer came.
+    fn request(&self, kind: RequestKind, code: u16);
+    /// `bytes` of a body came in, whatever became of them.
+    fn received_bytes(&self, bytes: u64);
+}
+
+/// Where the body of a download goes.
+///
+/// When an entry fails in the middle of a body and the list goes on, the next entry begins anew.
+pub trait Sink: AsyncWrite + Unpin + Send {
+    /// Forgets everything that was written so far: the next byte written is the first.
+    fn restart(&mut self) -> BoxFuture<'_, io::Result<()>>;
+}
+
+/// What a question is about, as the metrics name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestKind {
+    /// `.info` of a version, branch or commit.
+    Info,
+    /// `.mod`.
+    Mod,
+    /// `.zip`.
+    Zip,
+    /// `/@v/list`.
+    List,
+    /// `/@latest`.
+    Latest,
+    /// Anything of a checksum database.
+    Sumdb,
+    /// Anything else.
+    Other,
+}
+
+/// Deadlines and bounds.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// For name lookup, TCP, a proxy's tunnel and TLS together.
+    pub connect_timeout: Duration,
+    /// From an established connection to the answer's header.
+    pub header_timeout: Duration,
+    /// A body fails when less than 16 KiB came in this time (and it did not end either).
+    pub idle_timeout: Duration,
+    /// Requests at a time, over all entries. The others queue.
+    pub concurrency_max: usize,
+    /// How long an entry is left alone after it could not be reached; doubled for each time in a row.
+    pub pause: Duration,
+    /// The longest such pause.
+    pub pause_max: Duration,
+    /// How long it is remembered who answers for a checksum database.
+    pub sumdb_way_lifetime: Duration,
+    /// Certificate authorities besides those of the system, in PEM form.
+    pub extra_roots: Vec<Vec<u8>>,
+    /// The HTTP proxies between this host and the world.
+    pub proxies: ProxySettings,
+}
+
+/// A small answer with status 200.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The whole body.
+    pub body: Bytes,
+    /// The `Content-Type` as it came.
+    pub content_type: Option<String>,
+    /// Who answered, without userinfo.
+    pub url: String,
+}
+
+/// A body that came whole.
+#[derive(Clone, Debug)]
+pub struct Downloaded {
+    /// Its length.
+    pub bytes: u64,
+    /// The `Content-Type` as it came.
+    pub content_type: Option<String>,
+    /// Who answered, without userinfo.
+    pub url: String,
+}
+
+/// A checksum database and where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SumdbAddress {
+    /// The name in its verifier key, for example `sum.golang.org`.
+    pub name: String,
+    /// The URL of the database itself: `https://NAME`, or what GOSUMDB says.
+    pub direct_base: String,
+    /// GOSUMDB names a URL: `go` asks only there, never through a proxy.
+    pub bypass_proxies: bool,
+}
+
+/// A checksum database's answer with status 200.
+#[derive(Clone, Debug)]
+pub struct SumdbAnswer {
+    /// The whole body.
+    pub body: Bytes,
+    /// Whether it came from the database's own address and not through a module proxy.
+    pub from_database_itself: bool,
+}
+
+/// One entry of the list as `status` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryState {
+    /// The entry, without userinfo; or `direct` or `off`.
+    pub url: String,
+    /// What the last attempt to reach it said.
+    pub state: RoadState,
+}
+
+/// What is known about the way to an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoadState {
+    /// It was not asked yet.
+    Untried,
+    /// It was reached when it was asked last.
+    Up,
+    /// It could not be reached.
+    Down {
+        /// When that was noticed first.
+        since: SystemTime,
+        /// Why.
+        reason: String,
+    },
+}
+
+struct Inner {
+    list: ProxyList,
+    /// One stop for each entry of `list`, under the same index.
+    stops: Vec<Stop>,
+    databases: Mutex<HashMap<SumdbAddress, Arc<sumdb::Database>>>,
+    town: Town,
+}
+
+/// An entry of the list, ready to be asked.
+enum Stop {
+    Entry(Box<Entry>),
+    Direct,
+    Off,
+}
+
+impl Upstream {
+    /// Prepares the road; nothing is asked yet.
+    ///
+    /// # Errors
+    /// A URL, proxy setting or certificate that could never work.
+    pub fn new(
+        list: ProxyList,
+        options: Options,
+        watch: Arc<dyn Watch>,
+    ) -> Result<Self, StartError> {
+        let stops = list.entries().map(Stop::new).collect::<Result<_, _>>()?;
+        let needs_tls = list
+            .entries()
+            .any(|entry| matches!(entry, ProxyEntry::Url(url) if url.scheme() == Scheme::Https));
+        let town = Town::new(options, needs_tls, watch)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                list,
+                stops,
+                databases: Mutex::default(),
+                town,
+            }),
+        })
+    }
+
+    /// The entries in the order in which they are asked, and what is known about the way to each.
+    pub fn entries(&self) -> Vec<EntryState> {
+        let state = |stop: &Stop| match stop {
+            Stop::Entry(entry) => EntryState {
+                url: entry.url().to_string(),
+                state: entry.state(),
+            },
+            Stop::Direct => EntryState::untried("direct"),
+            Stop::Off => EntryState::untried("off"),
+        };
+        self.inner.stops.iter().map(state).collect()
+    }
+
+    /// The list that is walked. Its `Display` is fit for people.
+    pub fn list(&self) -> &ProxyList {
+        &self.inner.list
+    }
+
+    /// Fetches a small file: `.info`, `.mod`, `list` or `@latest`.
+    ///
+    /// `path` is escaped and relative, like `github.com/x/y/@v/list`. The entries are asked in the order and under the
+    /// conditions of the list; only status 200 is `Ok`. When several entries failed, the error is the one that Go
+    /// would show: the last that is not "not found", else the last.
+    pub async fn get(&self, path: &str, bytes_max: u64) -> Result<Answer, UpstreamError> {
+        let mut body = Vec::new();
+        let downloaded = self.inner.walk(path, bytes_max, &mut body).await?;
+        Ok(Answer {
+            body: body.into(),
+            content_type: downloaded.content_type,
+            url: downloaded.url,
+        })
+    }
+
+    /// Fetches a file into `sink`, as [`Upstream::get`] does, and returns when it is whole. After an error the sink
+    /// may hold a part of a body.
+    ///
+    /// Whole means: as long as its `Content-Length`, or ended as HTTP ends a body of unknown length.
+    pub async fn download(
+        &self,
+        path: &str,
+        bytes_max: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Downloaded, UpstreamError> {
+        self.inner.walk(path, bytes_max, sink).await
+    }
+
+    /// Asks a checksum database for `lookup/..`, `tile/..` or `latest`, through the proxies where they offer it.
+    ///
+    /// As in Go (`dbClient.initBase` in cmd/go/internal/modfetch/sumdb.go) the first entry whose
+    /// `/sumdb/NAME/supported` answers 200 is asked for everything; where the list passes on, the next is tried, and
+    /// where nobody is left, the database itself. That choice is remembered for [`Options::sumdb_way_lifetime`].
+    pub async fn sumdb(
+        &self,
+        database: &SumdbAddress,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<SumdbAnswer, UpstreamError> {
+        self.inner.sumdb(database, path, bytes_max).await
+    }
+
+    /// Puts the same question to the database itself, whatever the proxies offer.
+    pub async fn sumdb_itself(
+        &self,
+        database: &SumdbAddress,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<SumdbAnswer, UpstreamError> {
+        self.inner.sumdb_itself(database, path, bytes_max).await
+    }
+}
+
+impl Stop {
+    fn new(entry: &ProxyEntry) -> Result<Self, StartError> {
+        Ok(match entry {
+            ProxyEntry::Url(url) => Self::Entry(Box::new(Entry::new(url.clone())?)),
+            ProxyEntry::Direct => Self::Direct,
+            ProxyEntry::Off => Self::Off,
+        })
+    }
+}
+
+impl Default for Options {
+    /// 5 s to connect, 30 s to the header, 20 s between pieces, 64 requests, and the proxies of the environment.
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(20),
+            concurrency_max: 64,
+            pause: Duration::from_secs(5),
+            pause_max: Duration::from_secs(60),
+            sumdb_way_lifetime: Duration::from_secs(600),
+            extra_roots: Vec::new(),
+            proxies: ProxySettings::from_environment(),
+        }
+    }
+}
+
+impl RequestKind {
+    /// The kind of the file that a path below a proxy's base names.
+    pub fn of(path: &str) -> Self {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        if path.starts_with("sumdb/") {
+            Self::Sumdb
+        } else if file == "@latest" {
+            Self::Latest
+        } else if path.ends_with("/@v/list") {
+            Self::List
+        } else if file.ends_with(".info") {
+            Self::Info
+        } else if file.ends_with(".mod") {
+            Self::Mod
+        } else if file.ends_with(".zip") {
+            Self::Zip
+        } else {
+            Self::Other
+        }
+    }
+
+    /// The name in the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Mod => "mod",
+            Self::Zip => "zip",
+            Self::List => "list",
+            Self::Latest => "latest",
+            Self::Sumdb => "sumdb",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl RoadState {
+    /// The word for it in `status`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Untried => "untried",
+            Self::Up => "up",
+            Self::Down { .. } => "down",
+        }
+    }
+}
+
+impl EntryState {
+    fn untried(word: &str) -> Self {
+        Self {
+            url: word.to_owned(),
+            state: RoadState::Untried,
+        }
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn restart(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        self.clear();
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("list", &self.list)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether `url` would carry its secrets in the clear over a network.
+fn leaks_credentials(url: &ProxyUrl) -> bool {
+    url.scheme() == Scheme::Http && url.credentials().is_some() && !url.is_loopback()
+}
+
+#[cfg(test)]
+mod tests;

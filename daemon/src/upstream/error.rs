@@ -1,0 +1,157 @@
+//! How asking upstream can fail, as types: nobody reads the texts to decide anything.
+//!
+//! URLs in errors are those of the list's entries, without userinfo. The target of a redirect is never shown in full,
+//! since storage behind a proxy puts access rights into it.
+
+use std::fmt;
+use std::io;
+
+use modmesh_protocol::goproxy::{EntryOutcome, UrlFault};
+
+/// Why nothing was fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// 404 or 410: the entry says that there is no such file.
+    #[error("not found: {0}")]
+    NotFound(ErrorAnswer),
+    /// Another 4xx: the entry does not want to give it. Status and text are meant to pass unchanged.
+    #[error("refused: {0}")]
+    Refused(ErrorAnswer),
+    /// 5xx, an odd status, a redirect that cannot be followed, or a coding that was not asked for.
+    #[error("failed: {0}")]
+    Failed(ErrorAnswer),
+    /// No whole answer came: not connected, bad certificate, a deadline, or a body cut short.
+    #[error("{url} cannot be reached: {reason}")]
+    Unreachable {
+        /// Who was asked.
+        url: String,
+        /// What went wrong, and what to do about it where that is known.
+        reason: String,
+    },
+    /// The list is `off`, or nothing is left of it.
+    #[error("upstream is off: nothing is fetched from outside")]
+    Off,
+    /// The list has nothing before `direct`.
+    #[error(
+        "the upstream list is `{list}`, and `direct` is not supported yet by this release: \
+         put the URL of a module proxy before it, for example --upstream https://proxy.example,direct"
+    )]
+    DirectOnly {
+        /// The list.
+        list: String,
+    },
+    /// The body is longer than such a file may be.
+    #[error("{url}: the answer is longer than the {bytes_max} bytes that are accepted")]
+    TooLarge {
+        /// Who was asked.
+        url: String,
+        /// The bound.
+        bytes_max: u64,
+    },
+    /// Our own side could not take the body: a full disk, for example.
+    #[error("cannot keep what upstream sends: {0}")]
+    Sink(#[source] io::Error),
+}
+
+/// An answer that is not 200.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorAnswer {
+    /// The HTTP status. A `file://` entry gives the status that `go` gives: 404 or 403.
+    pub status: u16,
+    /// The body, where it is plain text in UTF-8: unchanged, at most 8 KiB of it.
+    pub text: Option<String>,
+    /// Who was asked, without userinfo.
+    pub url: String,
+}
+
+/// A setting that could never work.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Userinfo would cross a network in the clear. Go refuses the same.
+    #[error("{url}: credentials are not sent over plain http: use https")]
+    InsecureCredentials {
+        /// The entry, without userinfo.
+        url: String,
+    },
+    /// A URL is needed and something else was given.
+    #[error("`{url}`: {fault}")]
+    Url {
+        /// What was given, without userinfo.
+        url: String,
+        /// What is wrong with it.
+        fault: UrlFault,
+    },
+    /// No certificate authority is known, so that no https entry could ever be trusted.
+    #[error(
+        "no certificate authorities were found on this host, so https cannot be used: \
+         install them (the package is often called ca-certificates) or set SSL_CERT_FILE"
+    )]
+    NoRoots,
+    /// Bytes that were given as a certificate authority are none.
+    #[error("an additional certificate authority cannot be read: {0}")]
+    Root(String),
+    /// An HTTP proxy setting that cannot be used.
+    #[error("{variable} cannot be used: it must be the URL of an http, https or socks5 proxy")]
+    Proxy {
+        /// The environment variable. Its value may hold a password and is not shown.
+        variable: &'static str,
+    },
+    /// The TLS library refuses to start.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+}
+
+impl UpstreamError {
+    /// How this counts for the list: [`EntryOutcome::NotFound`] for 404 and 410 only.
+    pub fn outcome(&self) -> EntryOutcome {
+        match self {
+            Self::NotFound(_) => EntryOutcome::NotFound,
+            _ => EntryOutcome::OtherError,
+        }
+    }
+
+    /// The answer behind the error, where there was one.
+    pub fn answer(&self) -> Option<&ErrorAnswer> {
+        match self {
+            Self::NotFound(answer) | Self::Refused(answer) | Self::Failed(answer) => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// The error for a status that is not 200.
+    pub(super) fn of_status(answer: ErrorAnswer) -> Self {
+        match answer.status {
+            404 | 410 => Self::NotFound(answer),
+            400..=499 => Self::Refused(answer),
+            _ => Self::Failed(answer),
+        }
+    }
+
+    /// The same error with one more line for the user to read.
+    pub(super) fn with_note(mut self, note: &str) -> Self {
+        match &mut self {
+            Self::NotFound(answer) | Self::Refused(answer) | Self::Failed(answer) => {
+                answer.text = Some(match answer.text.take() {
+                    Some(text) => format!("{}\n{note}", text.trim_end()),
+                    None => note.to_owned(),
+                });
+            }
+            Self::Unreachable { reason, .. } => {
+                reason.push_str("; ");
+                reason.push_str(note);
+            }
+            Self::Off | Self::DirectOnly { .. } | Self::TooLarge { .. } | Self::Sink(_) => {}
+        }
+        self
+    }
+}
+
+impl fmt::Display for ErrorAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} answered {}", self.url, self.status)?;
+        match &self.text {
+            Some(text) => write!(f, ": {}", text.trim_end()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The way to a checksum database: through the first proxy that offers it, else straight.
+//!
+//! The rule is `dbClient.initBase` of cmd/go/internal/modfetch/sumdb.go and its comment: each proxy is asked for
+//! `/sumdb/NAME/supported`, the first 200 decides for everything, and there is no falling back afterwards. Go decides
+//! once per process, the daemon again every ten minutes. A refusal is not remembered.
+
+use std::sync::{Arc, PoisonError};
+
+use modmesh_protocol::goproxy::{EntryOutcome, ProxyUrl, Step};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::entry::{Body, Entry, Question};
+use super::{Inner, StartError, Stop, SumdbAddress, SumdbAnswer, UpstreamError};
+
+/// Databases come from the configuration; more than this is a mistake of the caller that must not grow.
+const DATABASES_MAX: usize = 64;
+
+/// The answer to `supported` has no meaning beyond its status.
+const SUPPORTED_BYTES_MAX: u64 = 64 << 10;
+
+/// A checksum database as this host reaches it.
+pub(super) struct Database {
+    itself: Entry,
+    /// Held while `supported` is asked, so that it is asked once.
+    way: Mutex<Option<(Instant, Way)>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Through the entry with this index.
+    Through(usize),
+    Straight,
+}
+
+impl Inner {
+    pub(super) async fn sumdb(
+        &self,
+        address: &SumdbAddress,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<SumdbAnswer, UpstreamError> {
+        let database = self.database(address)?;
+        let entry = match self.way(address, &database).await? {
+            Way::Through(index) => self.stops.get(index),
+            Way::Straight => None,
+        };
+        let Some(Stop::Entry(entry)) = entry else {
+            return self.ask_itself(&database, path, bytes_max).await;
+        };
+        let path = format!("sumdb/{}/{path}", address.name);
+        let body = self.fetch(entry, &path, bytes_max).await?;
+        Ok(SumdbAnswer {
+            body: body.into(),
+            from_database_itself: false,
+        })
+    }
+
+    pub(super) async fn sumdb_itself(
+        &self,
+        address: &SumdbAddress,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<SumdbAnswer, UpstreamError> {
+        let database = self.database(address)?;
+        self.ask_itself(&database, path, bytes_max).await
+    }
+
+    async fn ask_itself(
+        &self,
+        database: &Database,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<SumdbAnswer, UpstreamError> {
+        let body = self.fetch(&database.itself, path, bytes_max).await?;
+        Ok(SumdbAnswer {
+            body: body.into(),
+            from_database_itself: true,
+        })
+    }
+
+    async fn way(&self, address: &SumdbAddress, database: &Database) -> Result<Way, UpstreamError> {
+        if address.bypass_proxies {
+            return Ok(Way::Straight);
+        }
+        let mut known = database.way.lock().await;
+        let lifetime = self.town.options.sumdb_way_lifetime;
+        if let Some((since, way)) = *known
+            && since.elapsed() < lifetime
+        {
+            return Ok(way);
+        }
+        let way = self.find_way(address).await?;
+        *known = Some((Instant::now(), way));
+        Ok(way)
+    }
+
+    /// Asks the proxies in turn. Where Go's code and its comment differ (an error before `|`, then nobody left), the
+    /// comment is followed: the database itself is asked.
+    async fn find_way(&self, address: &SumdbAddress) -> Result<Way, UpstreamError> {
+        let path = format!("sumdb/{}/supported", address.name);
+        let mut index = 0;
+        while let Some(Stop::Entry(entry)) = self.stops.get(index) {
+            let error = match self.fetch(entry, &path, SUPPORTED_BYTES_MAX).await {
+                Ok(_) => return Ok(Way::Through(index)),
+                Err(error) => error,
+            };
+            let outcome = error.outcome();
+            match self.list.next_after(index, outcome) {
+                Step::Try(next) => index = next,
+                Step::Stop if outcome == EntryOutcome::NotFound => break,
+                Step::Stop => return Err(error),
+            }
+        }
+        Ok(Way::Straight)
+    }
+
+    async fn fetch(
+        &self,
+        entry: &Entry,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<Vec<u8>, UpstreamError> {
+        let question = Question::new(path, bytes_max)?;
+        let mut body = Vec::new();
+        entry
+            .ask(&self.town, question, &mut Body::new(&mut body))
+            .await?;
+        Ok(body)
+    }
+
+    fn database(&self, address: &SumdbAddress) -> Result<Arc<Database>, UpstreamError> {
+        // `off` means that nothing outside is asked, whatever GOSUMDB says.
+        if self.list.is_off() {
+            return Err(UpstreamError::Off);
+        }
+        let mut databases = self
+            .databases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = databases.get(address) {
+            return Ok(Arc::clone(database));
+        }
+        let database = Arc::new(Database::new(address)?);
+        if databases.len() >= DATABASES_MAX {
+            databases.clear();
+        }
+        databases.insert(address.clone(), Arc::clone(&database));
+        Ok(database)
+    }
+}
+
+impl Database {
+    fn new(address: &SumdbAddress) -> Result<Self, UpstreamError> {
+        let unusable = |reason: String| UpstreamError::Unreachable {
+            url: address.name.clone(),
+            reason,
+        };
+        let url = ProxyUrl::parse(&address.direct_base)
+            .map_err(|fault| unusable(format!("the URL of the checksum database: {fault}")))?;
+        let itself = Entry::new(url).map_err(|error: StartError| unusable(error.to_string()))?;
+        Ok(Self {
+            itself,
+            way: Mutex::new(None),
+        })
+    }
+}

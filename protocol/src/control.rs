@@ -1,0 +1,214 @@
+//! What the daemon tells the command line: the JSON of `/api/v1/status` and `/api/v1/peers`.
+//!
+//! `modmesh status --json` and `modmesh peers --json` print these values unchanged, and scripts rely on the names: fields
+//! are added, never renamed or removed. Readers skip fields they do not know, and fields added after the first release
+//! carry a default, so that an older command line understands a newer daemon and the reverse.
+
+use serde::{Deserialize, Serialize};
+
+use crate::peer_name::PeerName;
+
+/// The answer of `/api/v1/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The release of the daemon.
+    pub version: String,
+    /// The name of this host in the mesh.
+    pub peer_id: PeerName,
+    /// The multiaddresses it listens on for neighbours, with its name, ready for `--peer` elsewhere.
+    pub peer_addrs: Vec<String>,
+    /// The first address the `go` command is served on, `IP:PORT`.
+    pub listen: String,
+    /// Every address the `go` command is served on.
+    #[serde(default)]
+    pub listen_addrs: Vec<String>,
+    /// The state folder.
+    pub state_dir: String,
+    /// Seconds since the daemon began to serve.
+    pub uptime_seconds: u64,
+    /// Whether it was told never to ask an upstream.
+    pub offline: bool,
+    /// The upstream list, in the order it is asked; empty when it is `off`.
+    pub upstream: Vec<UpstreamStatus>,
+    /// The checksum databases, the judging one first; empty when all are `off`.
+    pub sumdb: Vec<DatabaseStatus>,
+    /// The store.
+    pub store: StoreStatus,
+    /// Bytes moved since start.
+    pub traffic: Traffic,
+    /// The neighbours in numbers.
+    pub peers: PeerCounts,
+    /// Lines for a person, each with its remedy: for example that nothing can be shared because the database is off.
+    #[serde(default)]
+    pub notices: Vec<String>,
+}
+
+/// One entry of the upstream list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamStatus {
+    /// Its address without user and password, or `direct`.
+    pub url: String,
+    /// How it is doing, one word such as `ok`, `unreachable`, `unused`.
+    pub state: String,
+}
+
+/// One mirrored checksum database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseStatus {
+    /// Its name, as in GOSUMDB.
+    pub name: String,
+    /// Records under the head held here; 0 before the first head.
+    pub tree_size: u64,
+    /// Records held here.
+    pub records: u64,
+}
+
+/// The store in numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Bytes above which the longest unused files go.
+    pub limit_bytes: u64,
+    /// Files with a proof.
+    pub blobs: u64,
+    /// Module versions of which at least one file is here.
+    pub module_versions: u64,
+}
+
+/// Bytes moved since the daemon started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Given to `go` from the store.
+    pub from_store_bytes: u64,
+    /// Received from neighbours.
+    pub from_peers_bytes: u64,
+    /// Received from the upstream and the checksum databases.
+    pub from_upstream_bytes: u64,
+    /// Sent to neighbours.
+    pub to_peers_bytes: u64,
+}
+
+/// The neighbours in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PeerCounts {
+    /// Neighbours that can be asked now.
+    pub connected: u64,
+    /// Those of them that proved membership.
+    pub members: u64,
+}
+
+/// One neighbour, an element of the answer of `/api/v1/peers`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its name.
+    pub peer_id: PeerName,
+    /// Addresses it was reached at or came from, the present ones first.
+    pub addrs: Vec<String>,
+    /// Whether it can be asked now: connected, greeted, not banned.
+    pub connected: bool,
+    /// How this host first met it.
+    pub found_by: FoundBy,
+    /// Whether it proved membership.
+    pub member: bool,
+    /// The latest measured round trip, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Bytes of answers and files received from it.
+    pub received_bytes: u64,
+    /// Bytes of answers and files sent to it.
+    pub sent_bytes: u64,
+    /// The last thing that went wrong with it, as a lowercase fragment.
+    pub last_error: Option<String>,
+    /// When it will be spoken to again after a lie, RFC 3339 in UTC by this host's clock.
+    pub banned_until: Option<String>,
+    /// The lies it was caught in.
+    pub evidence: Vec<Evidence>,
+}
+
+/// How a neighbour was met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FoundBy {
+    /// Multicast DNS told of it.
+    Mdns,
+    /// A `--peer` address led to it.
+    Static,
+    /// It called.
+    Inbound,
+}
+
+impl FoundBy {
+    /// The word used in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mdns => "mdns",
+            Self::Static => "static",
+            Self::Inbound => "inbound",
+        }
+    }
+}
+
+/// One lie that was caught.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// When, RFC 3339 in UTC by this host's clock.
+    pub at: String,
+    /// What was untrue.
+    pub what: String,
+    /// The file that keeps the bytes; nothing when it could not be written or was dropped for newer evidence.
+    pub file: Option<String>,
+}
+
+/// A time as RFC 3339 in UTC, whole seconds: `2006-01-02T15:04:05Z`.
+pub fn rfc3339(unix_seconds: u64) -> String {
+    let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
+    let (year, month, day) = civil_date(days);
+    let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
+}
+
+/// Year, month and day of the Gregorian calendar, `days` after 1970-01-01.
+fn civil_date(days: u64) -> (u64, u64, u64) {
+    // Counted in years that begin on the first of March, the leap day is the last day of a year.
+    let since_march_of_year_0 = days + 719_468;
+    let era = since_march_of_year_0 / 146_097;
+    let day_of_era = since_march_of_year_0 % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_printed_as_rfc_3339() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(rfc3339(1_136_214_245), "2006-01-02T15:04:05Z");
+        assert_eq!(rfc3339(4_107_542_399), "2100-02-28T23:59:59Z");
+        assert_eq!(rfc3339(4_107_542_400), "2100-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_newer_daemon_is_understood() {
+        let json = r#"{"url":"https://example.com","state":"ok","latency_ms":3}"#;
+        let status: UpstreamStatus = serde_json_from(json);
+        assert_eq!(status.state, "ok");
+    }
+
+    fn serde_json_from<T: serde::de::DeserializeOwned>(json: &str) -> T {
+        serde_json::from_str(json).unwrap()
+    }
+}

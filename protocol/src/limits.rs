@@ -1,0 +1,110 @@
+//! The bounds of the wire and the mesh: each with its unit and the reason for its size.
+//!
+//! A host that meets a bound says so (an explicit "busy", a refusal) instead of growing. Bounds that are part of what two
+//! hosts must agree on (sizes of frames and lists) can only be raised by a new protocol id; the others are this host's own
+//! affair. Timing and sizes of single rooms (store, upstream, front door) are not here: they stand in those rooms.
+
+use std::time::Duration;
+
+// What two hosts must agree on.
+
+/// Bytes of the payload of one frame. One frame holds seven tiles of 8 KiB with room to spare, and is small enough that a
+/// host may hold one per stream without thinking.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the release text in a hello: a version number, not an essay.
+pub const RELEASE_BYTES_MAX: usize = 64;
+/// Bytes of the membership field of a hello: two keys, a nonce and a signature fit twice.
+pub const MEMBERSHIP_BYTES_MAX: usize = 256;
+/// Databases that one hello or one announcement speaks of: hosts mirror one or two.
+pub const HELLO_HEADS_MAX: usize = 8;
+/// Tiles in one query, so that the answer (8 KiB each) fits one frame.
+pub const TILES_PER_QUERY_MAX: usize = 7;
+/// Bytes of one tile: 256 hashes of 32 bytes (C2SP tlog-tiles).
+pub const TILE_BYTES_MAX: usize = 256 * 32;
+/// Bytes of the text of a record: two go.sum lines take 400, a record with many lines stays far below.
+pub const RECORD_TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a signed head that answers a question: 200 bytes and one line per further signature.
+pub const NOTE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a signed head inside an announcement: lower than [`NOTE_BYTES_MAX`] because two of them travel with a thousand
+/// hashes in one gossip message.
+pub const ANNOUNCED_NOTE_BYTES_MAX: usize = 8 * 1024;
+/// Signed heads in one announcement.
+pub const ANNOUNCED_HEADS_MAX: usize = 2;
+/// Key hashes in one announcement: 32 KiB, half a gossip message.
+pub const ANNOUNCED_FILES_MAX: usize = 1024;
+/// Bytes of one gossip message, the signature and envelope of gossipsub included.
+pub const GOSSIP_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a file that one host offers another: Go refuses module zips above 500 MB; toolchains are smaller than this.
+pub const FILE_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+
+// What a host serves.
+
+/// Streams that one host serves at the same time, all neighbours together.
+pub const SERVED_STREAMS_MAX: usize = 64;
+/// Streams that one host serves to one neighbour at the same time: a quarter, so that one neighbour cannot shut out the others.
+pub const SERVED_STREAMS_PER_PEER_MAX: usize = 16;
+/// Files that one host sends at the same time: each holds a thread and half a megabyte.
+pub const UPLOADS_MAX: usize = 32;
+/// Streams that are being told "busy" at the same time; beyond it a stream is reset, which costs nothing.
+pub const REFUSALS_MAX: usize = 256;
+/// Inbound streams of one connection that wait to be looked at: as many as the multiplexer lets a neighbour open.
+pub const INBOUND_BACKLOG_MAX: usize = 512;
+/// What "busy" asks the neighbour to wait, in milliseconds: a small file is sent in less.
+pub const RETRY_AFTER_MS: u32 = 250;
+
+// What a host asks.
+
+/// Streams to one neighbour that are asked for and not yet open.
+pub const PENDING_OPENS_PER_PEER_MAX: usize = 64;
+/// Neighbours that are asked all at once "who has it"; above, those that announced it and some others.
+pub const ASKED_AT_ONCE_MAX: usize = 16;
+/// How long a neighbour may give no byte of an answer or of a file before it is left (design invariant 7).
+pub const NO_PROGRESS_MAX: Duration = Duration::from_secs(2);
+/// How long a host waits on a neighbour that takes no byte of what it asked for: slow disks and paused virtual machines are
+/// given more than a failing neighbour, since nobody here waits for it.
+pub const SEND_STALL_MAX: Duration = Duration::from_secs(10);
+
+// Whom a host knows.
+
+/// Established connections to one neighbour: two hosts that dial each other at the same moment make two.
+pub const CONNECTIONS_PER_PEER_MAX: usize = 2;
+/// Established connections, all neighbours together: a full mesh of a large LAN.
+pub const CONNECTIONS_MAX: usize = 256;
+/// Inbound connections whose handshake is not done, all sources together: each costs signatures.
+pub const PENDING_INBOUND_MAX: usize = 64;
+/// Neighbours from one source address that never delivered anything proven: keys are free, addresses are not. Loopback is
+/// exempt.
+pub const UNPROVEN_PER_ADDRESS_MAX: usize = 16;
+/// Neighbours whose history (bytes, errors, bans) is kept after they left; the longest gone are forgotten first.
+pub const REMEMBERED_PEERS_MAX: usize = 1024;
+/// Peers that multicast DNS told of and that are remembered to dial; more are ignored (the packets prove nothing).
+pub const DISCOVERED_PEERS_MAX: usize = 512;
+/// Addresses that are remembered for one peer.
+pub const ADDRESSES_PER_PEER_MAX: usize = 8;
+/// How long a connected peer may take to say hello.
+pub const HELLO_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a liar is left alone (monotonic clock).
+pub const BAN: Duration = Duration::from_secs(3600);
+/// Bytes of evidence that one lie leaves behind.
+pub const EVIDENCE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of all evidence on disk; the oldest is dropped first.
+pub const EVIDENCE_RING_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+// The directory of who has what.
+
+/// Keys that the directory remembers: ten large module caches, 20 MB of memory.
+pub const DIRECTORY_KEYS_MAX: usize = 200_000;
+/// Holders that are remembered for one key: more sources than anybody asks.
+pub const DIRECTORY_HOLDERS_MAX: usize = 16;
+/// Keys that one neighbour can have in the directory: a quarter of it, so that one talker cannot push out the others.
+pub const DIRECTORY_KEYS_PER_PEER_MAX: usize = 50_000;
+/// Neighbours the directory knows.
+pub const DIRECTORY_PEERS_MAX: usize = 1024;
+/// Announcements of one neighbour that are taken at once after silence.
+pub const ANNOUNCEMENTS_BURST_MAX: u32 = 64;
+/// Announcements of one neighbour that are taken per second in the long run: hosts batch for 100 ms, so 10 are honest.
+pub const ANNOUNCEMENTS_PER_SECOND_MAX: u32 = 16;
+/// Key hashes waiting to be announced; the oldest are dropped first (announcements are hints).
+pub const UNANNOUNCED_FILES_MAX: usize = 65_536;
+/// How long hashes are gathered before they are announced together.
+pub const ANNOUNCE_BATCH: Duration = Duration::from_millis(100);

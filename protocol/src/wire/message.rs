@@ -1,0 +1,249 @@
+//! The messages: greeting, small questions, files, announcements.
+//!
+//! Files and modules are named by [`KeyHash`](crate::artifact::KeyHash) alone: what a host looks for is not told to those
+//! who do not have it already. New variants go to the end of an enum; records never change. Absent on purpose: membership
+//! (a reserved field), ranges of files, leases: they will be new variants or new protocol ids.
+
+use super::codec::{CodecError, Decode, Encode, Message};
+use crate::limits::{
+    ANNOUNCED_FILES_MAX, ANNOUNCED_HEADS_MAX, ANNOUNCED_NOTE_BYTES_MAX, HELLO_HEADS_MAX,
+    MEMBERSHIP_BYTES_MAX, NOTE_BYTES_MAX, RECORD_TEXT_BYTES_MAX, RELEASE_BYTES_MAX, TILE_BYTES_MAX,
+    TILES_PER_QUERY_MAX,
+};
+
+/// Bit of [`Hello::capabilities`]: the host has an upstream and can fetch for itself.
+pub const CAN_FETCH: u64 = 1;
+
+/// The first message of each side of a connection: the dialler speaks first, the other answers with its own.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Hello {
+    /// The release of the speaker, for people; nothing is decided by it.
+    pub release: String,
+    /// What the speaker can do, as bits; unknown bits are ignored. See [`CAN_FETCH`].
+    pub capabilities: u64,
+    /// Reserved for the proof of membership; nothing in an open mesh.
+    pub membership: Option<Vec<u8>>,
+    /// The heads the speaker holds of the databases it mirrors.
+    pub heads: Vec<HeadSummary>,
+}
+
+/// How far a host's mirror of one checksum database goes.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct HeadSummary {
+    /// The database: SHA-256 of its verifier key's text.
+    pub database: [u8; 32],
+    /// Records under the head.
+    pub size: u64,
+}
+
+/// One question; one [`Answer`] follows on the same stream.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Query {
+    /// "Do you have this file, this record?" Both are asked together to save a round trip.
+    Locate {
+        /// Key hash of the file.
+        file: Option<[u8; 32]>,
+        /// The record that proves it.
+        record: Option<RecordQuestion>,
+    },
+    /// "Send me these tiles", at most [`TILES_PER_QUERY_MAX`].
+    Tiles {
+        /// The database they belong to.
+        database: [u8; 32],
+        /// Which tiles; the answer keeps the order.
+        coordinates: Vec<TileName>,
+    },
+    /// "Send me your signed head."
+    Head {
+        /// The database it belongs to.
+        database: [u8; 32],
+    },
+}
+
+/// A record asked for by hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct RecordQuestion {
+    /// The database: SHA-256 of its verifier key's text.
+    pub database: [u8; 32],
+    /// Key hash of the record.
+    pub key: [u8; 32],
+}
+
+/// A tile by place: level and index, and the least number of hashes that is of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct TileName {
+    /// Level above the leaves, 0 to 63.
+    pub level: u8,
+    /// Index within the level.
+    pub index: u64,
+    /// Hashes wanted, 1 to 256.
+    pub width: u16,
+}
+
+/// What a [`Query`] is answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Answer {
+    /// To [`Query::Locate`].
+    Located {
+        /// The file as the holder has it.
+        file: Option<FileSummary>,
+        /// The record and a head that covers it.
+        record: Option<RecordAnswer>,
+    },
+    /// To [`Query::Tiles`]: one entry per coordinate, in the order of the question.
+    Tiles(Vec<Option<TileBytes>>),
+    /// To [`Query::Head`]: the signed head as text.
+    Head(Option<String>),
+    /// The host is at its bounds; ask again later.
+    Busy {
+        /// Least time to wait, in milliseconds.
+        retry_after_ms: u32,
+    },
+    /// The question was not understood or is not for the asker.
+    Refused,
+}
+
+/// A file that a holder can send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct FileSummary {
+    /// SHA-256 of the holder's bytes.
+    pub blob: [u8; 32],
+    /// Number of the bytes.
+    pub length: u64,
+}
+
+/// A record with what is needed to start proving it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct RecordAnswer {
+    /// Number of the record in the log.
+    pub id: u64,
+    /// The record's text, whose hash is the leaf.
+    pub text: String,
+    /// The holder's current signed head.
+    pub head: String,
+}
+
+/// A tile as the holder has it: at least as wide as asked.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct TileBytes {
+    /// Hashes in the tile, 1 to 256.
+    pub width: u16,
+    /// The hashes, 32 bytes each.
+    pub bytes: Vec<u8>,
+}
+
+/// What is asked on a file stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum FileRequest {
+    /// All bytes of a file.
+    Whole {
+        /// Key hash of the file.
+        file: [u8; 32],
+    },
+}
+
+/// What is answered on a file stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum FileAnswer {
+    /// Exactly `length` bytes follow, then the stream ends.
+    Here {
+        /// SHA-256 of the bytes that follow.
+        blob: [u8; 32],
+        /// Their number.
+        length: u64,
+    },
+    /// The host does not have it (any more).
+    NotHere,
+    /// The host is at its bounds; ask again later.
+    Busy {
+        /// Least time to wait, in milliseconds.
+        retry_after_ms: u32,
+    },
+    /// The request was not understood or is not for the asker.
+    Refused,
+}
+
+/// What a host tells all its neighbours by gossip.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Announcement {
+    /// "I have these."
+    Have {
+        /// Key hashes of files that were committed.
+        files: Vec<[u8; 32]>,
+        /// Signed heads: the database and the note's text.
+        heads: Vec<([u8; 32], String)>,
+    },
+}
+
+impl Message for Hello {
+    fn check(&self) -> Result<(), CodecError> {
+        bound("release", self.release.len(), RELEASE_BYTES_MAX)?;
+        let membership = self.membership.as_ref().map_or(0, Vec::len);
+        bound("membership", membership, MEMBERSHIP_BYTES_MAX)?;
+        bound("heads", self.heads.len(), HELLO_HEADS_MAX)
+    }
+}
+
+impl Message for Query {
+    fn check(&self) -> Result<(), CodecError> {
+        match self {
+            Self::Tiles { coordinates, .. } => {
+                bound("coordinates", coordinates.len(), TILES_PER_QUERY_MAX)
+            }
+            Self::Locate { .. } | Self::Head { .. } => Ok(()),
+        }
+    }
+}
+
+impl Message for Answer {
+    fn check(&self) -> Result<(), CodecError> {
+        match self {
+            Self::Located {
+                record: Some(record),
+                ..
+            } => {
+                bound("record text", record.text.len(), RECORD_TEXT_BYTES_MAX)?;
+                bound("head", record.head.len(), NOTE_BYTES_MAX)
+            }
+            Self::Tiles(tiles) => {
+                bound("tiles", tiles.len(), TILES_PER_QUERY_MAX)?;
+                let longest = tiles.iter().flatten().map(|tile| tile.bytes.len()).max();
+                bound("tile", longest.unwrap_or(0), TILE_BYTES_MAX)
+            }
+            Self::Head(Some(note)) => bound("head", note.len(), NOTE_BYTES_MAX),
+            Self::Located { record: None, .. }
+            | Self::Head(None)
+            | Self::Busy { .. }
+            | Self::Refused => Ok(()),
+        }
+    }
+}
+
+impl Message for FileRequest {
+    fn check(&self) -> Result<(), CodecError> {
+        Ok(())
+    }
+}
+
+impl Message for FileAnswer {
+    fn check(&self) -> Result<(), CodecError> {
+        Ok(())
+    }
+}
+
+impl Message for Announcement {
+    fn check(&self) -> Result<(), CodecError> {
+        let Self::Have { files, heads } = self;
+        bound("files", files.len(), ANNOUNCED_FILES_MAX)?;
+        bound("heads", heads.len(), ANNOUNCED_HEADS_MAX)?;
+        let longest = heads.iter().map(|(_, note)| note.len()).max();
+        bound("head", longest.unwrap_or(0), ANNOUNCED_NOTE_BYTES_MAX)
+    }
+}
+
+fn bound(name: &'static str, have: usize, most: usize) -> Result<(), CodecError> {
+    if have > most {
+        return Err(CodecError::Bound(name));
+    }
+    Ok(())
+}
