@@ -13,3 +13,4 @@ pub mod log;
 pub mod module;
 pub mod peer_name;
 pub mod wire;
+pub mod zip;
