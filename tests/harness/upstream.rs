@@ -275,6 +275,25 @@ impl FakeUpstream {
         );
     }
 
+    /// Waits until at least `bytes` bytes of bodies have gone out under the paths that match.
+    ///
+    /// # Panics
+    /// When they have not within `deadline`.
+    #[track_caller]
+    pub fn wait_for_bytes(&self, pattern: &str, bytes: u64, deadline: Duration) {
+        let came = self.shared.tally.wait(deadline, |all| {
+            let matching = all
+                .iter()
+                .filter(|seen| fault::matches(pattern, &seen.path));
+            matching.map(Seen::bytes).sum::<u64>() >= bytes
+        });
+        assert!(
+            came,
+            "{bytes} bytes of `{pattern}` were expected within {deadline:?}; there were: {:#?}",
+            self.requests()
+        );
+    }
+
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shared.shelf()
     }

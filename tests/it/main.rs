@@ -2,5 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bad_input;
 mod builders;
+mod offline;
+mod restart;
+mod scene;
+mod serve;
 mod verdicts;
+mod walk;

@@ -193,6 +193,7 @@ impl Sending {
                 return; // the client went away
             }
             seen.count(bytes);
+            shared.tally.progressed();
         }
         if self.cut_after.is_some() {
             let _ = chunks

@@ -107,6 +107,11 @@ impl Tally {
         self.came.notify_all();
     }
 
+    /// Wakes those who wait for bytes.
+    pub(super) fn progressed(&self) {
+        self.came.notify_all();
+    }
+
     pub(super) fn sum(&self, filter: impl Fn(&Seen) -> bool) -> Traffic {
         let mut traffic = Traffic::default();
         for seen in self.lock().iter().filter(|seen| filter(seen)) {
