@@ -23,6 +23,8 @@ const ERROR_TEXT_BYTES_MAX: usize = 8 << 10;
 /// A proxy of the list, or a checksum database.
 pub(super) struct Entry {
     url: ProxyUrl,
+    /// Whether this is a checksum database itself and no proxy.
+    is_database: bool,
     road: Road,
     health: Health,
 }
@@ -150,8 +152,17 @@ impl Entry {
         };
         Ok(Self {
             url,
+            is_database: false,
             road,
             health: Health::default(),
+        })
+    }
+
+    /// A checksum database at its own address.
+    pub(super) fn database(url: ProxyUrl) -> Result<Self, StartError> {
+        Ok(Self {
+            is_database: true,
+            ..Self::new(url)?
         })
     }
 
@@ -170,7 +181,11 @@ impl Entry {
         question: Question<'_>,
         body: &mut Body<'_>,
     ) -> Result<Downloaded, UpstreamError> {
-        let kind = RequestKind::of(question.path);
+        let kind = if self.is_database {
+            RequestKind::Sumdb
+        } else {
+            RequestKind::of(question.path)
+        };
         let place = town.place(kind).await;
         let ticket = match self.health.admit().await {
             Ok(ticket) => ticket,
@@ -354,10 +369,11 @@ impl Entry {
         })
     }
 
-    /// The path as `go` puts it on the wire: `!` is encoded, except below a checksum database when the entry has no
-    /// base path. A server that compares texts instead of decoding them knows these forms.
+    /// The path as `go` puts it on the wire: `!` is encoded, except in questions to a checksum database when the entry
+    /// has no base path. A server that compares texts instead of decoding them knows these forms.
     fn encoded(&self, path: &str) -> String {
-        let keeps_bang = path.starts_with("sumdb/") && self.url.path().is_empty();
+        let is_sumdb = self.is_database || path.starts_with("sumdb/");
+        let keeps_bang = is_sumdb && self.url.path().is_empty();
         let mut encoded = String::with_capacity(path.len() + 8);
         encoded.push('/');
         for byte in path.bytes() {

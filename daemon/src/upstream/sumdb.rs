@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::entry::{Body, Entry, Question};
-use super::{Inner, StartError, Stop, SumdbAddress, SumdbAnswer, UpstreamError};
+use super::{Inner, Stop, SumdbAddress, SumdbAnswer, UpstreamError};
 
 /// Databases come from the configuration; more than this is a mistake of the caller that must not grow.
 const DATABASES_MAX: usize = 64;
@@ -158,7 +158,7 @@ impl Database {
         };
         let url = ProxyUrl::parse(&address.direct_base)
             .map_err(|fault| unusable(format!("the URL of the checksum database: {fault}")))?;
-        let itself = Entry::new(url).map_err(|error: StartError| unusable(error.to_string()))?;
+        let itself = Entry::database(url).map_err(|error| unusable(error.to_string()))?;
         Ok(Self {
             itself,
             way: Mutex::new(None),

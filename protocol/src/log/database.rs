@@ -1,8 +1,8 @@
 //! The setting GOSUMDB: which checksum database judges modules, and where it is asked.
 //!
-//! The rules are those of `dbDial` in `cmd/go/internal/modfetch/sumdb.go`. A [`DatabaseSpec`] always has a key that can
-//! verify and a name that is safe as part of a URL and of a file name. How the database is reached, through the upstream
-//! or directly, is the caller's business; an explicit URL means directly and nothing else.
+//! The rules are those of `dbDial` in `cmd/go/internal/modfetch/sumdb.go`. A [`DatabaseSpec`] always has a key that
+//! can verify and a name that is safe as part of a URL and of a file name. How the database is reached, through the
+//! upstream or directly, is the caller's business; an explicit URL means directly and nothing else.
 
 use std::fmt;
 use std::str::FromStr;

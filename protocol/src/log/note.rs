@@ -23,9 +23,9 @@ pub const SUM_GOLANG_ORG: &str =
 
 /// The longest note accepted, in bytes.
 ///
-/// A head of sum.golang.org has 188 bytes and one signature line 110; with the 100 signatures that a note may carry and
-/// room for extra lines a head stays far below. Go's own bound is a million bytes for the text alone, which is more than
-/// a neighbour should be able to make us hold.
+/// A head of sum.golang.org has 188 bytes and one signature line 110; with the 100 signatures that a note may carry
+/// and room for extra lines a head stays far below. Go's own bound is a million bytes for the text alone, which is
+/// more than a neighbour should be able to make us hold.
 pub const NOTE_BYTES_MAX: usize = 64 * 1024;
 
 /// How many signature lines a note may have, repeated ones included. Source: `note.Open` in golang.org/x/mod.
@@ -47,7 +47,8 @@ pub struct VerifierKey {
     text: String,
 }
 
-/// Which checksum database: the SHA-256 of its verifier key's text. Two databases of one name and different keys differ.
+/// Which checksum database: the SHA-256 of its verifier key's text. Two databases of one name and different keys
+/// differ.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DatabaseId(pub [u8; 32]);
 
@@ -137,6 +138,11 @@ impl VerifierKey {
     /// The database's name, as it stands in URLs and signature lines.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The Ed25519 public key, in its 32-byte form.
+    pub fn point(&self) -> &[u8; 32] {
+        self.key.as_bytes()
     }
 
     /// The whole key, `name+hash+base64`.

@@ -1,14 +1,14 @@
 //! What a head proves, and by which tiles.
 //!
-//! In a tree of `N` records the tile of level `L` and index `i` has `min(256, (N >> 8L) - 256 i)` hashes. The tiles that
-//! are not full lie on the right edge, at most one in each level, and fold to the root: their widths are the digits of
-//! `N` to the base of 256, and a digit of zero is a level without one. Every full tile has a tile above it, in which its
-//! own root is one entry. So there are two rules and no third: the tiles of the right edge are true when they fold to
-//! the signed root, and a full tile is true when its root is the entry in a true tile above it.
+//! In a tree of `N` records the tile of level `L` and index `i` has `min(256, (N >> 8L) - 256 i)` hashes. The tiles
+//! that are not full lie on the right edge, at most one in each level, and fold to the root: their widths are the
+//! digits of `N` to the base of 256, and a digit of zero is a level without one. Every full tile has a tile above it,
+//! in which its own root is one entry. So there are two rules and no third: the tiles of the right edge are true when
+//! they fold to the signed root, and a full tile is true when its root is the entry in a true tile above it.
 //!
-//! [`authenticate`] applies them to every tile it uses, from the top down, and takes no short cut by index: such a short
-//! cut left tiles unchecked in other verifiers, and a leaf could be forged (CVE-2026-56865). Nothing is fetched here;
-//! [`tiles_needed`] says what to fetch.
+//! [`authenticate`] applies them to every tile it uses, from the top down, and takes no short cut by index: such a
+//! short cut left tiles unchecked in other verifiers, and a leaf could be forged (CVE-2026-56865). Nothing is fetched
+//! here; [`tiles_needed`] says what to fetch.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

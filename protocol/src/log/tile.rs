@@ -1,12 +1,13 @@
 //! Tiles: the pieces in which the tree of a log travels.
 //!
 //! A tile of level `L` and index `i` lists up to 256 neighbouring hashes of the tree's level `8 * L`, from number
-//! `256 * i` on. Level 0 holds the leaves; an entry of level `L + 1` is the root over one full tile of level `L`. A full
-//! tile never changes, and a partial one only grows, so a narrower tile is a prefix of a wider one of the same place.
+//! `256 * i` on. Level 0 holds the leaves; an entry of level `L + 1` is the root over one full tile of level `L`. A
+//! full tile never changes, and a partial one only grows, so a narrower tile is a prefix of a wider one of the same
+//! place.
 //!
 //! A coordinate that was parsed here lies in some possible tree, and a [`Tile`] has exactly the bytes its width says.
-//! Neither says anything about truth: see [`crate::log::authenticate`]. Only tiles of height 8 exist here, the ones that
-//! the go command asks for, and no `data` tiles.
+//! Neither says anything about truth: see [`crate::log::authenticate`]. Only tiles of height 8 exist here, the ones
+//! that the go command asks for, and no `data` tiles.
 
 use std::fmt;
 use std::str::FromStr;
