@@ -1,3 +1,4 @@
 //! The language of modmesh.
 
 pub mod upstream;
+pub mod peers;

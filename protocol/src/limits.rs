@@ -60,6 +60,8 @@ pub const PENDING_OPENS_PER_PEER_MAX: usize = 64;
 pub const ASKED_AT_ONCE_MAX: usize = 16;
 /// How long a neighbour may give no byte of an answer or of a file before it is left (design invariant 7).
 pub const NO_PROGRESS_MAX: Duration = Duration::from_secs(2);
+/// Bytes of a file that count as progress within [`NO_PROGRESS_MAX`]: 8 kB/s, below which no upstream is worse.
+pub const PROGRESS_BYTES_MIN: u64 = 16 * 1024;
 /// How long a host waits on a neighbour that takes no byte of what it asked for: slow disks and paused virtual machines are
 /// given more than a failing neighbour, since nobody here waits for it.
 pub const SEND_STALL_MAX: Duration = Duration::from_secs(10);

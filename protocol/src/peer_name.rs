@@ -28,6 +28,11 @@ impl PeerName {
         &self.0
     }
 
+    /// The name of somebody whose peer id has no such text. It equals no real one.
+    pub fn nameless() -> Self {
+        Self("nameless".into())
+    }
+
     /// The last eight characters: enough to tell hosts of one LAN apart in a log line (all Ed25519 names begin alike).
     pub fn short(&self) -> &str {
         // The characters are ASCII, so every index is a boundary.

@@ -24,7 +24,9 @@ pub trait Message: Encode + Decode<()> + Sized {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     /// The other side uses another form of frame.
-    #[error("wire version {0}, this host speaks {WIRE_VERSION}: run the same release on both hosts")]
+    #[error(
+        "wire version {0}, this host speaks {WIRE_VERSION}: run the same release on both hosts"
+    )]
     Version(u8),
     /// The payload is longer than a frame may be, in bytes.
     #[error("a frame of {0} bytes, at most {FRAME_BYTES_MAX} are allowed")]

@@ -1,0 +1,501 @@
+//! The neighbours: the only room that knows libp2p.
+//!
+//! It finds neighbours (multicast DNS, `--peer`), keeps connections to them, shows them what is on the [`Shelf`], and asks
+//! them on behalf of others. It moves messages and bytes and decides nothing: nothing a neighbour says is believed here or
+//! because of this room, and whether it was true is told back with [`Peers::proven`] and [`Peers::blame`].
+//!
+//! Always: only on-link and `--peer` addresses are talked to; everything is bounded; a neighbour's silence costs at most
+//! two seconds; whatever goes wrong with a neighbour is an error of that call and of nothing else.
+//!
+//! Not here: who is asked first (the corridor), what is true (the gate and the log), membership (a reserved field of the
+//! hello), leases and ranges (later messages).
+
+mod ask;
+mod door;
+mod evidence;
+mod frames;
+mod greeting;
+mod identity;
+mod listen;
+mod onlink;
+mod outbox;
+mod roads;
+mod roster;
+mod serve;
+mod streams;
+mod swarm;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use libp2p::PeerId;
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::control::{FoundBy, PeerStatus};
+use modmesh_protocol::digest::BlobId;
+use modmesh_protocol::directory::{Directory, DirectoryBounds};
+use modmesh_protocol::log::DatabaseId;
+use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::wire::{CAN_FETCH, CodecError, RecordAnswer};
+use tokio::io::AsyncWrite;
+use tokio::sync::mpsc;
+
+pub use identity::IdentityError;
+pub use listen::check_peer_address;
+
+use evidence::EvidenceRing;
+use outbox::Outbox;
+use roster::Roster;
+use serve::Counter;
+
+/// What this host shows to its neighbours. Called on threads where blocking on small reads is fine.
+///
+/// Only proven and canonical content may be shown.
+pub trait Shelf: Send + Sync + 'static {
+    /// The file, opened and standing at its first byte.
+    fn file(&self, key: KeyHash) -> Option<Shelved>;
+    /// What [`Shelf::file`] would give, without opening it.
+    fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)>;
+    /// The record's number and text, at most 16 KiB.
+    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)>;
+    /// The widest tile held at that place, when it has at least `width_min` hashes: width and bytes.
+    fn tile(
+        &self,
+        database: DatabaseId,
+        level: u8,
+        index: u64,
+        width_min: u16,
+    ) -> Option<(u16, Vec<u8>)>;
+    /// The current signed head, at most 16 KiB.
+    fn head(&self, database: DatabaseId) -> Option<String>;
+    /// The databases mirrored here with the sizes of their heads; 0 for one without a head yet.
+    fn heads(&self) -> Vec<(DatabaseId, u64)>;
+}
+
+/// A file taken from the shelf.
+#[derive(Debug)]
+pub struct Shelved {
+    /// The file, standing at its first byte.
+    pub file: File,
+    /// The SHA-256 of its bytes.
+    pub blob: BlobId,
+    /// Their number.
+    pub length: u64,
+}
+
+/// What the neighbours tell this host on their own account. Calls come one after the other from one task and must return
+/// quickly: what takes time belongs into a task.
+pub trait Listener: Send + Sync + 'static {
+    /// `from` has this signed head, which nobody has looked at yet.
+    fn head(&self, from: PeerName, database: DatabaseId, note: String);
+    /// A neighbour came or went.
+    fn neighbour(&self, event: NeighbourEvent);
+}
+
+/// A neighbour came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NeighbourEvent {
+    /// It is connected and said hello.
+    Came {
+        /// Who.
+        peer: PeerName,
+        /// How it was found.
+        found_by: FoundBy,
+    },
+    /// Its last connection ended.
+    Went {
+        /// Who.
+        peer: PeerName,
+    },
+}
+
+/// Where numbers are counted. Calls come often and must be as cheap as adding to a counter.
+pub trait Watch: Send + Sync + 'static {
+    /// Bytes of answers and files that neighbours sent.
+    fn received(&self, _bytes: u64) {}
+    /// Bytes of answers and files sent to neighbours.
+    fn sent(&self, _bytes: u64) {}
+    /// Neighbours that can be asked now.
+    fn neighbours(&self, _now: usize) {}
+    /// A neighbour was told "busy".
+    fn busy(&self) {}
+    /// A neighbour was caught in a lie.
+    fn lie(&self, _peer: &PeerName) {}
+}
+
+/// Counts nothing.
+impl Watch for () {}
+
+/// What the room is started with.
+#[derive(Debug, Clone)]
+pub struct PeersConfig {
+    /// The file that keeps this host's key; made when it is missing.
+    pub identity_file: PathBuf,
+    /// The folder that keeps liars' words; made when it is needed.
+    pub evidence_dir: PathBuf,
+    /// What tells this machine from others, when the system knows.
+    pub machine_id: Option<String>,
+    /// Sockets to listen on; port 0 takes any free one.
+    pub listen: Vec<SocketAddr>,
+    /// Whether a person asked for these sockets: then a busy one is an error, else a warning and any free port.
+    pub listen_asked: bool,
+    /// The multiaddresses of `--peer`; see [`check_peer_address`].
+    pub peers: Vec<String>,
+    /// Whether to look for neighbours by multicast DNS.
+    pub mdns: bool,
+    /// The release of this host, told in the hello; at most 64 bytes.
+    pub release: String,
+    /// Whether this host has an upstream, told in the hello.
+    pub can_fetch: bool,
+}
+
+/// Why the room could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum PeersError {
+    /// No identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A `--peer` address is of no use.
+    #[error("--peer {address}: {why}")]
+    Address {
+        /// The address as given.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A socket that was asked for cannot be had.
+    #[error(
+        "cannot listen for neighbours on {address}: {source}; stop what uses it or choose another with --peer-listen"
+    )]
+    Listen {
+        /// The socket.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The network library refused its configuration.
+    #[error("cannot set up the network of neighbours: {0}")]
+    Setup(String),
+}
+
+/// Why a neighbour did not give what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// Not connected, or the stream broke.
+    #[error("the neighbour is gone or broke the stream")]
+    Gone,
+    /// At its bounds (or too many questions of ours wait for it).
+    #[error("the neighbour is busy, to be asked again in {} ms", retry_after.as_millis())]
+    Busy {
+        /// Least time to wait, at most two seconds.
+        retry_after: Duration,
+    },
+    /// It does not have the file.
+    #[error("the neighbour does not have it")]
+    NotHere,
+    /// It does not answer such questions, or not from us.
+    #[error("the neighbour refused to answer")]
+    Refused,
+    /// No byte, or hardly any, for two seconds.
+    #[error("the neighbour gave nothing for two seconds")]
+    Stalled,
+    /// The bytes are no message.
+    #[error("the neighbour's answer is no message: {0}")]
+    Message(#[source] CodecError),
+    /// A message that does not answer the question.
+    #[error("the neighbour answered with {0}")]
+    Protocol(&'static str),
+    /// The file is longer than it may be.
+    #[error("the neighbour's file has {bytes} bytes, at most {bytes_max} are of use")]
+    TooLarge {
+        /// Its length.
+        bytes: u64,
+        /// The bound that the asker set.
+        bytes_max: u64,
+    },
+    /// The file ended before its promised length.
+    #[error("the neighbour sent {received} of {promised} promised bytes")]
+    Short {
+        /// Bytes that came.
+        received: u64,
+        /// Bytes that were promised.
+        promised: u64,
+    },
+    /// The fault is here: what takes the bytes failed.
+    #[error("cannot keep the bytes: {0}")]
+    Sink(#[source] io::Error),
+}
+
+/// A neighbour that has something of what was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// Who.
+    pub peer: PeerName,
+    /// The file it says to have: SHA-256 and length.
+    pub file: Option<(BlobId, u64)>,
+    /// The record it says to have, with its signed head.
+    pub record: Option<RecordAnswer>,
+}
+
+/// Something untrue that one neighbour alone said.
+#[derive(Debug, Clone)]
+pub struct Lie {
+    /// What was untrue, in one line.
+    pub what: String,
+    /// The bytes that show it; what exceeds 64 KiB is cut off.
+    pub evidence: Vec<u8>,
+}
+
+/// A tile as it came: width and bytes, `32 * width` of them.
+pub type Tile = (u16, Vec<u8>);
+
+/// The handle to this host's neighbours.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    shared: Arc<Shared>,
+}
+
+impl Peers {
+    /// Takes this host's identity, listens, and begins to look for neighbours. Returns when it can be reached.
+    ///
+    /// # Errors
+    /// An identity file that cannot be used, a `--peer` that is no address, a socket that was asked for and is busy.
+    pub async fn start(
+        config: PeersConfig,
+        shelf: Arc<dyn Shelf>,
+        listener: Arc<dyn Listener>,
+        watch: Arc<dyn Watch>,
+    ) -> Result<Self, PeersError> {
+        listen::start(config, shelf, listener, watch).await
+    }
+
+    /// This host's own name.
+    pub fn name(&self) -> PeerName {
+        self.shared.name.clone()
+    }
+
+    /// The multiaddresses this host can be reached at, with its name; those that work from other hosts first.
+    pub fn addresses(&self) -> Vec<String> {
+        lock(&self.shared.addresses).clone()
+    }
+
+    /// Neighbours that can be asked now.
+    pub fn connected(&self) -> usize {
+        self.shared.roster.usable_count()
+    }
+
+    /// Asks "who has it": all neighbours up to 16, of more those that announced the file and some others. Returns when all
+    /// answered or at the deadline, quickest answer first; neighbours that have neither are not listed.
+    pub async fn locate(
+        &self,
+        file: Option<KeyHash>,
+        record: Option<(DatabaseId, KeyHash)>,
+        deadline: Duration,
+    ) -> Vec<Located> {
+        ask::locate(&self.shared, file, record, deadline).await
+    }
+
+    /// Tiles by level, index and least width, in the order asked; nothing where the neighbour has none that wide.
+    ///
+    /// # Errors
+    /// When any part fails; a busy neighbour is asked again for two seconds.
+    pub async fn tiles(
+        &self,
+        peer: &PeerName,
+        database: DatabaseId,
+        coordinates: &[(u8, u64, u16)],
+    ) -> Result<Vec<Option<Tile>>, PeerError> {
+        let id = self.usable(peer)?;
+        ask::tiles(&self.shared, &id, database, coordinates).await
+    }
+
+    /// The neighbour's signed head.
+    ///
+    /// # Errors
+    /// As [`Peers::tiles`].
+    pub async fn head(
+        &self,
+        peer: &PeerName,
+        database: DatabaseId,
+    ) -> Result<Option<String>, PeerError> {
+        let id = self.usable(peer)?;
+        ask::head(&self.shared, &id, database).await
+    }
+
+    /// Moves a file into `sink` and flushes it. The SHA-256 is the neighbour's word; that as many bytes came as it promised
+    /// is checked.
+    ///
+    /// # Errors
+    /// `sink` may hold any part of the file then. Two seconds with less than 16 KiB are [`PeerError::Stalled`].
+    pub async fn fetch(
+        &self,
+        peer: &PeerName,
+        file: KeyHash,
+        bytes_max: u64,
+        sink: &mut (dyn AsyncWrite + Unpin + Send),
+    ) -> Result<(BlobId, u64), PeerError> {
+        let id = self.usable(peer)?;
+        let outcome = ask::fetch(&self.shared, &id, file, bytes_max, sink).await;
+        if matches!(outcome, Err(PeerError::NotHere)) {
+            lock(&self.shared.directory).missed(peer, &file);
+        }
+        outcome
+    }
+
+    /// Tells the neighbours that this host has `files` now. They are gathered for 100 ms; nobody need be there.
+    pub fn announce(&self, files: Vec<KeyHash>) {
+        self.shared.outbox.files(files);
+    }
+
+    /// Tells the neighbours this host's signed head; only the latest one of a database is told.
+    pub fn announce_head(&self, database: DatabaseId, note: String) {
+        self.shared.outbox.head(database, note);
+    }
+
+    /// `peer` delivered something that was proven: it keeps its place when many strangers come.
+    pub fn proven(&self, peer: &PeerName) {
+        if let Some(id) = peer_id_of(peer) {
+            self.shared.roster.proven(&id);
+        }
+    }
+
+    /// `peer` alone said something untrue: it is put out and left alone for an hour, and its words are kept for people.
+    pub fn blame(&self, peer: &PeerName, lie: Lie) {
+        self.shared.blame(peer, lie);
+    }
+
+    /// All neighbours of this run, present ones first. Reads the disk a little: it looks which evidence is still there.
+    pub fn snapshot(&self) -> Vec<PeerStatus> {
+        self.shared.roster.snapshot()
+    }
+
+    /// Serves what is being served, takes nothing new, ends all connections; returns at the deadline at the latest.
+    pub async fn stop(&self, deadline: Duration) {
+        let shared = &self.shared;
+        let ending = async {
+            // Half of the time at most goes to bodies that are on their way.
+            let _ = tokio::time::timeout(deadline / 2, shared.counter.close()).await;
+            let _ = shared.commands.send(Command::Stop).await;
+            shared.commands.closed().await;
+        };
+        if tokio::time::timeout(deadline, ending).await.is_err() {
+            tracing::warn!("the connections to neighbours did not end in time");
+        }
+    }
+
+    fn usable(&self, peer: &PeerName) -> Result<PeerId, PeerError> {
+        let id = peer_id_of(peer).filter(|id| self.shared.roster.is_usable(id));
+        id.ok_or(PeerError::Gone)
+    }
+}
+
+/// What the swarm's task is asked to do.
+#[derive(Debug)]
+enum Command {
+    /// Open a stream.
+    Open {
+        peer: PeerId,
+        purpose: streams::Purpose,
+        reply: streams::Reply,
+    },
+    /// End.
+    Stop,
+}
+
+/// What is told to the [`Listener`].
+#[derive(Debug)]
+enum Tiding {
+    Head(PeerName, DatabaseId, String),
+    Neighbour(NeighbourEvent),
+}
+
+/// What all parts of the room share.
+struct Shared {
+    name: PeerName,
+    release: String,
+    capabilities: u64,
+    shelf: Arc<dyn Shelf>,
+    watch: Arc<dyn Watch>,
+    roster: Arc<Roster>,
+    directory: Mutex<Directory>,
+    addresses: Mutex<Vec<String>>,
+    outbox: Outbox,
+    evidence: Arc<EvidenceRing>,
+    counter: Counter,
+    commands: mpsc::Sender<Command>,
+    tidings: mpsc::Sender<Tiding>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("Shared");
+        text.field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn count_received(&self, peer: &PeerId, bytes: u64) {
+        self.roster.received(peer, bytes);
+        self.watch.received(bytes);
+    }
+
+    fn count_sent(&self, peer: &PeerId, bytes: u64) {
+        self.roster.sent(peer, bytes);
+        self.watch.sent(bytes);
+    }
+
+    /// Tells the listener, unless it is so far behind that the queue is full: the roster stays right in any case.
+    fn tell(&self, tiding: Tiding) {
+        if self.tidings.try_send(tiding).is_err() {
+            tracing::debug!("the listener is behind; a tiding is dropped");
+        }
+    }
+
+    fn blame(&self, peer: &PeerName, lie: Lie) {
+        let Some(id) = peer_id_of(peer) else { return };
+        tracing::warn!(%peer, lie = %lie.what, "a neighbour lied; it is left alone for an hour");
+        let path = self.evidence.path_for(SystemTime::now(), peer);
+        self.roster.ban(&id, &lie.what, Some(path.clone()));
+        lock(&self.directory).forget(peer);
+        self.outbox.disconnect(id);
+        self.watch.lie(peer);
+        self.watch.neighbours(self.roster.usable_count());
+        let (ring, peer) = (Arc::clone(&self.evidence), peer.clone());
+        let keep = move || {
+            if let Err(error) = ring.write(&path, &peer, &lie.what, &lie.evidence) {
+                tracing::warn!(%error, file = %path.display(), "the evidence could not be kept");
+            }
+        };
+        // Off the runtime the caller may block.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(keep)),
+            Err(_) => keep(),
+        }
+    }
+}
+
+/// The text of a peer id. Every peer id of a connection has one that fits; should a later library change that, the
+/// neighbour is nameless and cannot be asked, which is harmless.
+fn name_of(peer: &PeerId) -> PeerName {
+    let text = peer.to_base58();
+    text.parse().unwrap_or_else(|_| PeerName::nameless())
+}
+
+fn peer_id_of(name: &PeerName) -> Option<PeerId> {
+    name.as_str().parse().ok()
+}
+
+fn is_loopback(address: &libp2p::Multiaddr) -> bool {
+    onlink::ip_of(address).is_some_and(|ip| ip.is_loopback())
+}
+
+/// Locks, also after a panic elsewhere: the tables behind these locks are whole after every statement.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

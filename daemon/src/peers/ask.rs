@@ -1,0 +1,323 @@
+//! Asking neighbours: who has it, tiles, heads, files.
+//!
+//! A neighbour that gives no byte for two seconds is left; so is one that drips. What comes back is checked for form
+//! (numbers, widths, the promised length) and for nothing else: whether it is true is not decided here.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use futures::AsyncReadExt;
+use futures::stream::{FuturesUnordered, StreamExt};
+use libp2p::PeerId;
+use libp2p::swarm::Stream;
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::digest::BlobId;
+use modmesh_protocol::limits::{
+    ASKED_AT_ONCE_MAX, NO_PROGRESS_MAX, PROGRESS_BYTES_MIN, RETRY_AFTER_MS, TILES_PER_QUERY_MAX,
+};
+use modmesh_protocol::log::DatabaseId;
+use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::wire::{
+    Answer, FileAnswer, FileRequest, Query, RecordQuestion, TileBytes, TileName,
+};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use super::frames::{self, FrameError};
+use super::streams::{OpenError, Purpose};
+use super::{Command, Located, PeerError, Shared, Tile, lock, peer_id_of};
+
+/// Queries for tiles under way to one neighbour: half of what it serves to one asker, so that files still pass.
+const TILE_QUERIES_MAX: usize = 8;
+/// Bytes read from a stream at a time.
+const CHUNK_BYTES: u64 = 256 * 1024;
+
+/// A stream to `peer`.
+pub(super) async fn open(
+    shared: &Shared,
+    peer: &PeerId,
+    purpose: Purpose,
+) -> Result<Stream, PeerError> {
+    let (reply, answer) = oneshot::channel();
+    let command = Command::Open {
+        peer: *peer,
+        purpose,
+        reply,
+    };
+    let opening = async {
+        shared
+            .commands
+            .send(command)
+            .await
+            .map_err(|_| PeerError::Gone)?;
+        match answer.await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(OpenError::TooMany)) => Err(busy(RETRY_AFTER_MS)),
+            Ok(Err(OpenError::Late)) => Err(PeerError::Stalled),
+            Ok(Err(OpenError::Unsupported)) => Err(PeerError::Refused),
+            Ok(Err(OpenError::Gone)) | Err(_) => Err(PeerError::Gone),
+        }
+    };
+    timeout(NO_PROGRESS_MAX, opening)
+        .await
+        .unwrap_or(Err(PeerError::Stalled))
+}
+
+/// Asks the neighbours who has a file or a record; see [`super::Peers::locate`].
+pub(super) async fn locate(
+    shared: &Shared,
+    file: Option<KeyHash>,
+    record: Option<(DatabaseId, KeyHash)>,
+    deadline: Duration,
+) -> Vec<Located> {
+    let query = Query::Locate {
+        file: file.map(|key| key.0),
+        record: record.map(|(database, key)| RecordQuestion {
+            database: database.0,
+            key: key.0,
+        }),
+    };
+    let ask = |peer: PeerName| {
+        let query = &query;
+        async move {
+            let id = peer_id_of(&peer)?;
+            let answer = self::query(shared, &id, query).await;
+            Some((peer, answer))
+        }
+    };
+    let mut asked: FuturesUnordered<_> = candidates(shared, file).into_iter().map(ask).collect();
+    let mut found = Vec::new();
+    let gather = async {
+        while let Some(answer) = asked.next().await {
+            if let Some((peer, Ok(Answer::Located { file: has, record }))) = answer {
+                if let (Some(key), None) = (file, has) {
+                    lock(&shared.directory).missed(&peer, &key);
+                }
+                found.push(Located {
+                    peer,
+                    file: has.map(|summary| (BlobId(summary.blob), summary.length)),
+                    record,
+                });
+            }
+        }
+    };
+    // At the deadline those that did not answer are left; what came so far counts.
+    let _ = timeout(deadline, gather).await;
+    found.retain(|located| located.file.is_some() || located.record.is_some());
+    found
+}
+
+/// Whom to ask: all of a few; of many those that announced the file, and others by chance.
+fn candidates(shared: &Shared, file: Option<KeyHash>) -> Vec<PeerName> {
+    let mut usable = shared.roster.usable();
+    if usable.len() <= ASKED_AT_ONCE_MAX {
+        return usable;
+    }
+    let announced = file.map(|key| lock(&shared.directory).holders(&key));
+    let announced = announced.unwrap_or_default();
+    // The table's order differs from run to run and from host to host, which is chance enough to spread the questions;
+    // turning it by the question spreads them within a run.
+    let turn = file.map_or(0, |key| usize::from(key.0[0])) % usable.len();
+    usable.rotate_left(turn);
+    usable.sort_by_key(|peer| !announced.contains(peer));
+    usable.truncate(ASKED_AT_ONCE_MAX);
+    usable
+}
+
+/// One question, one answer.
+async fn query(shared: &Shared, peer: &PeerId, query: &Query) -> Result<Answer, PeerError> {
+    let outcome = async {
+        let mut stream = open(shared, peer, Purpose::Query).await?;
+        frames::write(&mut stream, query, NO_PROGRESS_MAX).await?;
+        let (answer, bytes) = frames::read::<Answer>(&mut stream, NO_PROGRESS_MAX).await?;
+        shared.count_received(peer, bytes);
+        match answer {
+            Answer::Busy { retry_after_ms } => Err(busy(retry_after_ms)),
+            Answer::Refused => Err(PeerError::Refused),
+            answer => Ok(answer),
+        }
+    };
+    note_failure(shared, peer, outcome.await)
+}
+
+/// Like [`query`], but asks again while the neighbour is busy, for two seconds in all.
+async fn query_patiently(
+    shared: &Shared,
+    peer: &PeerId,
+    question: &Query,
+) -> Result<Answer, PeerError> {
+    let give_up = Instant::now() + NO_PROGRESS_MAX;
+    loop {
+        match query(shared, peer, question).await {
+            Err(PeerError::Busy { retry_after }) if Instant::now() + retry_after < give_up => {
+                sleep(retry_after).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Tiles by place; see [`super::Peers::tiles`].
+pub(super) async fn tiles(
+    shared: &Shared,
+    peer: &PeerId,
+    database: DatabaseId,
+    coordinates: &[(u8, u64, u16)],
+) -> Result<Vec<Option<Tile>>, PeerError> {
+    let queries = coordinates.chunks(TILES_PER_QUERY_MAX).map(|part| {
+        let coordinates = part.iter().map(|&(level, index, width)| TileName {
+            level,
+            index,
+            width,
+        });
+        let query = Query::Tiles {
+            database: database.0,
+            coordinates: coordinates.collect(),
+        };
+        async move { check_tiles(part, query_patiently(shared, peer, &query).await?) }
+    });
+    // Boxed: the compiler cannot see through the closure's lifetimes otherwise.
+    let queries: Vec<_> = queries.map(futures::FutureExt::boxed).collect();
+    let mut answers = futures::stream::iter(queries).buffered(TILE_QUERIES_MAX);
+    let mut tiles = Vec::with_capacity(coordinates.len());
+    while let Some(answer) = answers.next().await {
+        tiles.extend(answer?);
+    }
+    Ok(tiles)
+}
+
+fn check_tiles(asked: &[(u8, u64, u16)], answer: Answer) -> Result<Vec<Option<Tile>>, PeerError> {
+    let Answer::Tiles(tiles) = answer else {
+        return Err(PeerError::Protocol("another answer than tiles"));
+    };
+    if tiles.len() != asked.len() {
+        return Err(PeerError::Protocol(
+            "another number of tiles than asked for",
+        ));
+    }
+    let fits = |tile: &TileBytes, least: u16| {
+        (least..=256).contains(&tile.width) && tile.bytes.len() == usize::from(tile.width) * 32
+    };
+    let check = |(tile, &(_, _, least)): (Option<TileBytes>, &(u8, u64, u16))| match tile {
+        Some(tile) if !fits(&tile, least) => Err(PeerError::Protocol("a tile of another width")),
+        tile => Ok(tile.map(|tile| (tile.width, tile.bytes))),
+    };
+    tiles.into_iter().zip(asked).map(check).collect()
+}
+
+/// The signed head; see [`super::Peers::head`].
+pub(super) async fn head(
+    shared: &Shared,
+    peer: &PeerId,
+    database: DatabaseId,
+) -> Result<Option<String>, PeerError> {
+    let question = Query::Head {
+        database: database.0,
+    };
+    match query_patiently(shared, peer, &question).await? {
+        Answer::Head(note) => Ok(note),
+        _ => Err(PeerError::Protocol("another answer than a head")),
+    }
+}
+
+/// A file; see [`super::Peers::fetch`].
+pub(super) async fn fetch(
+    shared: &Shared,
+    peer: &PeerId,
+    file: KeyHash,
+    bytes_max: u64,
+    sink: &mut (dyn AsyncWrite + Unpin + Send),
+) -> Result<(BlobId, u64), PeerError> {
+    let outcome = async {
+        let mut stream = open(shared, peer, Purpose::File).await?;
+        let request = FileRequest::Whole { file: file.0 };
+        frames::write(&mut stream, &request, NO_PROGRESS_MAX).await?;
+        let (answer, bytes) = frames::read::<FileAnswer>(&mut stream, NO_PROGRESS_MAX).await?;
+        shared.count_received(peer, bytes);
+        let (blob, length) = match answer {
+            FileAnswer::Here { blob, length } => (BlobId(blob), length),
+            FileAnswer::NotHere => return Err(PeerError::NotHere),
+            FileAnswer::Busy { retry_after_ms } => return Err(busy(retry_after_ms)),
+            FileAnswer::Refused => return Err(PeerError::Refused),
+        };
+        if length > bytes_max {
+            return Err(PeerError::TooLarge {
+                bytes: length,
+                bytes_max,
+            });
+        }
+        receive(shared, peer, &mut stream, length, sink).await?;
+        Ok((blob, length))
+    };
+    note_failure(shared, peer, outcome.await)
+}
+
+/// Moves exactly `length` bytes into `sink`. Time spent in `sink` is not held against the neighbour.
+async fn receive(
+    shared: &Shared,
+    peer: &PeerId,
+    stream: &mut Stream,
+    length: u64,
+    sink: &mut (dyn AsyncWrite + Unpin + Send),
+) -> Result<(), PeerError> {
+    let mut buffer = vec![0; length.min(CHUNK_BYTES) as usize];
+    let mut left = length;
+    let (mut patience, mut progress) = (NO_PROGRESS_MAX, 0);
+    while left > 0 {
+        let room = left.min(CHUNK_BYTES) as usize;
+        let started = Instant::now();
+        let read = timeout(patience, stream.read(&mut buffer[..room])).await;
+        let received = read.map_err(|_| PeerError::Stalled)?.map_err(broken)?;
+        if received == 0 {
+            return Err(PeerError::Short {
+                received: length - left,
+                promised: length,
+            });
+        }
+        patience = patience.saturating_sub(started.elapsed());
+        progress += received as u64;
+        if progress >= PROGRESS_BYTES_MIN {
+            (patience, progress) = (NO_PROGRESS_MAX, 0);
+        }
+        left -= received as u64;
+        shared.count_received(peer, received as u64);
+        let kept = sink.write_all(&buffer[..received]).await;
+        kept.map_err(PeerError::Sink)?;
+    }
+    sink.flush().await.map_err(PeerError::Sink)
+}
+
+fn busy(retry_after_ms: u32) -> PeerError {
+    // A neighbour may not send us to sleep for longer than it may be silent.
+    let retry_after = Duration::from_millis(retry_after_ms.into()).min(NO_PROGRESS_MAX);
+    PeerError::Busy { retry_after }
+}
+
+/// A stream error is the end of this stream, not of the neighbour: a reset looks the same as a closed connection.
+fn broken(_: io::Error) -> PeerError {
+    PeerError::Gone
+}
+
+impl From<FrameError> for PeerError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Late => Self::Stalled,
+            FrameError::Stream(error) => broken(error),
+            FrameError::Codec(error) => Self::Message(error),
+        }
+    }
+}
+
+/// Remembers what went wrong with a neighbour, for people to see; being busy or not having a file is not wrong.
+fn note_failure<T>(
+    shared: &Shared,
+    peer: &PeerId,
+    outcome: Result<T, PeerError>,
+) -> Result<T, PeerError> {
+    match &outcome {
+        Ok(_) | Err(PeerError::Busy { .. } | PeerError::NotHere | PeerError::Sink(_)) => {}
+        Err(error) => shared.roster.failed(peer, error.to_string()),
+    }
+    outcome
+}

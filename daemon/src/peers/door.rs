@@ -1,0 +1,306 @@
+//! Who may connect: the behaviour that is asked before any other.
+//!
+//! Before a handshake: only addresses on our links or named with `--peer`, and only so many handshakes at once. After it,
+//! when the name is proven: no liar while its ban lasts, at most two connections to one neighbour, a cap of names per source
+//! address that never delivered anything proven, and a cap of all connections of which a quarter is kept for those that
+//! did. Nobody who is inside is ever put out for a newcomer.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use libp2p::PeerId;
+use libp2p::core::transport::PortUse;
+use libp2p::core::{Endpoint, Multiaddr};
+use libp2p::swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm, dummy,
+};
+use modmesh_protocol::limits::{
+    CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, PENDING_INBOUND_MAX, UNPROVEN_PER_ADDRESS_MAX,
+};
+
+use super::onlink::{OnLink, ip_of};
+use super::roster::Roster;
+
+/// Connections that unproven neighbours may take together; the rest is kept for proven ones.
+const UNPROVEN_CONNECTIONS_MAX: usize = CONNECTIONS_MAX / 4 * 3;
+
+/// Why a connection was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// Neither on one of our links nor named.
+    #[error("the address is on none of this host's links and was not given with --peer")]
+    OffLink,
+    /// It lied.
+    #[error("banned after a lie")]
+    Banned,
+    /// A bound of the house.
+    #[error("too many {0}")]
+    TooMany(&'static str),
+}
+
+/// The behaviour.
+#[derive(Debug)]
+pub(super) struct Door {
+    links: OnLink,
+    roster: Arc<Roster>,
+    shaking_hands: HashSet<ConnectionId>,
+    inside: HashMap<ConnectionId, Guest>,
+}
+
+/// An established connection.
+#[derive(Debug, Clone, Copy)]
+struct Guest {
+    peer: PeerId,
+    address: Option<IpAddr>,
+}
+
+impl Door {
+    /// A door that lets in what `links` allow and `roster` does not ban.
+    pub(super) fn new(links: OnLink, roster: Arc<Roster>) -> Self {
+        Self {
+            links,
+            roster,
+            shaking_hands: HashSet::new(),
+            inside: HashMap::new(),
+        }
+    }
+
+    /// Whether this host talks to `address` at all.
+    pub(super) fn allows(&mut self, address: &Multiaddr) -> bool {
+        ip_of(address).is_some_and(|ip| self.links.allows(ip, Instant::now()))
+    }
+
+    fn before_handshake(&mut self, address: &Multiaddr) -> Result<(), Refusal> {
+        if !self.allows(address) {
+            return Err(Refusal::OffLink);
+        }
+        if self.shaking_hands.len() >= PENDING_INBOUND_MAX {
+            return Err(Refusal::TooMany("handshakes at once"));
+        }
+        Ok(())
+    }
+
+    fn after_handshake(&self, peer: &PeerId, address: &Multiaddr) -> Result<(), Refusal> {
+        if self.roster.is_banned(peer) {
+            return Err(Refusal::Banned);
+        }
+        let of_peer = self.inside.values().filter(|guest| guest.peer == *peer);
+        let of_peer = of_peer.count();
+        if of_peer >= CONNECTIONS_PER_PEER_MAX {
+            return Err(Refusal::TooMany("connections to this neighbour"));
+        }
+        if self.roster.is_proven(peer) {
+            let full = self.inside.len() >= CONNECTIONS_MAX;
+            let refusal = full.then_some(Refusal::TooMany("connections"));
+            return refusal.map_or(Ok(()), Err);
+        }
+        if self.inside.len() >= UNPROVEN_CONNECTIONS_MAX {
+            return Err(Refusal::TooMany("connections"));
+        }
+        if of_peer > 0 {
+            return Ok(());
+        }
+        self.names_of_address(ip_of(address))
+    }
+
+    fn names_of_address(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
+        let Some(ip) = address.filter(|ip| !ip.is_loopback()) else {
+            return Ok(());
+        };
+        let same = self.inside.values().filter(|g| g.address == Some(ip));
+        let names: HashSet<PeerId> = same.map(|guest| guest.peer).collect();
+        let unproven = names.iter().filter(|n| !self.roster.is_proven(n)).count();
+        if unproven >= UNPROVEN_PER_ADDRESS_MAX {
+            return Err(Refusal::TooMany("unproven names from one address"));
+        }
+        Ok(())
+    }
+}
+
+impl NetworkBehaviour for Door {
+    type ConnectionHandler = dummy::ConnectionHandler;
+    type ToSwarm = std::convert::Infallible;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        _: &Multiaddr,
+        from: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.before_handshake(from).map_err(|refusal| {
+            tracing::debug!(%from, %refusal, "connection refused");
+            ConnectionDenied::new(refusal)
+        })?;
+        self.shaking_hands.insert(id);
+        Ok(())
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        _: &Multiaddr,
+        from: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.shaking_hands.remove(&id);
+        let allowed = self.after_handshake(&peer, from);
+        allowed.map_err(ConnectionDenied::new)?;
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        _: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        if peer.is_some_and(|peer| self.roster.is_banned(&peer)) {
+            return Err(ConnectionDenied::new(Refusal::Banned));
+        }
+        if !addresses.iter().all(|address| self.allows(address)) {
+            return Err(ConnectionDenied::new(Refusal::OffLink));
+        }
+        Ok(Vec::new())
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        peer: PeerId,
+        to: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        let allowed = self.after_handshake(&peer, to);
+        allowed.map_err(ConnectionDenied::new)?;
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionEstablished(up) => {
+                let address = ip_of(up.endpoint.get_remote_address());
+                let peer = up.peer_id;
+                self.inside
+                    .insert(up.connection_id, Guest { peer, address });
+            }
+            FromSwarm::ConnectionClosed(down) => {
+                self.inside.remove(&down.connection_id);
+            }
+            FromSwarm::ListenFailure(failure) => {
+                self.shaking_hands.remove(&failure.connection_id);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        _: PeerId,
+        _: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        match event {}
+    }
+
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn door() -> Door {
+        let named = "203.0.113.9".parse().unwrap();
+        Door::new(OnLink::new([named]), Arc::new(Roster::default()))
+    }
+
+    fn address(text: &str) -> Multiaddr {
+        text.parse().unwrap()
+    }
+
+    fn enter(door: &mut Door, id: usize, peer: PeerId, ip: &str) -> Result<(), Refusal> {
+        door.after_handshake(&peer, &address(&format!("/ip4/{ip}/tcp/9")))?;
+        let address = Some(ip.parse().unwrap());
+        let guest = Guest { peer, address };
+        door.inside.insert(ConnectionId::new_unchecked(id), guest);
+        Ok(())
+    }
+
+    #[test]
+    fn a_stranger_off_link_is_refused_before_the_handshake_unless_named() {
+        let mut door = door();
+        let mut ask = |text| door.before_handshake(&address(text));
+        assert_eq!(ask("/ip4/203.0.113.8/tcp/4001"), Err(Refusal::OffLink));
+        assert_eq!(ask("/dns4/localhost/tcp/4001"), Err(Refusal::OffLink));
+        assert_eq!(ask("/ip4/203.0.113.9/tcp/4001"), Ok(()));
+        assert_eq!(ask("/ip4/127.0.0.1/tcp/4001"), Ok(()));
+    }
+
+    #[test]
+    fn handshakes_at_once_are_bounded() {
+        let mut door = door();
+        for id in 0..PENDING_INBOUND_MAX {
+            door.shaking_hands.insert(ConnectionId::new_unchecked(id));
+        }
+        let refused = door.before_handshake(&address("/ip4/127.0.0.1/tcp/1"));
+        assert_eq!(refused, Err(Refusal::TooMany("handshakes at once")));
+    }
+
+    #[test]
+    fn one_address_brings_only_so_many_unproven_names() {
+        let mut door = door();
+        for id in 0..UNPROVEN_PER_ADDRESS_MAX {
+            enter(&mut door, id, PeerId::random(), "10.0.0.1").unwrap();
+        }
+        let newcomer = PeerId::random();
+        let refused = enter(&mut door, 100, newcomer, "10.0.0.1");
+        assert_eq!(
+            refused,
+            Err(Refusal::TooMany("unproven names from one address"))
+        );
+        assert_eq!(enter(&mut door, 101, PeerId::random(), "10.0.0.2"), Ok(()));
+        door.roster.proven(&newcomer);
+        assert_eq!(enter(&mut door, 102, newcomer, "10.0.0.1"), Ok(()));
+        for id in 200..200 + 2 * UNPROVEN_PER_ADDRESS_MAX {
+            enter(&mut door, id, PeerId::random(), "127.0.0.1").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_third_connection_and_a_banned_name_are_refused() {
+        let mut door = door();
+        let peer = PeerId::random();
+        enter(&mut door, 1, peer, "10.0.0.1").unwrap();
+        enter(&mut door, 2, peer, "10.0.0.1").unwrap();
+        let refused = enter(&mut door, 3, peer, "10.0.0.1");
+        assert_eq!(
+            refused,
+            Err(Refusal::TooMany("connections to this neighbour"))
+        );
+        let liar = PeerId::random();
+        door.roster.ban(&liar, "a flipped byte", None);
+        assert_eq!(enter(&mut door, 4, liar, "10.0.0.1"), Err(Refusal::Banned));
+    }
+
+    #[test]
+    fn a_full_house_keeps_room_for_the_proven() {
+        let mut door = door();
+        for id in 0..UNPROVEN_CONNECTIONS_MAX {
+            enter(&mut door, id, PeerId::random(), "127.0.0.1").unwrap();
+        }
+        let known = PeerId::random();
+        let refused = enter(&mut door, 1000, known, "127.0.0.1");
+        assert_eq!(refused, Err(Refusal::TooMany("connections")));
+        door.roster.proven(&known);
+        assert_eq!(enter(&mut door, 1001, known, "127.0.0.1"), Ok(()));
+    }
+}

@@ -1,0 +1,62 @@
+//! Frames on a stream: one message in, one message out, each with a deadline.
+//!
+//! Nothing is read beyond the frame, since raw bytes may follow. A deadline covers the whole frame: a neighbour that sends
+//! it byte by byte gains nothing.
+
+use std::io;
+use std::time::Duration;
+
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use modmesh_protocol::wire::{
+    CodecError, FRAME_HEAD_BYTES, FrameHead, Message, decode_payload, encode,
+};
+use tokio::time::timeout;
+
+/// Why no frame came or went.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FrameError {
+    /// The deadline passed.
+    #[error("no answer in time")]
+    Late,
+    /// The stream ended or failed.
+    #[error("the stream ended: {0}")]
+    Stream(#[from] io::Error),
+    /// The bytes are no message.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// Reads one message; also the bytes it took on the wire.
+pub(super) async fn read<M: Message>(
+    stream: &mut (impl AsyncRead + Unpin),
+    within: Duration,
+) -> Result<(M, u64), FrameError> {
+    let reading = async {
+        let mut head = [0; FRAME_HEAD_BYTES];
+        stream.read_exact(&mut head).await?;
+        let mut payload = vec![0; FrameHead::parse(head)?.payload_bytes];
+        stream.read_exact(&mut payload).await?;
+        let bytes = FRAME_HEAD_BYTES + payload.len();
+        Ok((decode_payload(&payload)?, bytes as u64))
+    };
+    timeout(within, reading)
+        .await
+        .unwrap_or(Err(FrameError::Late))
+}
+
+/// Writes one message and hands it to the network; the bytes it took on the wire.
+pub(super) async fn write<M: Message>(
+    stream: &mut (impl AsyncWrite + Unpin),
+    message: &M,
+    within: Duration,
+) -> Result<u64, FrameError> {
+    let frame = encode(message)?;
+    let writing = async {
+        stream.write_all(&frame).await?;
+        stream.flush().await?;
+        Ok(frame.len() as u64)
+    };
+    timeout(within, writing)
+        .await
+        .unwrap_or(Err(FrameError::Late))
+}

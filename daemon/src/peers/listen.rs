@@ -1,0 +1,221 @@
+//! Opening the room: addresses in, sockets out.
+//!
+//! A busy socket that a person asked for is an error. A busy default one is a warning and any free port, since the second
+//! daemon of a host should run too. Address families that the system lacks are left out of the default without a word.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use libp2p::core::Multiaddr;
+use libp2p::core::transport::{ListenerId, TransportError};
+use libp2p::multiaddr::Protocol;
+use libp2p::{PeerId, Swarm};
+use tokio::sync::{mpsc, watch};
+
+use super::onlink::{OnLink, ip_of};
+use super::roads::Roads;
+use super::swarm::{Behaviour, Driver, build};
+use super::{
+    CAN_FETCH, Counter, Directory, DirectoryBounds, EvidenceRing, Listener, Outbox, Peers,
+    PeersConfig, PeersError, Roster, Shared, Shelf, Tiding, Watch, identity, name_of,
+};
+
+/// Commands that wait for the swarm's task; whoever gives one more waits.
+const COMMANDS_MAX: usize = 256;
+/// Tidings that wait for the listener; one more is dropped.
+const TIDINGS_MAX: usize = 1024;
+/// How long sockets may take to be open, so that `addresses` has them.
+const LISTENING_WAIT: Duration = Duration::from_secs(2);
+
+/// Whether a text can be given as `--peer`: `/ip4/ADDRESS/tcp/PORT` or `/ip6/..`, and perhaps `/p2p/NAME`.
+///
+/// # Errors
+/// What is wrong and what would be right, as one line.
+pub fn check_peer_address(address: &str) -> Result<(), String> {
+    parse_peer_address(address).map(|_| ())
+}
+
+fn parse_peer_address(text: &str) -> Result<(Multiaddr, Option<PeerId>), String> {
+    const RIGHT: &str =
+        "such as /ip4/192.168.1.7/tcp/8485 or /ip4/192.168.1.7/tcp/8485/p2p/12D3KooW...";
+    let parsed: Multiaddr = text
+        .parse()
+        .map_err(|_| format!("not a multiaddress, {RIGHT}"))?;
+    let parts: Vec<_> = parsed.iter().collect();
+    let (ip, port, peer) = match parts.as_slice() {
+        [ip, Protocol::Tcp(port)] => (ip, *port, None),
+        [ip, Protocol::Tcp(port), Protocol::P2p(peer)] => (ip, *port, Some(*peer)),
+        [Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_), ..] => {
+            return Err(format!(
+                "names are not looked up; give the IP address, {RIGHT}"
+            ));
+        }
+        _ => return Err(format!("only IP addresses with TCP are supported, {RIGHT}")),
+    };
+    if !matches!(ip, Protocol::Ip4(_) | Protocol::Ip6(_)) || port == 0 {
+        return Err(format!(
+            "an IP address and a port above 0 are expected, {RIGHT}"
+        ));
+    }
+    let bare = Multiaddr::empty()
+        .with(ip.clone())
+        .with(Protocol::Tcp(port));
+    Ok((bare, peer))
+}
+
+/// See [`Peers::start`].
+pub(super) async fn start(
+    config: PeersConfig,
+    shelf: Arc<dyn Shelf>,
+    listener: Arc<dyn Listener>,
+    watch: Arc<dyn Watch>,
+) -> Result<Peers, PeersError> {
+    let given: Result<Vec<_>, _> = config.peers.iter().map(|a| parse_given(a)).collect();
+    let given = given?;
+    let key = identity::load(&config.identity_file, config.machine_id.as_deref())?;
+    let ours = key.public().to_peer_id();
+    let roster = Arc::new(Roster::default());
+    let links = OnLink::new(given.iter().filter_map(|(address, _)| ip_of(address)));
+    let mut swarm = build(key, links, Arc::clone(&roster), config.mdns)?;
+    let listeners = listen_on_all(&mut swarm, &config)?;
+
+    let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
+    let (tidings, tidings_in) = mpsc::channel(TIDINGS_MAX);
+    let shared = Arc::new(Shared {
+        name: name_of(&ours),
+        release: config.release,
+        capabilities: if config.can_fetch { CAN_FETCH } else { 0 },
+        shelf,
+        watch,
+        roster,
+        directory: Mutex::new(Directory::new(DirectoryBounds::default())),
+        addresses: Mutex::default(),
+        outbox: Outbox::default(),
+        evidence: Arc::new(EvidenceRing::new(config.evidence_dir)),
+        counter: Counter::new(),
+        commands,
+        tidings,
+    });
+    tokio::spawn(pass_on(tidings_in, listener));
+    let (ready, mut is_ready) = watch::channel(listeners.is_empty());
+    let driver = Driver {
+        swarm,
+        shared: Arc::clone(&shared),
+        commands: commands_in,
+        roads: Roads::new(ours, given, Instant::now()),
+        listening: listeners
+            .into_iter()
+            .map(|id| (id, Vec::new()))
+            .collect::<HashMap<_, _>>(),
+        ready,
+        silent: Vec::new(),
+        batch_due: None,
+    };
+    tokio::spawn(driver.run());
+    // A link without an address yet is no reason to wait for ever: it is listened on as soon as it has one.
+    let _ = tokio::time::timeout(LISTENING_WAIT, is_ready.wait_for(|ready| *ready)).await;
+    Ok(Peers { shared })
+}
+
+fn parse_given(address: &str) -> Result<(Multiaddr, Option<PeerId>), PeersError> {
+    parse_peer_address(address).map_err(|why| PeersError::Address {
+        address: address.to_owned(),
+        why,
+    })
+}
+
+/// Tells the listener what there is to tell, one after the other.
+async fn pass_on(mut tidings: mpsc::Receiver<Tiding>, listener: Arc<dyn Listener>) {
+    while let Some(tiding) = tidings.recv().await {
+        match tiding {
+            Tiding::Head(from, database, note) => listener.head(from, database, note),
+            Tiding::Neighbour(event) => listener.neighbour(event),
+        }
+    }
+}
+
+fn listen_on_all(
+    swarm: &mut Swarm<Behaviour>,
+    config: &PeersConfig,
+) -> Result<Vec<ListenerId>, PeersError> {
+    let mut listeners = Vec::new();
+    let mut last_error = None;
+    for address in &config.listen {
+        match listen_on(swarm, *address) {
+            Ok(id) => listeners.push(id),
+            Err(error) if config.listen_asked => return Err(error),
+            Err(error) => match listen_elsewhere(swarm, *address, &error) {
+                Some(id) => listeners.push(id),
+                None => last_error = Some(error),
+            },
+        }
+    }
+    match last_error {
+        Some(error) if listeners.is_empty() => Err(error),
+        _ => Ok(listeners),
+    }
+}
+
+/// Any free port in place of a busy default one.
+fn listen_elsewhere(
+    swarm: &mut Swarm<Behaviour>,
+    address: SocketAddr,
+    error: &PeersError,
+) -> Option<ListenerId> {
+    let PeersError::Listen { source, .. } = error else {
+        return None;
+    };
+    if source.kind() != io::ErrorKind::AddrInUse {
+        tracing::debug!(%address, error = %source, "not listening for neighbours on this address");
+        return None;
+    }
+    tracing::warn!(
+        %address,
+        "the port for neighbours is in use; any free one is taken (choose one with --peer-listen)"
+    );
+    listen_on(swarm, SocketAddr::new(address.ip(), 0)).ok()
+}
+
+fn listen_on(swarm: &mut Swarm<Behaviour>, address: SocketAddr) -> Result<ListenerId, PeersError> {
+    let failed = |source| PeersError::Listen { address, source };
+    // The network library shares ports between sockets of one user, so it would not notice another daemon there.
+    if address.port() != 0 {
+        drop(TcpListener::bind(address).map_err(failed)?);
+    }
+    let multiaddress = Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port()));
+    swarm.listen_on(multiaddress).map_err(|error| match error {
+        TransportError::Other(source) => failed(source),
+        TransportError::MultiaddrNotSupported(_) => failed(io::ErrorKind::Unsupported.into()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_address_is_an_ip_a_port_and_perhaps_a_name() {
+        let name = PeerId::random();
+        for right in [
+            "/ip4/192.168.1.7/tcp/8485".to_owned(),
+            "/ip6/fd00::7/tcp/8485".to_owned(),
+            format!("/ip4/192.168.1.7/tcp/8485/p2p/{name}"),
+        ] {
+            assert_eq!(check_peer_address(&right), Ok(()), "{right}");
+        }
+        for (wrong, word) in [
+            ("192.168.1.7:8485", "not a multiaddress"),
+            ("/dns4/builder/tcp/8485", "give the IP address"),
+            ("/ip4/192.168.1.7/udp/8485/quic-v1", "only IP addresses"),
+            ("/ip4/192.168.1.7/tcp/0", "port above 0"),
+            ("/ip4/192.168.1.7", "only IP addresses"),
+            ("", "only IP addresses"),
+        ] {
+            let error = check_peer_address(wrong).err().unwrap_or_default();
+            assert!(error.contains(word), "{wrong}: {error}");
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! What this host knows of its neighbours: the one shared table, behind one short lock.
+//!
+//! A neighbour is *usable* when it is connected, said hello and is not banned. History (bytes, errors, lies, whether it ever
+//! delivered something proven) outlives the connection, bounded by forgetting those that left longest ago. Bans count on the
+//! monotonic clock and do not survive a restart: a liar that lies again is caught again.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use libp2p::PeerId;
+use modmesh_protocol::control::{Evidence, FoundBy, PeerStatus, rfc3339};
+use modmesh_protocol::limits::{
+    ADDRESSES_PER_PEER_MAX, ANNOUNCEMENTS_BURST_MAX, ANNOUNCEMENTS_PER_SECOND_MAX, BAN,
+    REMEMBERED_PEERS_MAX,
+};
+use modmesh_protocol::peer_name::PeerName;
+
+use super::{lock, name_of};
+
+/// Lies that are listed per neighbour; the files of older ones stay in the ring.
+const LISTED_LIES_MAX: usize = 16;
+
+/// The table.
+#[derive(Debug, Default)]
+pub(super) struct Roster(Mutex<HashMap<PeerId, Neighbour>>);
+
+#[derive(Debug)]
+struct Neighbour {
+    name: PeerName,
+    found_by: FoundBy,
+    addresses: Vec<String>,
+    connections: usize,
+    greeted: bool,
+    proven: bool,
+    round_trip: Option<Duration>,
+    received_bytes: u64,
+    sent_bytes: u64,
+    last_error: Option<String>,
+    banned_until: Option<Instant>,
+    lies: Vec<(SystemTime, String, Option<PathBuf>)>,
+    seen_at: Instant,
+    announcements: Allowance,
+}
+
+/// A token bucket for announcements.
+#[derive(Debug)]
+struct Allowance {
+    left: f64,
+    counted_at: Instant,
+}
+
+impl Roster {
+    /// A connection to `peer` was made.
+    pub(super) fn connected(&self, peer: &PeerId, address: String, found_by: FoundBy) {
+        self.change(peer, |n| {
+            n.connections += 1;
+            n.found_by = better(n.found_by, found_by);
+            n.addresses.retain(|known| *known != address);
+            n.addresses.insert(0, address);
+            n.addresses.truncate(ADDRESSES_PER_PEER_MAX);
+        });
+    }
+
+    /// A connection ended; `remaining` others are left. Whether a usable neighbour went with it.
+    pub(super) fn disconnected(&self, peer: &PeerId, remaining: usize) -> bool {
+        self.change(peer, |n| {
+            n.connections = remaining;
+            let went = remaining == 0 && n.greeted;
+            if remaining == 0 {
+                n.greeted = false;
+                n.round_trip = None;
+            }
+            went
+        })
+    }
+
+    /// `peer` said hello. How it was found, when it became a neighbour by that.
+    pub(super) fn greeted(&self, peer: &PeerId) -> Option<FoundBy> {
+        self.change(peer, |n| {
+            let came = n.connections > 0 && !n.greeted;
+            n.greeted |= came;
+            came.then_some(n.found_by)
+        })
+    }
+
+    /// A better way to find a neighbour that is known already: who called us is also told of by multicast DNS, perhaps.
+    pub(super) fn also_found(&self, peer: &PeerId, by: FoundBy) {
+        if let Some(n) = lock(&self.0).get_mut(peer) {
+            n.found_by = better(n.found_by, by);
+        }
+    }
+
+    /// Whether it said hello on a connection that still stands.
+    pub(super) fn is_greeted(&self, peer: &PeerId) -> bool {
+        lock(&self.0).get(peer).is_some_and(|n| n.greeted)
+    }
+
+    /// Whether it can be asked now.
+    pub(super) fn is_usable(&self, peer: &PeerId) -> bool {
+        let now = Instant::now();
+        lock(&self.0).get(peer).is_some_and(|n| n.is_usable(now))
+    }
+
+    /// All that can be asked now.
+    pub(super) fn usable(&self) -> Vec<PeerName> {
+        let now = Instant::now();
+        let peers = lock(&self.0);
+        let usable = peers.values().filter(|n| n.is_usable(now));
+        usable.map(|n| n.name.clone()).collect()
+    }
+
+    /// Number of those that can be asked now.
+    pub(super) fn usable_count(&self) -> usize {
+        let now = Instant::now();
+        let peers = lock(&self.0);
+        peers.values().filter(|n| n.is_usable(now)).count()
+    }
+
+    /// Whether it is left alone for a lie.
+    pub(super) fn is_banned(&self, peer: &PeerId) -> bool {
+        let now = Instant::now();
+        lock(&self.0).get(peer).is_some_and(|n| n.is_banned(now))
+    }
+
+    /// Leaves `peer` alone for an hour, and remembers the lie with the file that keeps its bytes.
+    pub(super) fn ban(&self, peer: &PeerId, what: &str, file: Option<PathBuf>) {
+        self.change(peer, |n| {
+            n.banned_until = Some(Instant::now() + BAN);
+            n.last_error = Some(what.to_owned());
+            n.lies.push((SystemTime::now(), what.to_owned(), file));
+            if n.lies.len() > LISTED_LIES_MAX {
+                n.lies.remove(0);
+            }
+        });
+    }
+
+    /// `peer` delivered bytes that were proven.
+    pub(super) fn proven(&self, peer: &PeerId) {
+        self.change(peer, |n| n.proven = true);
+    }
+
+    /// Whether it ever delivered bytes that were proven.
+    pub(super) fn is_proven(&self, peer: &PeerId) -> bool {
+        lock(&self.0).get(peer).is_some_and(|n| n.proven)
+    }
+
+    /// Notes what went wrong last.
+    pub(super) fn failed(&self, peer: &PeerId, error: String) {
+        self.change(peer, |n| n.last_error = Some(error));
+    }
+
+    /// Notes a measured round trip.
+    pub(super) fn round_trip(&self, peer: &PeerId, time: Duration) {
+        self.change(peer, |n| n.round_trip = Some(time));
+    }
+
+    /// Counts bytes received from it.
+    pub(super) fn received(&self, peer: &PeerId, bytes: u64) {
+        self.change(peer, |n| n.received_bytes += bytes);
+    }
+
+    /// Counts bytes sent to it.
+    pub(super) fn sent(&self, peer: &PeerId, bytes: u64) {
+        self.change(peer, |n| n.sent_bytes += bytes);
+    }
+
+    /// Whether one more announcement of it may be taken now.
+    pub(super) fn may_announce(&self, peer: &PeerId) -> bool {
+        let now = Instant::now();
+        let mut peers = lock(&self.0);
+        let usable = peers.get_mut(peer).filter(|n| n.is_usable(now));
+        usable.is_some_and(|n| n.announcements.take(now))
+    }
+
+    /// All neighbours for people to see, usable ones first, then by name.
+    pub(super) fn snapshot(&self) -> Vec<PeerStatus> {
+        let now = Instant::now();
+        let peers = lock(&self.0);
+        let mut list: Vec<_> = peers.values().map(|n| n.status(now)).collect();
+        drop(peers);
+        list.sort_by(|a, b| (!a.connected, &a.peer_id).cmp(&(!b.connected, &b.peer_id)));
+        for lie in list.iter_mut().flat_map(|peer| &mut peer.evidence) {
+            // The ring drops the oldest files without asking anybody.
+            lie.file = lie.file.take().filter(|file| Path::new(file).exists());
+        }
+        list
+    }
+
+    fn change<T>(&self, peer: &PeerId, change: impl FnOnce(&mut Neighbour) -> T) -> T {
+        let mut peers = lock(&self.0);
+        if !peers.contains_key(peer) && peers.len() >= REMEMBERED_PEERS_MAX {
+            forget_one(&mut peers);
+        }
+        let neighbour = peers.entry(*peer);
+        let neighbour = neighbour.or_insert_with(|| Neighbour::new(name_of(peer)));
+        neighbour.seen_at = Instant::now();
+        change(neighbour)
+    }
+}
+
+/// Forgets one that is not connected: not banned before banned, unproven before proven, longest unseen first.
+fn forget_one(peers: &mut HashMap<PeerId, Neighbour>) {
+    let now = Instant::now();
+    let away = peers.iter().filter(|(_, n)| n.connections == 0);
+    let least = away.min_by_key(|(_, n)| (n.is_banned(now), n.proven, n.seen_at));
+    if let Some(least) = least.map(|(peer, _)| *peer) {
+        peers.remove(&least);
+    }
+}
+
+/// The better known of two ways: a person's word, the link's, the neighbour's own.
+fn better(a: FoundBy, b: FoundBy) -> FoundBy {
+    let rank = |by| match by {
+        FoundBy::Static => 2,
+        FoundBy::Mdns => 1,
+        FoundBy::Inbound => 0,
+    };
+    if rank(b) > rank(a) { b } else { a }
+}
+
+impl Neighbour {
+    fn new(name: PeerName) -> Self {
+        let now = Instant::now();
+        Self {
+            name,
+            found_by: FoundBy::Inbound,
+            addresses: Vec::new(),
+            connections: 0,
+            greeted: false,
+            proven: false,
+            round_trip: None,
+            received_bytes: 0,
+            sent_bytes: 0,
+            last_error: None,
+            banned_until: None,
+            lies: Vec::new(),
+            seen_at: now,
+            announcements: Allowance {
+                left: ANNOUNCEMENTS_BURST_MAX.into(),
+                counted_at: now,
+            },
+        }
+    }
+
+    fn is_banned(&self, now: Instant) -> bool {
+        self.banned_until.is_some_and(|until| now < until)
+    }
+
+    fn is_usable(&self, now: Instant) -> bool {
+        self.connections > 0 && self.greeted && !self.is_banned(now)
+    }
+
+    fn status(&self, now: Instant) -> PeerStatus {
+        let left = self.banned_until.map(|t| t.saturating_duration_since(now));
+        let left = left.filter(|left| !left.is_zero());
+        let evidence = |(at, what, file): &(SystemTime, String, Option<PathBuf>)| Evidence {
+            at: text_of(*at),
+            what: what.clone(),
+            file: file.as_ref().map(|file| file.display().to_string()),
+        };
+        PeerStatus {
+            peer_id: self.name.clone(),
+            addrs: self.addresses.clone(),
+            connected: self.is_usable(now),
+            found_by: self.found_by,
+            member: false,
+            rtt_ms: self.round_trip.map(|time| time.as_secs_f64() * 1000.0),
+            received_bytes: self.received_bytes,
+            sent_bytes: self.sent_bytes,
+            last_error: self.last_error.clone(),
+            banned_until: left.map(|left| text_of(SystemTime::now() + left)),
+            evidence: self.lies.iter().map(evidence).collect(),
+        }
+    }
+}
+
+impl Allowance {
+    fn take(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.counted_at);
+        let grown = self.left + passed.as_secs_f64() * f64::from(ANNOUNCEMENTS_PER_SECOND_MAX);
+        self.left = grown.min(ANNOUNCEMENTS_BURST_MAX.into());
+        self.counted_at = now;
+        let enough = self.left >= 1.0;
+        if enough {
+            self.left -= 1.0;
+        }
+        enough
+    }
+}
+
+fn text_of(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    rfc3339(since.as_secs())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_neighbour_is_usable_between_its_hello_and_its_end_or_lie() {
+        let roster = Roster::default();
+        let peer = PeerId::random();
+        assert_eq!(roster.greeted(&peer), None);
+        roster.connected(&peer, "/ip4/127.0.0.1/tcp/1".into(), FoundBy::Mdns);
+        assert!(!roster.is_usable(&peer));
+        assert_eq!(roster.greeted(&peer), Some(FoundBy::Mdns));
+        assert_eq!(roster.greeted(&peer), None);
+        assert_eq!(roster.usable(), [name_of(&peer)]);
+        assert!(!roster.disconnected(&peer, 1));
+        assert!(roster.disconnected(&peer, 0));
+        assert_eq!(roster.usable_count(), 0);
+        roster.connected(&peer, "/ip4/127.0.0.1/tcp/2".into(), FoundBy::Inbound);
+        roster.greeted(&peer);
+        roster.ban(&peer, "a flipped byte", None);
+        assert!(!roster.is_usable(&peer) && roster.is_banned(&peer));
+        let status = roster.snapshot().remove(0);
+        assert_eq!(status.found_by, FoundBy::Mdns);
+        assert_eq!(status.addrs.len(), 2);
+        assert!(status.banned_until.is_some() && !status.connected);
+        assert_eq!(status.evidence[0].what, "a flipped byte");
+    }
+
+    #[test]
+    fn the_memory_of_those_who_left_is_bounded_and_liars_are_kept() {
+        let roster = Roster::default();
+        let (liar, proven) = (PeerId::random(), PeerId::random());
+        roster.ban(&liar, "a flipped byte", None);
+        roster.proven(&proven);
+        for _ in 0..REMEMBERED_PEERS_MAX + 100 {
+            roster.failed(&PeerId::random(), "unreachable".into());
+        }
+        assert_eq!(lock(&roster.0).len(), REMEMBERED_PEERS_MAX);
+        assert!(roster.is_banned(&liar) && roster.is_proven(&proven));
+    }
+
+    #[test]
+    fn announcements_are_taken_at_a_bounded_rate() {
+        let start = Instant::now();
+        let mut allowance = Allowance {
+            left: ANNOUNCEMENTS_BURST_MAX.into(),
+            counted_at: start,
+        };
+        let taken = |a: &mut Allowance, at| (0..1000).filter(|_| a.take(at)).count();
+        assert_eq!(taken(&mut allowance, start), 64);
+        assert_eq!(taken(&mut allowance, start + Duration::from_secs(1)), 16);
+        assert_eq!(taken(&mut allowance, start + Duration::from_secs(999)), 64);
+    }
+}

@@ -1,0 +1,365 @@
+//! Answering neighbours: greetings, small questions, files.
+//!
+//! Every inbound stream gets an answer: what was asked, "refused" for what is not understood, or "busy" when the bounds of
+//! the host or of the neighbour are reached. Only beyond a bound of refusals under way is a stream reset without a word.
+//! What the shelf does not have is not looked for elsewhere: no question makes this host ask anybody else. A body that ends
+//! early is cut (the stream is reset), never ended as if it were whole.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::sync::{Arc, Mutex};
+
+use futures::{AsyncWriteExt, FutureExt};
+use libp2p::PeerId;
+use libp2p::swarm::Stream;
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::limits::{
+    NO_PROGRESS_MAX, REFUSALS_MAX, RETRY_AFTER_MS, SEND_STALL_MAX, SERVED_STREAMS_MAX,
+    SERVED_STREAMS_PER_PEER_MAX, UPLOADS_MAX,
+};
+use modmesh_protocol::log::DatabaseId;
+use modmesh_protocol::wire::{
+    Answer, FileAnswer, FileRequest, FileSummary, Query, RecordAnswer, TileBytes, encode,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
+
+use super::frames::{self, FrameError};
+use super::streams::{Inbound, Purpose};
+use super::{Shared, Shelf, greeting, lock};
+
+/// Bytes of a file that are read and sent at a time: large enough that a hop between threads does not show.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Chunks that are read ahead of the network.
+const CHUNKS_AHEAD: usize = 2;
+
+const BUSY: Answer = Answer::Busy {
+    retry_after_ms: RETRY_AFTER_MS,
+};
+const FILE_BUSY: FileAnswer = FileAnswer::Busy {
+    retry_after_ms: RETRY_AFTER_MS,
+};
+
+/// The places at the counter: how many neighbours are served at the same time.
+#[derive(Debug)]
+pub(super) struct Counter {
+    streams: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
+    hellos: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    of_peer: Arc<Mutex<HashMap<PeerId, usize>>>,
+}
+
+/// One place at the counter; free again when dropped.
+#[derive(Debug)]
+struct Place {
+    peer: PeerId,
+    of_peer: Arc<Mutex<HashMap<PeerId, usize>>>,
+    _stream: OwnedSemaphorePermit,
+}
+
+impl Counter {
+    /// A counter with all places free.
+    pub(super) fn new() -> Self {
+        let places = |most| Arc::new(Semaphore::new(most));
+        Self {
+            streams: places(SERVED_STREAMS_MAX),
+            uploads: places(UPLOADS_MAX),
+            hellos: places(SERVED_STREAMS_MAX),
+            refusals: places(REFUSALS_MAX),
+            of_peer: Arc::default(),
+        }
+    }
+
+    /// Lets nobody new come to the counter and waits until all have been served.
+    pub(super) async fn close(&self) {
+        // The semaphore is fair: whoever asks after this finds no place.
+        if let Ok(all) = self.streams.acquire_many(SERVED_STREAMS_MAX as u32).await {
+            all.forget();
+        }
+    }
+
+    /// Whether nobody is being served.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        lock(&self.of_peer).is_empty()
+    }
+
+    fn place(&self, peer: PeerId) -> Option<Place> {
+        let mut counts = lock(&self.of_peer);
+        let count = counts.get(&peer).copied().unwrap_or(0);
+        if count >= SERVED_STREAMS_PER_PEER_MAX {
+            return None;
+        }
+        let stream = Arc::clone(&self.streams).try_acquire_owned().ok()?;
+        counts.insert(peer, count + 1);
+        Some(Place {
+            peer,
+            of_peer: Arc::clone(&self.of_peer),
+            _stream: stream,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = lock(&self.of_peer);
+        if let Some(count) = counts.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.peer);
+            }
+        }
+    }
+}
+
+/// Answers one inbound stream in a task of its own. Never waits.
+pub(super) fn take(shared: &Arc<Shared>, inbound: Inbound) {
+    let Inbound {
+        peer,
+        purpose,
+        stream,
+    } = inbound;
+    let counter = &shared.counter;
+    if purpose == Purpose::Hello {
+        if let Ok(place) = Arc::clone(&counter.hellos).try_acquire_owned() {
+            let work = greeting::answer(Arc::clone(shared), peer, stream);
+            tokio::spawn(work.map(|()| drop(place)));
+        }
+        return;
+    }
+    if let Some(place) = counter.place(peer) {
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move {
+            if let Err(error) = serve(&shared, peer, purpose, stream).await {
+                tracing::debug!(%peer, ?purpose, %error, "a neighbour's question was not answered to its end");
+            }
+            drop(place);
+        });
+        return;
+    }
+    shared.watch.busy();
+    if let Ok(refusal) = Arc::clone(&counter.refusals).try_acquire_owned() {
+        tokio::spawn(refuse(purpose, stream).map(|()| drop(refusal)));
+    } else {
+        tracing::debug!(%peer, "too many refusals under way; a stream is reset");
+    }
+}
+
+async fn serve(
+    shared: &Shared,
+    peer: PeerId,
+    purpose: Purpose,
+    mut stream: Stream,
+) -> Result<(), FrameError> {
+    match purpose {
+        Purpose::Query => answer_query(shared, peer, &mut stream).await?,
+        Purpose::File => answer_file(shared, peer, &mut stream).await?,
+        Purpose::Hello => {}
+    }
+    close(&mut stream).await
+}
+
+async fn refuse(purpose: Purpose, mut stream: Stream) {
+    let refused = match purpose {
+        Purpose::Query => frames::write(&mut stream, &BUSY, NO_PROGRESS_MAX).await,
+        Purpose::File => frames::write(&mut stream, &FILE_BUSY, NO_PROGRESS_MAX).await,
+        Purpose::Hello => return,
+    };
+    if refused.is_ok() {
+        let _ = close(&mut stream).await;
+    }
+}
+
+/// Ends the stream properly; one that is dropped without this is reset.
+async fn close(stream: &mut Stream) -> Result<(), FrameError> {
+    let closed = timeout(SEND_STALL_MAX, stream.close()).await;
+    Ok(closed.map_err(|_| FrameError::Late)??)
+}
+
+async fn answer_query(
+    shared: &Shared,
+    peer: PeerId,
+    stream: &mut Stream,
+) -> Result<(), FrameError> {
+    let answer = match frames::read::<Query>(stream, NO_PROGRESS_MAX).await {
+        Ok((query, _)) => {
+            let shelf = Arc::clone(&shared.shelf);
+            let looked = tokio::task::spawn_blocking(move || look_up(&*shelf, query)).await;
+            looked.unwrap_or(Answer::Refused)
+        }
+        Err(FrameError::Codec(_)) => Answer::Refused,
+        Err(error) => return Err(error),
+    };
+    let sent = match frames::write(stream, &answer, SEND_STALL_MAX).await {
+        // What the shelf gave does not fit a frame; the neighbour need not suffer for it.
+        Err(FrameError::Codec(error)) => {
+            tracing::warn!(%error, "an answer of this host breaks the bounds of the wire");
+            frames::write(stream, &Answer::Refused, SEND_STALL_MAX).await?
+        }
+        other => other?,
+    };
+    shared.count_sent(&peer, sent);
+    Ok(())
+}
+
+fn look_up(shelf: &dyn Shelf, query: Query) -> Answer {
+    match query {
+        Query::Locate { file, record } => Answer::Located {
+            file: file
+                .and_then(|key| shelf.summary(KeyHash(key)))
+                .map(|(blob, length)| FileSummary {
+                    blob: blob.0,
+                    length,
+                }),
+            record: record.and_then(|question| {
+                let database = DatabaseId(question.database);
+                let (id, text) = shelf.record(database, KeyHash(question.key))?;
+                let head = shelf.head(database)?;
+                Some(RecordAnswer { id, text, head })
+            }),
+        },
+        Query::Tiles {
+            database,
+            coordinates,
+        } => {
+            let tile = |c: modmesh_protocol::wire::TileName| {
+                let (width, bytes) = shelf.tile(DatabaseId(database), c.level, c.index, c.width)?;
+                (width >= c.width).then_some(TileBytes { width, bytes })
+            };
+            Answer::Tiles(coordinates.into_iter().map(tile).collect())
+        }
+        Query::Head { database } => Answer::Head(shelf.head(DatabaseId(database))),
+    }
+}
+
+async fn answer_file(shared: &Shared, peer: PeerId, stream: &mut Stream) -> Result<(), FrameError> {
+    let refusal = match frames::read::<FileRequest>(stream, NO_PROGRESS_MAX).await {
+        Ok((FileRequest::Whole { file }, _)) => {
+            match Arc::clone(&shared.counter.uploads).try_acquire_owned() {
+                Ok(_upload) => return send_file(shared, peer, stream, KeyHash(file)).await,
+                Err(_) => {
+                    shared.watch.busy();
+                    FILE_BUSY
+                }
+            }
+        }
+        Err(FrameError::Codec(_)) => FileAnswer::Refused,
+        Err(error) => return Err(error),
+    };
+    let sent = frames::write(stream, &refusal, SEND_STALL_MAX).await?;
+    shared.count_sent(&peer, sent);
+    Ok(())
+}
+
+/// A file that was taken from the shelf, with its first bytes.
+struct Taken {
+    file: File,
+    length: u64,
+    first: Vec<u8>,
+}
+
+async fn send_file(
+    shared: &Shared,
+    peer: PeerId,
+    stream: &mut Stream,
+    key: KeyHash,
+) -> Result<(), FrameError> {
+    let shelf = Arc::clone(&shared.shelf);
+    let taken = tokio::task::spawn_blocking(move || take_from_shelf(&*shelf, key)).await;
+    let Some((header, taken)) = taken.ok().flatten() else {
+        let sent = frames::write(stream, &FileAnswer::NotHere, SEND_STALL_MAX).await?;
+        shared.count_sent(&peer, sent);
+        return Ok(());
+    };
+    let mut head_and_first = encode(&header)?;
+    head_and_first.extend_from_slice(&taken.first);
+    send(shared, &peer, stream, &head_and_first).await?;
+    let left = taken.length - taken.first.len() as u64;
+    if left == 0 {
+        return Ok(());
+    }
+    let (chunks, mut ready) = mpsc::channel(CHUNKS_AHEAD);
+    let reading = tokio::task::spawn_blocking(move || read_ahead(taken.file, left, &chunks));
+    while let Some(chunk) = ready.recv().await {
+        send(shared, &peer, stream, &chunk).await?;
+    }
+    match reading.await {
+        Ok(read) => Ok(read?),
+        Err(_) => Err(FrameError::Stream(std::io::ErrorKind::Other.into())),
+    }
+}
+
+async fn send(
+    shared: &Shared,
+    peer: &PeerId,
+    stream: &mut Stream,
+    bytes: &[u8],
+) -> Result<(), FrameError> {
+    let sending = timeout(SEND_STALL_MAX, stream.write_all(bytes)).await;
+    sending.map_err(|_| FrameError::Late)??;
+    shared.count_sent(peer, bytes.len() as u64);
+    Ok(())
+}
+
+/// Blocks on the disk: the file's first chunk, which for most files is all of it.
+fn take_from_shelf(shelf: &dyn Shelf, key: KeyHash) -> Option<(FileAnswer, Taken)> {
+    let mut shelved = shelf.file(key)?;
+    let first_bytes = shelved.length.min(CHUNK_BYTES as u64) as usize;
+    let mut first = vec![0; first_bytes];
+    if let Err(error) = shelved.file.read_exact(&mut first) {
+        tracing::warn!(%error, "a file of the store cannot be read; it is not offered");
+        return None;
+    }
+    let header = FileAnswer::Here {
+        blob: shelved.blob.0,
+        length: shelved.length,
+    };
+    let taken = Taken {
+        file: shelved.file,
+        length: shelved.length,
+        first,
+    };
+    Some((header, taken))
+}
+
+/// Blocks on the disk: hands over exactly `left` bytes in chunks, or fails. Ends early when nobody takes them.
+fn read_ahead(
+    mut file: File,
+    mut left: u64,
+    chunks: &mpsc::Sender<Vec<u8>>,
+) -> std::io::Result<()> {
+    while left > 0 {
+        let mut chunk = vec![0; left.min(CHUNK_BYTES as u64) as usize];
+        file.read_exact(&mut chunk)?;
+        left -= chunk.len() as u64;
+        if chunks.blocking_send(chunk).is_err() {
+            return Err(std::io::ErrorKind::BrokenPipe.into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_neighbour_gets_a_quarter_of_the_places_and_all_get_no_more_than_there_are() {
+        let counter = Counter::new();
+        let mut taken = Vec::new();
+        for _ in 0..SERVED_STREAMS_MAX / SERVED_STREAMS_PER_PEER_MAX {
+            let peer = PeerId::random();
+            for _ in 0..SERVED_STREAMS_PER_PEER_MAX {
+                taken.push(counter.place(peer).unwrap());
+            }
+            assert!(counter.place(peer).is_none());
+        }
+        assert!(counter.place(PeerId::random()).is_none());
+        taken.clear();
+        assert!(lock(&counter.of_peer).is_empty());
+        assert!(counter.place(PeerId::random()).is_some());
+    }
+}

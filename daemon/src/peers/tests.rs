@@ -1,0 +1,7 @@
+//! The room, tried on loopback: two or three hosts in one process, static addresses, no multicast.
+
+mod bounds;
+mod host;
+mod rogue;
+mod trust;
+mod walk;

@@ -1,0 +1,196 @@
+//! A host for tests: a shelf in memory and a folder, a listener that keeps what it heard.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::digest::BlobId;
+use modmesh_protocol::log::DatabaseId;
+use modmesh_protocol::peer_name::PeerName;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::super::{
+    Listener, NeighbourEvent, Peers, PeersConfig, PeersError, Shelf, Shelved, Watch, lock,
+};
+
+/// How long a test waits for an event that must come.
+pub(super) const SOON: Duration = Duration::from_secs(10);
+pub(super) const DATABASE: DatabaseId = DatabaseId([7; 32]);
+
+/// What a listener heard.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Head(PeerName, DatabaseId, String),
+    Neighbour(NeighbourEvent),
+}
+
+/// A shelf in memory, files in a folder.
+#[derive(Debug, Default)]
+pub(super) struct Cupboard {
+    pub(super) files: Mutex<HashMap<KeyHash, (PathBuf, BlobId, u64)>>,
+    pub(super) records: Mutex<HashMap<KeyHash, (u64, String)>>,
+    pub(super) tiles: Mutex<HashMap<(u8, u64), (u16, Vec<u8>)>>,
+    pub(super) head: Mutex<Option<(u64, String)>>,
+    /// How many files may be opened at the same time; the others wait. For tests of bounds.
+    pub(super) gate: Mutex<()>,
+}
+
+impl Shelf for Cupboard {
+    fn file(&self, key: KeyHash) -> Option<Shelved> {
+        drop(lock(&self.gate));
+        let (path, blob, length) = lock(&self.files).get(&key)?.clone();
+        let file = File::open(path).ok()?;
+        Some(Shelved { file, blob, length })
+    }
+
+    fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)> {
+        drop(lock(&self.gate));
+        let (_, blob, length) = lock(&self.files).get(&key)?.clone();
+        Some((blob, length))
+    }
+
+    fn record(&self, _: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
+        lock(&self.records).get(&key).cloned()
+    }
+
+    fn tile(&self, _: DatabaseId, level: u8, index: u64, _: u16) -> Option<(u16, Vec<u8>)> {
+        lock(&self.tiles).get(&(level, index)).cloned()
+    }
+
+    fn head(&self, _: DatabaseId) -> Option<String> {
+        lock(&self.head).clone().map(|(_, note)| note)
+    }
+
+    fn heads(&self) -> Vec<(DatabaseId, u64)> {
+        let size = lock(&self.head).as_ref().map_or(0, |(size, _)| *size);
+        vec![(DATABASE, size)]
+    }
+}
+
+#[derive(Debug)]
+struct Ear(mpsc::UnboundedSender<Heard>);
+
+impl Listener for Ear {
+    fn head(&self, from: PeerName, database: DatabaseId, note: String) {
+        let _ = self.0.send(Heard::Head(from, database, note));
+    }
+
+    fn neighbour(&self, event: NeighbourEvent) {
+        let _ = self.0.send(Heard::Neighbour(event));
+    }
+}
+
+/// A running host.
+pub(super) struct Host {
+    pub(super) peers: Peers,
+    pub(super) shelf: Arc<Cupboard>,
+    pub(super) heard: mpsc::UnboundedReceiver<Heard>,
+    pub(super) folder: TempDir,
+}
+
+/// A configuration on loopback that keeps its files in `folder`.
+pub(super) fn config(folder: &TempDir, peers: &[String]) -> PeersConfig {
+    PeersConfig {
+        identity_file: folder.path().join("identity"),
+        evidence_dir: folder.path().join("evidence"),
+        machine_id: Some("a test".into()),
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        listen_asked: true,
+        peers: peers.to_vec(),
+        mdns: false,
+        release: "0.1.0".into(),
+        can_fetch: true,
+    }
+}
+
+impl Host {
+    /// A host that calls `peers`.
+    pub(super) async fn start(peers: &[String]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&folder, peers);
+        Self::start_with(folder, config).await.unwrap()
+    }
+
+    pub(super) async fn start_with(
+        folder: TempDir,
+        config: PeersConfig,
+    ) -> Result<Self, PeersError> {
+        let shelf = Arc::new(Cupboard::default());
+        Self::start_on(folder, config, shelf).await
+    }
+
+    pub(super) async fn start_on(
+        folder: TempDir,
+        config: PeersConfig,
+        shelf: Arc<Cupboard>,
+    ) -> Result<Self, PeersError> {
+        let (ear, heard) = mpsc::unbounded_channel();
+        let watch: Arc<dyn Watch> = Arc::new(());
+        let peers =
+            Peers::start(config, Arc::clone(&shelf) as _, Arc::new(Ear(ear)), watch).await?;
+        Ok(Self {
+            peers,
+            shelf,
+            heard,
+            folder,
+        })
+    }
+
+    /// Two hosts that are neighbours.
+    pub(super) async fn pair() -> (Self, Self) {
+        let mut first = Self::start(&[]).await;
+        let mut second = Self::start(&first.peers.addresses()).await;
+        assert_eq!(first.came().await, second.peers.name());
+        assert_eq!(second.came().await, first.peers.name());
+        (first, second)
+    }
+
+    /// Puts a file on the shelf.
+    pub(super) fn put(&self, number: u8, bytes: &[u8]) -> (KeyHash, BlobId) {
+        let path = self.folder.path().join(format!("file-{number}"));
+        fs::write(&path, bytes).unwrap();
+        let (key, blob) = (KeyHash([number; 32]), BlobId::of(bytes));
+        lock(&self.shelf.files).insert(key, (path, blob, bytes.len() as u64));
+        (key, blob)
+    }
+
+    /// Waits for the next thing heard.
+    pub(super) async fn next(&mut self) -> Heard {
+        timeout(SOON, self.heard.recv()).await.unwrap().unwrap()
+    }
+
+    /// Waits for the next neighbour to come.
+    pub(super) async fn came(&mut self) -> PeerName {
+        loop {
+            if let Heard::Neighbour(NeighbourEvent::Came { peer, .. }) = self.next().await {
+                return peer;
+            }
+        }
+    }
+
+    /// Waits for the next neighbour to go.
+    pub(super) async fn went(&mut self) -> PeerName {
+        loop {
+            if let Heard::Neighbour(NeighbourEvent::Went { peer }) = self.next().await {
+                return peer;
+            }
+        }
+    }
+}
+
+/// Waits until `holds`, for things without an event.
+pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let polling = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(SOON, polling)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain: {what}"));
+}
