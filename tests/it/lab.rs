@@ -8,6 +8,8 @@
 use harness::lab::{self, Forbidden};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+#[path = "lab/neighbours.rs"]
+mod neighbours;
 #[path = "lab/network.rs"]
 mod network;
 
@@ -19,7 +21,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Hosts of several labs at once would measure each other on small machines.
     arguments.test_threads.get_or_insert(1);
-    let tests = network::TESTS.iter();
+    let tests = network::TESTS.iter().chain(neighbours::TESTS);
     let trials = tests.map(|(name, test)| trial(name, *test)).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod builders;
+mod hostile;
 mod offline;
 mod restart;
 mod scene;
