@@ -101,7 +101,7 @@ impl Fetcher {
     pub(crate) async fn file(
         &self,
         key: &ArtifactKey,
-        client: Client,
+        client: &dyn Client,
     ) -> Result<Fetched, FetchError> {
         if let Some(stored) = self.stored(key).await {
             return self.hand_out(stored, Source::Store, client);
@@ -135,8 +135,14 @@ impl Fetcher {
             let (name, metrics) = (key.clone(), self.inner.metrics.clone());
             let judged = tokio::task::spawn_blocking(move || {
                 let staged = store.take_back(&entry)?;
-                let proof = judge(staged.open()?, staged.measured(), &key, &expected, Giver::Upstream)
-                    .inspect_err(|_| metrics.verification_failure(Source::Store))?;
+                let proof = judge(
+                    staged.open()?,
+                    staged.measured(),
+                    &key,
+                    &expected,
+                    Giver::Upstream,
+                )
+                .inspect_err(|_| metrics.verification_failure(Source::Store))?;
                 store.commit(staged, proof).map_err(FetchError::from)
             })
             .await;
@@ -146,7 +152,9 @@ impl Fetcher {
                     tracing::info!(key = %name, scope = %stored.entry.proof.scope(), "a pending file was judged");
                 }
                 Ok(Err(error)) => tracing::warn!(key = %name, %error, "a pending file was dropped"),
-                Err(error) => tracing::warn!(key = %name, %error, "a pending file could not be judged"),
+                Err(error) => {
+                    tracing::warn!(key = %name, %error, "a pending file could not be judged")
+                }
             }
         }
     }
@@ -157,14 +165,16 @@ impl Fetcher {
             return self.inner.store.get(key);
         }
         let (store, key) = (self.inner.store.clone(), key.clone());
-        tokio::task::spawn_blocking(move || store.get(&key)).await.ok()?
+        tokio::task::spawn_blocking(move || store.get(&key))
+            .await
+            .ok()?
     }
 
     fn hand_out(
         &self,
         stored: Stored,
         source: Source,
-        client: Client,
+        client: &dyn Client,
     ) -> Result<Fetched, FetchError> {
         match stored.entry.proof.scope() {
             Scope::Proven => {}
@@ -243,7 +253,10 @@ impl Fetcher {
                 break;
             };
             match staged {
-                Ok(staged) => match self.keep(staged, want, expected.as_ref(), Giver::Neighbour).await {
+                Ok(staged) => match self
+                    .keep(staged, want, expected.as_ref(), Giver::Neighbour)
+                    .await
+                {
                     Ok(()) => {
                         self.inner.peers.proven(&holder.peer);
                         return Ok(Ok(Source::Peer));
@@ -280,7 +293,10 @@ impl Fetcher {
             None => tokio::join!(self.expected(&want.key.of, treatment), download),
         };
         let staged = staged.map_err(|miss| self.missed(want, miss))?;
-        match self.keep(staged, want, Some(&expected), Giver::Upstream).await {
+        match self
+            .keep(staged, want, Some(&expected), Giver::Upstream)
+            .await
+        {
             Ok(()) => Ok(Source::Upstream),
             Err(error) => {
                 if let FetchError::Untrue(rejection) = &error {

@@ -26,11 +26,13 @@ struct Inner {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     durations: Histogram,
+    answered: AtomicU64,
     upstream_requests: Family<UpstreamLabels, Counter>,
     upstream_received: Counter,
     peer_received: Counter,
     peer_sent: Counter,
     peers: Gauge,
+    peers_told_busy: Counter,
     verification_failures: Family<FailureLabels, Counter>,
     pending_served: Counter,
     tiles_passed: Counter,
@@ -88,13 +90,15 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("modmesh");
         let requests = Family::default();
-        let durations = Histogram::new(
-            [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
-        );
+        let durations = Histogram::new([
+            0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+            30.0,
+        ]);
         let (upstream_requests, verification_failures) = (Family::default(), Family::default());
         let (upstream_received, peer_received, peer_sent) =
             (Counter::default(), Counter::default(), Counter::default());
-        let (pending_served, tiles_passed) = (Counter::default(), Counter::default());
+        let (pending_served, tiles_passed, peers_told_busy) =
+            (Counter::default(), Counter::default(), Counter::default());
         let (peers, store_bytes, store_blobs) =
             (Gauge::default(), Gauge::default(), Gauge::default());
         let tree_size = Family::default();
@@ -126,6 +130,11 @@ impl Metrics {
         );
         registry.register("peers", "Neighbours connected", peers.clone());
         registry.register(
+            "peers_told_busy",
+            "Neighbours that were told to come back later",
+            peers_told_busy.clone(),
+        );
+        registry.register(
             "verification_failures",
             "Files and proofs that did not pass the gate",
             verification_failures.clone(),
@@ -152,11 +161,13 @@ impl Metrics {
                 registry,
                 requests,
                 durations,
+                answered: AtomicU64::new(0),
                 upstream_requests,
                 upstream_received,
                 peer_received,
                 peer_sent,
                 peers,
+                peers_told_busy,
                 verification_failures,
                 pending_served,
                 tiles_passed,
@@ -176,6 +187,12 @@ impl Metrics {
         };
         self.inner.requests.get_or_create(&labels).inc();
         self.inner.durations.observe(took.as_secs_f64());
+        self.inner.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests were answered since the start.
+    pub(crate) fn requests(&self) -> u64 {
+        self.inner.answered.load(Ordering::Relaxed)
     }
 
     /// Counts bytes of a body sent to a client.
@@ -209,7 +226,9 @@ impl Metrics {
     }
 
     pub(crate) fn peers(&self, connected: usize) {
-        self.inner.peers.set(i64::try_from(connected).unwrap_or(i64::MAX));
+        self.inner
+            .peers
+            .set(i64::try_from(connected).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn verification_failure(&self, from: Source) {
@@ -230,8 +249,12 @@ impl Metrics {
     }
 
     pub(crate) fn store(&self, bytes: u64, blobs: u64) {
-        self.inner.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        self.inner.store_blobs.set(i64::try_from(blobs).unwrap_or(i64::MAX));
+        self.inner
+            .store_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.inner
+            .store_blobs
+            .set(i64::try_from(blobs).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn tree_size(&self, name: &str, size: u64) {
@@ -252,6 +275,10 @@ impl Metrics {
 
     pub(crate) fn peer_sent_bytes(&self) -> u64 {
         self.inner.peer_sent.get()
+    }
+
+    pub(crate) fn peer_told_busy(&self) {
+        self.inner.peers_told_busy.inc();
     }
 
     /// Everything, as Prometheus text.

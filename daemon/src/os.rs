@@ -120,7 +120,10 @@ mod tests {
         let client = TcpStream::connect(server).unwrap();
         let from = client.local_addr().unwrap();
         assert_eq!(socket_owner(from, server), Some(own_user()));
-        assert_eq!(socket_owner(server, from), Some(own_user()).filter(|_| listener.accept().is_ok()));
+        assert_eq!(
+            socket_owner(server, from),
+            Some(own_user()).filter(|_| listener.accept().is_ok())
+        );
     }
 
     #[test]

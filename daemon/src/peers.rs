@@ -290,6 +290,11 @@ impl Peers {
         self.shared.roster.usable_count()
     }
 
+    /// Their names.
+    pub fn neighbours(&self) -> Vec<PeerName> {
+        self.shared.roster.usable()
+    }
+
     /// Asks "who has it": all neighbours up to 16, of more those that announced the file and some others. Returns when all
     /// answered or at the deadline, quickest answer first; neighbours that have neither are not listed.
     pub async fn locate(

@@ -7,13 +7,10 @@ use modmesh_protocol::module::{ModulePath, Patterns};
 /// The module of Go's own toolchains; `go` insists on the checksum database for it whatever its settings.
 const TOOLCHAIN_MODULE: &str = "golang.org/toolchain";
 
-/// What is known of whoever asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Client {
-    /// A process of the daemon's own user on this machine.
-    OwnUser,
-    /// Another user of this machine, another machine, or nobody can tell.
-    Other,
+/// Whoever asks. Finding out who it is costs something, so it is asked only where it matters.
+pub(crate) trait Client: Sync {
+    /// Whether it is a process of the daemon's own user on this machine; false when nobody can tell.
+    fn is_own_user(&self) -> bool;
 }
 
 /// How a module is to be treated.
@@ -69,10 +66,11 @@ impl Policy {
     }
 
     /// Whether `client` may have content that the checksum database does not vouch for.
-    pub(crate) fn may_have_unproven(&self, client: Client) -> Result<(), Refusal> {
-        match client {
-            Client::OwnUser => Ok(()),
-            Client::Other => Err(Refusal::NotYourDaemon),
+    pub(crate) fn may_have_unproven(&self, client: &dyn Client) -> Result<(), Refusal> {
+        if client.is_own_user() {
+            Ok(())
+        } else {
+            Err(Refusal::NotYourDaemon)
         }
     }
 }

@@ -12,5 +12,6 @@ mod respond;
 mod route;
 mod serve;
 
-pub(crate) use handle::FrontDoor;
-pub(crate) use serve::{Listener, bind};
+pub(crate) use gate::DoorKeeper;
+pub(crate) use handle::{FrontDoor, Showing};
+pub(crate) use serve::Listener;

@@ -50,7 +50,9 @@ pub enum StateError {
         found: u32,
     },
     /// The system refused.
-    #[error("cannot use the state folder {folder}: {error}; it must be a folder that this user can write")]
+    #[error(
+        "cannot use the state folder {folder}: {error}; it must be a folder that this user can write"
+    )]
     Io {
         /// The folder.
         folder: PathBuf,
@@ -69,8 +71,11 @@ impl State {
         make_private_folder(root).map_err(io)?;
         check_format(root)?;
         let lock = take_lock(root)?;
-        write_whole(&root.join("format"), format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes())
-            .map_err(io)?;
+        write_whole(
+            &root.join("format"),
+            format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes(),
+        )
+        .map_err(io)?;
         let after_unclean_boot = begin_session(root).map_err(io)?;
         Ok(Self {
             root: root.to_owned(),
@@ -140,7 +145,11 @@ fn check_format(root: &Path) -> Result<(), StateError> {
             let foreign = fs::read_dir(root)
                 .map_err(io)?
                 .filter_map(Result::ok)
-                .any(|entry| !["lock", "format.new"].iter().any(|ours| entry.file_name() == **ours));
+                .any(|entry| {
+                    !["lock", "format.new"]
+                        .iter()
+                        .any(|ours| entry.file_name() == **ours)
+                });
             if foreign {
                 return Err(StateError::NotOurs(root.to_owned()));
             }
@@ -210,14 +219,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let _first = State::open(folder.path()).unwrap();
         let error = State::open(folder.path()).unwrap_err();
-        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        assert!(
+            error.to_string().contains(&std::process::id().to_string()),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_folder_with_other_things_in_it_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("thesis.txt"), "precious").unwrap();
-        assert!(matches!(State::open(folder.path()), Err(StateError::NotOurs(_))));
+        assert!(matches!(
+            State::open(folder.path()),
+            Err(StateError::NotOurs(_))
+        ));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -237,7 +252,10 @@ mod tests {
         let state = State::open(folder.path()).unwrap();
         assert!(!state.is_after_unclean_boot());
         drop(state);
-        assert!(!State::open(folder.path()).unwrap().is_after_unclean_boot(), "killed, same boot");
+        assert!(
+            !State::open(folder.path()).unwrap().is_after_unclean_boot(),
+            "killed, same boot"
+        );
         fs::write(folder.path().join("session"), "another boot").unwrap();
         assert!(State::open(folder.path()).unwrap().is_after_unclean_boot());
         let state = State::open(folder.path()).unwrap();

@@ -21,11 +21,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
-use modmesh_protocol::module::{ModulePath, Version};
+use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
 pub(crate) use catalog::{Entry, Totals};
-pub(crate) use notes::Note;
 pub(crate) use staging::{Staged, Staging};
 
 use crate::trust::{MeasuredFile, Proof, Scope};
@@ -60,7 +59,9 @@ pub(crate) struct Stored {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// The disk refused; nothing that was kept before is harmed.
-    #[error("cannot write to the store: {0}; if the disk is full, free some space or lower --store-limit")]
+    #[error(
+        "cannot write to the store: {0}; if the disk is full, free some space or lower --store-limit"
+    )]
     Io(#[from] io::Error),
     /// The proof is of other bytes than those that were staged.
     #[error("the proof is not of the staged bytes")]
@@ -70,7 +71,11 @@ pub(crate) enum StoreError {
 impl Store {
     /// Opens the store in the state folder `root`: sweeps what a crash left behind and reads every proof file.
     /// `suspicious` says that the machine ended uncleanly. Blocks while it reads.
-    pub(crate) fn open(root: &Path, limit_bytes: u64, suspicious: bool) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        root: &Path,
+        limit_bytes: u64,
+        suspicious: bool,
+    ) -> Result<Self, StoreError> {
         let layout = Layout::new(root);
         for folder in [
             layout.tree(Scope::Proven),
@@ -82,6 +87,7 @@ impl Store {
         scrub::empty_staging(&layout)?;
         if suspicious {
             fs::write(layout.suspicion(), b"")?;
+            scrub::drop_torn_notes(&layout);
         }
         let suspect = layout.suspicion().exists();
         let (index, remembered) = Index::open(&layout.index());
@@ -171,6 +177,22 @@ impl Store {
         Ok(Stored { file, entry })
     }
 
+    /// Takes a body out of the store and back into staging, to be judged again. Blocks shortly.
+    pub(crate) fn take_back(&self, entry: &Arc<Entry>) -> Result<Staged, StoreError> {
+        let key = entry.proof.key();
+        let body = self.inner.layout.body(entry.proof.scope(), key);
+        self.inner.catalog.remove(entry);
+        self.inner.index.forget(KeyHash::of_file(key));
+        remove_if_there(&proof_of(&body))?;
+        let staged = self
+            .inner
+            .layout
+            .staging()
+            .join(format!("back-{}", KeyHash::of_file(key)));
+        fs::rename(&body, &staged)?;
+        Ok(Staged::measured_before(staged, entry.proof.measured()))
+    }
+
     /// Puts a body aside that could not be read as it was written, and forgets it.
     pub(crate) fn quarantine(&self, entry: &Arc<Entry>, reason: &str) {
         if !self.inner.catalog.remove(entry) {
@@ -185,9 +207,26 @@ impl Store {
         scrub::put_aside(&self.inner.layout, &body);
     }
 
-    /// Whether any module held has `path` as its path or a prefix of it.
-    pub(crate) fn holds_below(&self, path: &str) -> bool {
-        self.inner.catalog.holds_below(path)
+    /// Whether the body of `key` is here but must be hashed before it is used, which may take a while.
+    pub(crate) fn must_be_hashed(&self, key: &ArtifactKey) -> bool {
+        self.inner
+            .catalog
+            .get(KeyHash::of_file(key))
+            .is_some_and(|entry| entry.suspect.load(Ordering::Acquire))
+    }
+
+    /// Whether any file of `of` is here in `scope`.
+    pub(crate) fn holds_version(&self, of: &ModuleVersion, scope: Scope) -> bool {
+        [FileKind::Mod, FileKind::Zip].into_iter().any(|kind| {
+            let key = ArtifactKey {
+                of: of.clone(),
+                kind,
+            };
+            self.inner
+                .catalog
+                .get(KeyHash::of_file(&key))
+                .is_some_and(|entry| entry.proof.scope() == scope)
+        })
     }
 
     /// Whether `path` names something inside a module that is held.
@@ -259,9 +298,13 @@ impl Store {
 /// Whether an error speaks of this process or machine being short of something rather than of the file.
 fn is_shortage(error: &io::Error) -> bool {
     let code = error.raw_os_error();
-    [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOMEM]
-        .iter()
-        .any(|shortage| code == Some(shortage.raw_os_error()))
+    [
+        rustix::io::Errno::MFILE,
+        rustix::io::Errno::NFILE,
+        rustix::io::Errno::NOMEM,
+    ]
+    .iter()
+    .any(|shortage| code == Some(shortage.raw_os_error()))
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -274,5 +317,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
 }

@@ -15,9 +15,9 @@ use modmesh_protocol::digest::H1;
 use modmesh_protocol::h1;
 use modmesh_protocol::zip::{self, FileAt, Grammar, ZipError};
 
-pub(crate) use crate::log::{Authority, Finding};
 use crate::log::ListedRecord;
-pub(crate) use proof::{MeasuredFile, Proof, ProofFileError, Scope};
+pub(crate) use crate::log::{Authority, Finding};
+pub(crate) use proof::{MeasuredFile, Proof, Scope};
 
 /// Largest go.mod that Go reads (`MaxGoMod` in golang.org/x/mod/zip).
 pub(crate) const GO_MOD_BYTES_MAX: u64 = 16 << 20;
@@ -113,7 +113,14 @@ pub(crate) fn judge(
         Expected::Unlisted(_) => (Scope::Unlisted, None),
         Expected::Pending(_) => (Scope::Pending, None),
     };
-    Ok(Proof::made(key.clone(), scope, record, actual, measured, canonical))
+    Ok(Proof::made(
+        key.clone(),
+        scope,
+        record,
+        actual,
+        measured,
+        canonical,
+    ))
 }
 
 fn zip_sum(

@@ -13,6 +13,7 @@ mod file_url;
 mod health;
 mod http;
 mod sumdb;
+mod town;
 mod walk;
 
 use std::collections::HashMap;
@@ -23,12 +24,13 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use modmesh_protocol::goproxy::{ProxyEntry, ProxyList, ProxyUrl, Scheme};
+use modmesh_protocol::goproxy::{ProxyEntry, ProxyList, Scheme};
 use tokio::io::AsyncWrite;
 
-use self::entry::{Entry, Town};
+use self::entry::Entry;
 pub use self::error::{ErrorAnswer, StartError, UpstreamError};
 pub use self::http::ProxySettings;
+use self::town::Town;
 
 /// The upstream of this host. Clones share connections, memory and limits.
 #[derive(Clone, Debug)]
@@ -367,11 +369,6 @@ impl fmt::Debug for Inner {
             .field("list", &self.list)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether `url` would carry its secrets in the clear over a network.
-fn leaks_credentials(url: &ProxyUrl) -> bool {
-    url.scheme() == Scheme::Http && url.credentials().is_some() && !url.is_loopback()
 }
 
 #[cfg(test)]

@@ -18,13 +18,19 @@ pub(crate) enum FetchError {
     #[error("{0}")]
     Upstream(Arc<UpstreamError>),
     /// Upstream cannot be reached, and nobody else has it.
-    #[error("{what} is not on this host, no neighbour offers it, and upstream cannot be reached: {reason}")]
+    #[error(
+        "{what} is not on this host, no neighbour offers it, and upstream cannot be reached: {reason}"
+    )]
     Unreachable { what: Arc<str>, reason: Arc<str> },
     /// Upstream cannot be reached, but the path lies inside a module that is held, so it is no module.
-    #[error("{0} lies inside a module that this host holds, and upstream cannot be reached to ask for another one there")]
+    #[error(
+        "{0} lies inside a module that this host holds, and upstream cannot be reached to ask for another one there"
+    )]
     InsideHeld(Arc<str>),
     /// This host is to stay offline, and nobody has it.
-    #[error("{0} is not on this host, no neighbour offers it, and this host is offline by its settings")]
+    #[error(
+        "{0} is not on this host, no neighbour offers it, and this host is offline by its settings"
+    )]
     Offline(Arc<str>),
     /// What came is not what the checksum database lists, or no zip that Go would accept.
     #[error("refused: {0}")]
@@ -42,7 +48,9 @@ pub(crate) enum FetchError {
     #[error("{0}")]
     Store(Arc<StoreError>),
     /// It was fetched, and gone again before it could be opened: a store far too small, or somebody deleting files.
-    #[error("{0} was fetched but could not be opened again; is --store-limit too small, or is somebody deleting files of the store?")]
+    #[error(
+        "{0} was fetched but could not be opened again; is --store-limit too small, or is somebody deleting files of the store?"
+    )]
     Lost(ArtifactKey),
     /// A fault of ours.
     #[error("the work for this request ended without a result; see the daemon's log")]

@@ -81,7 +81,7 @@ impl Fetcher {
     pub(crate) async fn note(
         &self,
         key: &NoteKey,
-        client: Client,
+        client: &dyn Client,
     ) -> Result<NoteAnswer, FetchError> {
         if self.inner.policy.treatment(key.module()) == Treatment::Private {
             self.inner.policy.may_have_unproven(client)?;
@@ -158,7 +158,7 @@ impl Fetcher {
                 let held = self.inner.store.versions(module);
                 match kept {
                     Some((bytes, age)) => Some(stale(with_versions(&bytes, &held), age)),
-                    None if self.inner.store.holds(module) => {
+                    None if !held.is_empty() => {
                         Some(stale(with_versions(b"", &held), Duration::ZERO))
                     }
                     None => None,
@@ -267,7 +267,8 @@ fn with_versions(list: &[u8], held: &[Version]) -> Bytes {
 
 /// As `go` chooses the latest: the highest release, else the highest pre-release, else the newest pseudo-version.
 fn newest(versions: &[Version]) -> Option<Version> {
-    let highest = |wanted: &dyn Fn(&Version) -> bool| versions.iter().rfind(|version| wanted(version));
+    let highest =
+        |wanted: &dyn Fn(&Version) -> bool| versions.iter().rfind(|version| wanted(version));
     highest(&|version| !version.is_prerelease())
         .or_else(|| highest(&|version| !version.is_pseudo()))
         .or_else(|| versions.iter().max_by_key(|version| version.pseudo_time()))
@@ -288,7 +289,10 @@ mod tests {
     use super::*;
 
     fn versions(texts: &[&str]) -> Vec<Version> {
-        let mut versions: Vec<_> = texts.iter().map(|text| Version::parse(text).unwrap()).collect();
+        let mut versions: Vec<_> = texts
+            .iter()
+            .map(|text| Version::parse(text).unwrap())
+            .collect();
         versions.sort();
         versions
     }
@@ -296,7 +300,10 @@ mod tests {
     #[test]
     fn a_list_gains_the_tagged_versions_that_are_held() {
         let held = versions(&["v1.2.0", "v1.1.0", "v0.0.0-20180306012644-bacd9c7ef1dd"]);
-        assert_eq!(with_versions(b"v1.1.0\nv1.0.0", &held), "v1.1.0\nv1.0.0\nv1.2.0\n");
+        assert_eq!(
+            with_versions(b"v1.1.0\nv1.0.0", &held),
+            "v1.1.0\nv1.0.0\nv1.2.0\n"
+        );
         assert_eq!(with_versions(b"", &[]), "");
     }
 

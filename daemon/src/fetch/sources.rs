@@ -60,7 +60,9 @@ impl Want {
     }
 
     async fn within_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::time::timeout_at(self.deadline.into(), work).await.ok()
+        tokio::time::timeout_at(self.deadline.into(), work)
+            .await
+            .ok()
     }
 }
 
@@ -126,7 +128,10 @@ pub(crate) async fn from_upstream(
         .unwrap_or_else(|| {
             Err(UpstreamError::Unreachable {
                 url: path.clone(),
-                reason: format!("not done after {} minutes", TRANSFER_DEADLINE.as_secs() / 60),
+                reason: format!(
+                    "not done after {} minutes",
+                    TRANSFER_DEADLINE.as_secs() / 60
+                ),
             })
         });
     match downloaded {

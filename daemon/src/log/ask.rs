@@ -39,7 +39,8 @@ pub(crate) trait LogSource: Send + Sync + fmt::Debug {
     fn name(&self) -> String;
 
     /// The record of `of`.
-    fn lookup<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Result<LookupAnswer, AskError>>;
+    fn lookup<'a>(&'a self, of: &'a ModuleVersion)
+    -> BoxFuture<'a, Result<LookupAnswer, AskError>>;
 
     /// The tiles at `coordinates`, one answer each, in their order.
     fn tiles<'a>(
@@ -54,8 +55,10 @@ pub(crate) trait LogSource: Send + Sync + fmt::Debug {
 /// Who can be asked, best first.
 pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
     /// The neighbours that have the record of `of`; none is asked twice for it.
-    fn neighbours_with<'a>(&'a self, of: &'a ModuleVersion)
-    -> BoxFuture<'a, Vec<Arc<dyn LogSource>>>;
+    fn neighbours_with<'a>(
+        &'a self,
+        of: &'a ModuleVersion,
+    ) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>>;
 
     /// Every neighbour, for tiles.
     fn neighbours(&self) -> Vec<Arc<dyn LogSource>>;

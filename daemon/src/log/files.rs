@@ -71,14 +71,14 @@ impl Files {
 
     /// Keeps `tile` unless a wider form is kept already.
     pub(super) fn write_tile(&self, tile: &Tile) -> io::Result<()> {
-        let at = tile.coordinate;
+        let at = tile.coordinate();
         if self
             .tile(at.level, at.index)
-            .is_some_and(|kept| kept.coordinate.width >= at.width)
+            .is_some_and(|kept| kept.coordinate().width >= at.width)
         {
             return Ok(());
         }
-        self.write(&self.tile_path(at.level, at.index), &tile.bytes)
+        self.write(&self.tile_path(at.level, at.index), tile.bytes())
     }
 
     pub(super) fn forget_tile(&self, level: u8, index: u64) {
@@ -91,7 +91,11 @@ impl Files {
         let mut found = Vec::new();
         let mut folders = vec![root.clone()];
         while let Some(folder) = folders.pop() {
-            for file in fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok) {
+            for file in fs::read_dir(&folder)
+                .into_iter()
+                .flatten()
+                .filter_map(Result::ok)
+            {
                 let path = file.path();
                 if file.file_type().is_ok_and(|kind| kind.is_dir()) {
                     folders.push(path);
@@ -131,7 +135,10 @@ impl Files {
 
     fn write(&self, path: &Path, body: &[u8]) -> io::Result<()> {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let written = self.root.join("new").join(format!("{}-{serial}", std::process::id()));
+        let written = self
+            .root
+            .join("new")
+            .join(format!("{}-{serial}", std::process::id()));
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }

@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::log::{DatabaseId, Record, SignedHead, Tile, TileCoordinate, VerifierKey};
 use modmesh_protocol::module::ModuleVersion;
 
 use super::ask::{AskError, LogSource, Surroundings};
 use super::files::Files;
+use super::finding::{Authority, Finding, ListedRecord};
 use super::prove::{ProveError, Prover};
 use crate::flight::Flights;
 use crate::shutdown::Shutdown;
-use super::finding::{Authority, Finding, ListedRecord};
 
 /// How long the database's word that it has no record is remembered.
 const UNLISTED_FOR: Duration = Duration::from_secs(60);
@@ -34,7 +35,8 @@ struct Inner {
     surroundings: Arc<dyn Surroundings>,
     lookups: Flights<ModuleVersion, Finding>,
     unlisted: Mutex<HashMap<ModuleVersion, Instant>>,
-    records: RwLock<u64>,
+    /// Which module versions' records are kept, by the hash under which neighbours ask for them.
+    records: RwLock<HashMap<KeyHash, ModuleVersion>>,
 }
 
 /// What the front door gets for a tile.
@@ -57,7 +59,11 @@ impl Mirror {
         shutdown: &Shutdown,
     ) -> io::Result<Self> {
         let files = Files::open(state, key.name())?;
-        let records = files.recorded().len() as u64;
+        let records = files
+            .recorded()
+            .into_iter()
+            .map(|of| (KeyHash::of_record(key.name(), &of), of))
+            .collect();
         Ok(Self {
             inner: Arc::new(Inner {
                 prover: Arc::new(Prover::open(key, files)),
@@ -85,20 +91,27 @@ impl Mirror {
 
     /// How many records are kept.
     pub(crate) fn records(&self) -> u64 {
-        *self
+        self.inner
+            .records
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len() as u64
+    }
+
+    /// The kept record that a neighbour asks for by the hash of its key.
+    pub(crate) fn kept_record_of(&self, key: KeyHash) -> Option<Record> {
+        let of = self
             .inner
             .records
             .read()
             .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned()?;
+        self.kept_record(&of)
     }
 
-    /// Module versions whose records are kept.
-    pub(crate) fn recorded(&self) -> Vec<ModuleVersion> {
-        self.inner.prover.files().recorded()
-    }
-
-    /// The kept record of `of`, for a neighbour: only what this host proved.
-    pub(crate) fn kept_record(&self, of: &ModuleVersion) -> Option<Record> {
+    /// The kept record of `of`; nothing when the head that it was proved under was lost.
+    fn kept_record(&self, of: &ModuleVersion) -> Option<Record> {
         let record = self.inner.prover.files().record(of)?;
         (record.id < self.head()?.size()).then_some(record)
     }
@@ -113,7 +126,11 @@ impl Mirror {
         match self.find(of).await {
             Finding::Listed(record) => match self.head() {
                 Some(head) if record.id < head.size() => {
-                    Ok(format!("{}\n{}\n{}", record.id, record.text, head.note()))
+                    let record = Record {
+                        id: record.id,
+                        text: record.text.clone(),
+                    };
+                    Ok(record.lookup_body(head.note()))
                 }
                 _ => Err(Finding::Unreachable(
                     "the tree head for this record is missing".into(),
@@ -130,19 +147,20 @@ impl Mirror {
             .kept_tile(coordinate.level, coordinate.index)
             .and_then(|tile| tile.cut(coordinate.width));
         if let Some(tile) = kept {
-            return TileAnswer::Here(tile.bytes);
+            return TileAnswer::Here(tile.into_bytes());
         }
         let Some(head) = self.head() else {
             return self.pass(coordinate, 0).await;
         };
-        if coordinate.width > width_under(head.size(), coordinate.level, coordinate.index) {
+        let under_head = TileCoordinate::in_tree(head.size(), coordinate.level, coordinate.index);
+        if under_head.is_none_or(|there| there.width < coordinate.width) {
             return self.pass(coordinate, head.size()).await;
         }
         match prover
             .fetch_tile(&head, coordinate, &self.everybody())
             .await
         {
-            Ok(Some(tile)) => TileAnswer::Here(tile.bytes),
+            Ok(Some(tile)) => TileAnswer::Here(tile.into_bytes()),
             Ok(None) => TileAnswer::Missing(format!("no tile {}", coordinate.path())),
             Err(error) => TileAnswer::Missing(error.to_string()),
         }
@@ -237,14 +255,12 @@ impl Mirror {
                 .filter(|other| other.name() != source.name()),
         );
         match self.inner.prover.prove(of, answer, &sources).await {
-            Ok((record, new)) => {
-                if new {
-                    *self
-                        .inner
-                        .records
-                        .write()
-                        .unwrap_or_else(PoisonError::into_inner) += 1;
-                }
+            Ok(record) => {
+                self.inner
+                    .records
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(KeyHash::of_record(self.name(), of), of.clone());
                 Ok(record)
             }
             Err(error) => {
@@ -312,29 +328,7 @@ impl Unanswered {
     }
 }
 
-/// The width of the tile at `level` and `index` in a tree of `size` records; 0 where there is none yet.
-fn width_under(size: u64, level: u8, index: u64) -> u16 {
-    let entries = size.checked_shr(8 * u32::from(level)).unwrap_or(0);
-    let before = index.saturating_mul(256);
-    u16::try_from(entries.saturating_sub(before).min(256)).unwrap_or(256)
-}
-
 fn cut_unproved(asked: TileCoordinate, width: u16, bytes: Vec<u8>) -> Option<Vec<u8>> {
     let given = TileCoordinate { width, ..asked };
-    Some(Tile::new(given, bytes).ok()?.cut(asked.width)?.bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tile_is_as_wide_as_the_tree_lets_it_be() {
-        assert_eq!(width_under(70_000, 0, 0), 256);
-        assert_eq!(width_under(70_000, 0, 273), 112);
-        assert_eq!(width_under(70_000, 0, 274), 0);
-        assert_eq!(width_under(70_000, 1, 1), 17);
-        assert_eq!(width_under(70_000, 2, 0), 1);
-        assert_eq!(width_under(70_000, 200, u64::MAX), 0);
-    }
+    Some(Tile::new(given, bytes).ok()?.cut(asked.width)?.into_bytes())
 }

@@ -9,8 +9,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use modmesh_protocol::log::{
-    Authenticated, Goals, NoteError, Record, RecordError, SignedHead, Tile, TileCoordinate,
-    Untrue, VerifierKey, authenticate, tiles_needed,
+    Authenticated, Goals, NoteError, Record, RecordError, SignedHead, Tile, TileCoordinate, Untrue,
+    VerifierKey, authenticate, tiles_needed,
 };
 use modmesh_protocol::module::ModuleVersion;
 
@@ -39,7 +39,9 @@ pub(super) enum ProveError {
     #[error("a tile is false: {0}")]
     Untrue(#[from] Untrue),
     /// Two signed heads contradict each other: the database, or whoever has its key, shows different logs.
-    #[error("SECURITY: two signed tree heads of {database} (of {older} and {newer} records) contradict each other; see the daemon's log")]
+    #[error(
+        "SECURITY: two signed tree heads of {database} (of {older} and {newer} records) contradict each other; see the daemon's log"
+    )]
     Contradiction {
         database: String,
         older: u64,
@@ -119,13 +121,13 @@ impl Prover {
     }
 
     /// Proves that `answer` is the record of `of` under the current head, which may move to the answer's head first.
-    /// The first of `sources` gave the answer. True with a record that was not kept before.
+    /// The first of `sources` gave the answer.
     pub(super) async fn prove(
         &self,
         of: &ModuleVersion,
         answer: LookupAnswer,
         sources: &[Arc<dyn LogSource>],
-    ) -> Result<(Arc<ListedRecord>, bool), ProveError> {
+    ) -> Result<Arc<ListedRecord>, ProveError> {
         let result = self.prove_record(of, &answer, sources).await;
         if let (Err(error), Some(giver)) = (&result, sources.first())
             && error.is_lie()
@@ -141,7 +143,7 @@ impl Prover {
         of: &ModuleVersion,
         answer: &LookupAnswer,
         sources: &[Arc<dyn LogSource>],
-    ) -> Result<(Arc<ListedRecord>, bool), ProveError> {
+    ) -> Result<Arc<ListedRecord>, ProveError> {
         let record = Record {
             id: answer.id,
             text: answer.text.clone(),
@@ -159,7 +161,6 @@ impl Prover {
         if proved.leaf(record.id) != Some(record.leaf_hash()) {
             return Err(ProveError::NotInLog);
         }
-        let new = self.files.record(of).is_none();
         self.files.write_record(of, &record)?;
         let listed = ListedRecord {
             database: self.key.name().to_owned(),
@@ -167,7 +168,7 @@ impl Prover {
             text: record.text,
             sums,
         };
-        Ok((Arc::new(listed), new))
+        Ok(Arc::new(listed))
     }
 
     /// Checks the signature of `note` and its consistency with the current head, and adopts it if it is larger.
@@ -218,9 +219,7 @@ impl Prover {
             }
         };
         match ours {
-            Some(root) if root != offered.head().root => {
-                Err(self.contradiction(offered, current))
-            }
+            Some(root) if root != offered.head().root => Err(self.contradiction(offered, current)),
             Some(root) => {
                 let mut proved = self.proved_heads();
                 if proved.len() >= HEADS_REMEMBERED_MAX {
@@ -259,7 +258,11 @@ impl Prover {
             return Err(self.contradiction(current, &offered));
         }
         self.files.write_head(offered.note())?;
-        tracing::debug!(database = self.key.name(), size = offered.size(), "tree head advanced");
+        tracing::debug!(
+            database = self.key.name(),
+            size = offered.size(),
+            "tree head advanced"
+        );
         let offered = Arc::new(offered);
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&offered));
         Ok(offered)
@@ -272,8 +275,7 @@ impl Prover {
         goals: &Goals,
         sources: &[Arc<dyn LogSource>],
     ) -> Result<Authenticated, ProveError> {
-        let needed =
-            tiles_needed(head.size(), goals).map_err(|_| ProveError::Size(head.size()))?;
+        let needed = tiles_needed(head.size(), goals).map_err(|_| ProveError::Size(head.size()))?;
         let mut sources = sources.to_vec();
         loop {
             let gathered = self.gather(&needed, &sources).await?;
@@ -421,15 +423,15 @@ impl Prover {
 
     fn kept_wide_enough(&self, coordinate: TileCoordinate) -> Option<Arc<Tile>> {
         self.kept_tile(coordinate.level, coordinate.index)
-            .filter(|tile| tile.coordinate.width >= coordinate.width)
+            .filter(|tile| tile.coordinate().width >= coordinate.width)
     }
 
     fn remember_tile(&self, tile: Arc<Tile>) {
-        let at = (tile.coordinate.level, tile.coordinate.index);
+        let at = (tile.coordinate().level, tile.coordinate().index);
         let mut tiles = self.tiles();
         if tiles
             .get(&at)
-            .is_some_and(|kept| kept.coordinate.width >= tile.coordinate.width)
+            .is_some_and(|kept| kept.coordinate().width >= tile.coordinate().width)
         {
             return;
         }

@@ -17,7 +17,9 @@ pub(crate) struct DoorKeeper {
 /// Why a request is turned away.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TurnedAway {
-    #[error("this daemon is not {0}; if that is a name of this host, start it with --allow-host {0}")]
+    #[error(
+        "this daemon is not {0}; if that is a name of this host, start it with --allow-host {0}"
+    )]
     ForeignHost(String),
     #[error("this daemon must be asked under one Host that names it")]
     NoHost,
@@ -43,7 +45,10 @@ impl DoorKeeper {
             return Err(TurnedAway::ForeignHost(name.chars().take(100).collect()));
         }
         let same_site = !headers.contains_key("sec-fetch-site")
-            || matches!(single(headers, "sec-fetch-site"), Some("none" | "same-origin"));
+            || matches!(
+                single(headers, "sec-fetch-site"),
+                Some("none" | "same-origin")
+            );
         let same_origin = !headers.contains_key(ORIGIN)
             || single(headers, ORIGIN.as_str())
                 .and_then(|origin| origin.strip_prefix("http://"))

@@ -171,7 +171,9 @@ pub(crate) fn no_record(finding: &Finding, offline: bool) -> Answer {
         ),
         Finding::Unreachable(reason) if offline => line(
             StatusCode::NOT_FOUND,
-            format!("neither this host nor a neighbour has the checksum database's record: {reason}"),
+            format!(
+                "neither this host nor a neighbour has the checksum database's record: {reason}"
+            ),
         ),
         Finding::Unreachable(reason) => line(
             StatusCode::GATEWAY_TIMEOUT,
@@ -298,7 +300,14 @@ mod tests {
         assert_eq!(range("bytes=5-100", 10), Ok(Some((5, 10))));
         assert_eq!(range("bytes=10-", 10), Err(Unsatisfiable));
         assert_eq!(range("bytes=-0", 10), Err(Unsatisfiable));
-        for whole in ["bytes=5-2", "bytes=a-b", "bytes=0-1,3-4", "lines=0-1", "bytes=-", "bytes=5"] {
+        for whole in [
+            "bytes=5-2",
+            "bytes=a-b",
+            "bytes=0-1,3-4",
+            "lines=0-1",
+            "bytes=-",
+            "bytes=5",
+        ] {
             assert_eq!(range(whole, 10), Ok(None), "{whole}");
         }
     }

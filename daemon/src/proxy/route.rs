@@ -232,7 +232,10 @@ mod tests {
         for (path, key) in [
             ("/rsc.io/quote/@v/list", NoteKey::List(module.clone())),
             ("/rsc.io/quote/@latest", NoteKey::Latest(module.clone())),
-            ("/rsc.io/quote/@v/master.info", NoteKey::Info(module, branch)),
+            (
+                "/rsc.io/quote/@v/master.info",
+                NoteKey::Info(module, branch),
+            ),
         ] {
             assert_eq!(get(path).unwrap(), Route::Note(key));
         }
@@ -243,8 +246,16 @@ mod tests {
         let tile = TileCoordinate::parse_path("tile/8/0/x041/949").unwrap();
         let lookup = SumdbRoute::Lookup(of("github.com/BurntSushi/toml@v0.3.1"));
         for (path, name, wanted) in [
-            ("/sumdb/sum.golang.org/supported", "sum.golang.org", SumdbRoute::Supported),
-            ("/sumdb/sum.golang.org/latest", "sum.golang.org", SumdbRoute::Latest),
+            (
+                "/sumdb/sum.golang.org/supported",
+                "sum.golang.org",
+                SumdbRoute::Supported,
+            ),
+            (
+                "/sumdb/sum.golang.org/latest",
+                "sum.golang.org",
+                SumdbRoute::Latest,
+            ),
             (
                 "/sumdb/sum.golang.org/tile/8/0/x041/949",
                 "sum.golang.org",

@@ -53,7 +53,10 @@ impl Catalog {
     pub(crate) fn remove(&self, entry: &Arc<Entry>) -> bool {
         let hash = KeyHash::of_file(entry.proof.key());
         let mut entries = self.write();
-        if entries.get(&hash).is_some_and(|held| Arc::ptr_eq(held, entry)) {
+        if entries
+            .get(&hash)
+            .is_some_and(|held| Arc::ptr_eq(held, entry))
+        {
             let removed = entries.remove(&hash);
             drop(entries);
             self.subtract(removed);
@@ -91,20 +94,6 @@ impl Catalog {
             .filter(|(_, entry)| entry.proof.is_shareable())
             .map(|(hash, _)| *hash)
             .collect()
-    }
-
-    /// Whether any held module's path is `path` or lies below it.
-    pub(crate) fn holds_below(&self, path: &str) -> bool {
-        self.read().values().any(|entry| {
-            entry
-                .proof
-                .key()
-                .of
-                .module
-                .as_str()
-                .strip_prefix(path)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
     }
 
     /// Whether `path` lies below the path of a module that is held.

@@ -48,10 +48,14 @@ impl Index {
         if let Err(error) = spawned {
             tracing::warn!(%error, "the index has no thread; the order of requests is not kept");
         }
-        let remembered = remembered.recv_timeout(ANSWER_DEADLINE).unwrap_or_else(|_| {
-            tracing::warn!("the index did not open in time; the order of earlier requests is not known");
-            HashMap::new()
-        });
+        let remembered = remembered
+            .recv_timeout(ANSWER_DEADLINE)
+            .unwrap_or_else(|_| {
+                tracing::warn!(
+                    "the index did not open in time; the order of earlier requests is not known"
+                );
+                HashMap::new()
+            });
         (Self { orders }, remembered)
     }
 
@@ -89,7 +93,9 @@ fn keep(folder: &Path, answer: &SyncSender<HashMap<KeyHash, u64>>, inbox: &Recei
         return;
     };
     if catch_unwind(AssertUnwindSafe(|| write_all(&order, inbox))).is_err() {
-        tracing::warn!("the index failed while writing; the order of requests is not kept from here on");
+        tracing::warn!(
+            "the index failed while writing; the order of requests is not kept from here on"
+        );
     }
 }
 
@@ -99,7 +105,7 @@ fn write_all(tree: &sled::Db, inbox: &Receiver<Order>) {
         let written = match inbox.recv_timeout(FLUSH_EVERY) {
             Ok(Order::Touch(hash, at_ms)) => {
                 unflushed = true;
-                tree.insert(hash.0, encode(at_ms)).map(drop)
+                tree.insert(hash.0, &encode(at_ms)).map(drop)
             }
             Ok(Order::Forget(hash)) => {
                 unflushed = true;

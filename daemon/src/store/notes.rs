@@ -33,8 +33,17 @@ impl Store {
     }
 
     /// Keeps `bytes` under `url_path`; apart when the module is private. Blocks shortly.
-    pub(crate) fn note(&self, url_path: &str, bytes: &[u8], private: bool) -> Result<(), StoreError> {
-        let scope = if private { Scope::Unlisted } else { Scope::Proven };
+    pub(crate) fn note(
+        &self,
+        url_path: &str,
+        bytes: &[u8],
+        private: bool,
+    ) -> Result<(), StoreError> {
+        let scope = if private {
+            Scope::Unlisted
+        } else {
+            Scope::Proven
+        };
         let path = self.inner.layout.note(scope, url_path);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let written = self

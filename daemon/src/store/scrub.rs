@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::digest::{BlobId, Hasher};
+use modmesh_protocol::digest::{BlobId, Hasher, hex};
 
 use super::catalog::{Catalog, Entry};
 use super::layout::{Layout, PROOF_SUFFIX, proof_of};
@@ -20,6 +21,8 @@ const QUARANTINED_MAX: usize = 8;
 /// Folders deeper than this are not ours: a module path has at most as many elements as fit its longest allowed text.
 const DEPTH_MAX: usize = 300;
 const READ_BYTES: usize = 256 << 10;
+/// Linux writes dirty pages out after 30 s by default; ten minutes leave room for slower settings.
+const WRITTEN_OUT_AFTER: Duration = Duration::from_secs(600);
 
 /// Deletes everything in staging: whatever is there was in flight when an earlier daemon ended.
 pub(super) fn empty_staging(layout: &Layout) -> io::Result<()> {
@@ -31,6 +34,58 @@ pub(super) fn empty_staging(layout: &Layout) -> io::Result<()> {
     fs::create_dir_all(staging)
 }
 
+/// Takes away the notes that the end of the machine may have torn: those that are empty or hold a zero byte, and those
+/// that were written in the last minutes before the newest, which the system may not have written out yet.
+pub(super) fn drop_torn_notes(layout: &Layout) {
+    let notes: Vec<_> = [Scope::Proven, Scope::Unlisted]
+        .into_iter()
+        .flat_map(|scope| files_below(&layout.tree(scope)))
+        .filter(|path| is_note(path))
+        .filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)))
+        .collect();
+    let Some(newest) = notes.iter().map(|(modified, _)| *modified).max() else {
+        return;
+    };
+    for (modified, path) in notes {
+        let recent = newest
+            .duration_since(modified)
+            .is_ok_and(|before| before < WRITTEN_OUT_AFTER);
+        let torn = || fs::read(&path).map_or(true, |bytes| bytes.is_empty() || bytes.contains(&0));
+        if recent || torn() {
+            let _gone = fs::remove_file(&path);
+        }
+    }
+}
+
+fn is_note(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("");
+    name == "list" || name == "@latest" || name.ends_with(".info")
+}
+
+/// Every file below `folder`.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![(folder.to_owned(), 0)]);
+    while let Some((folder, depth)) = folders.pop() {
+        let Ok(listing) = fs::read_dir(&folder) else {
+            tracing::warn!(folder = %folder.display(), "a folder of the store cannot be read");
+            continue;
+        };
+        for file in listing.filter_map(Result::ok) {
+            match file.file_type() {
+                Ok(kind) if kind.is_dir() && depth < DEPTH_MAX => {
+                    folders.push((file.path(), depth + 1));
+                }
+                Ok(kind) if kind.is_file() => files.push(file.path()),
+                _ => {}
+            }
+        }
+    }
+    files
+}
+
 /// Reads every proof file of both trees and sweeps bodies that have none.
 pub(super) fn read_trees(
     layout: &Layout,
@@ -39,20 +94,8 @@ pub(super) fn read_trees(
 ) -> Catalog {
     let catalog = Catalog::default();
     for scope in [Scope::Unlisted, Scope::Proven] {
-        let mut folders = vec![(layout.tree(scope), 0)];
-        while let Some((folder, depth)) = folders.pop() {
-            let Ok(listing) = fs::read_dir(&folder) else {
-                tracing::warn!(folder = %folder.display(), "a folder of the store cannot be read");
-                continue;
-            };
-            for file in listing.filter_map(Result::ok) {
-                let path = file.path();
-                match file.file_type() {
-                    Ok(kind) if kind.is_dir() && depth < DEPTH_MAX => folders.push((path, depth + 1)),
-                    Ok(kind) if kind.is_file() => read_file(layout, &path, scope, remembered, suspect, &catalog),
-                    _ => {}
-                }
-            }
+        for path in files_below(&layout.tree(scope)) {
+            read_file(layout, &path, scope, remembered, suspect, &catalog);
         }
     }
     catalog
@@ -70,7 +113,9 @@ fn read_file(
         return;
     };
     if let Some(body_name) = name.strip_suffix(PROOF_SUFFIX) {
-        let proof = fs::read_to_string(path).ok().and_then(|text| Proof::from_file(&text).ok());
+        let proof = fs::read_to_string(path)
+            .ok()
+            .and_then(|text| Proof::from_file(&text).ok());
         let body = path.with_file_name(body_name);
         match proof {
             // The proof must be of the very path it lies beside, or moving files about could dress one up as another.
@@ -79,7 +124,10 @@ fn read_file(
                     && layout.tree(proof.scope()) == layout.tree(scope)
                     && body.exists() =>
             {
-                let last = remembered.get(&KeyHash::of_file(proof.key())).copied().unwrap_or(0);
+                let last = remembered
+                    .get(&KeyHash::of_file(proof.key()))
+                    .copied()
+                    .unwrap_or(0);
                 catalog.insert(Entry::new(proof, last, suspect));
             }
             _ => {
@@ -97,7 +145,7 @@ fn read_file(
 /// Moves `body` out of the tree, keeping only the newest few.
 pub(super) fn put_aside(layout: &Layout, body: &Path) {
     let folder = layout.quarantine();
-    let name = KeyHash::of_path(&body.to_string_lossy());
+    let name = hex(&Hasher::digest(body.as_os_str().as_encoded_bytes()));
     if fs::rename(body, folder.join(name)).is_err() {
         let _gone = fs::remove_file(body);
     }
@@ -153,7 +201,10 @@ impl Store {
             if stop() {
                 return;
             }
-            let path = self.inner.layout.body(entry.proof.scope(), entry.proof.key());
+            let path = self
+                .inner
+                .layout
+                .body(entry.proof.scope(), entry.proof.key());
             match File::open(path) {
                 Ok(file) => drop(self.clear_suspicion(&entry, &file)),
                 Err(error) => self.quarantine(&entry, &error.to_string()),

@@ -108,6 +108,14 @@ impl Staged {
         File::open(self.path.get())
     }
 
+    /// A file at `path` that was measured when it came in first.
+    pub(super) fn measured_before(path: PathBuf, measured: MeasuredFile) -> Self {
+        Self {
+            path: DeleteOnDrop(Some(path)),
+            measured,
+        }
+    }
+
     /// Where the file lies.
     pub(super) fn path(&self) -> &Path {
         self.path.get()

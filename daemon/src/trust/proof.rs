@@ -221,9 +221,7 @@ impl RecordForm {
             id: self.id,
             text: self.text,
         };
-        let sums = record
-            .sums(of)
-            .map_err(|_| ProofFileError::Contradiction)?;
+        let sums = record.sums(of).map_err(|_| ProofFileError::Contradiction)?;
         Ok(Arc::new(ListedRecord {
             database: self.database,
             id: record.id,

@@ -8,6 +8,9 @@ use std::io;
 
 use modmesh_protocol::goproxy::{EntryOutcome, UrlFault};
 
+/// The longest text of an error answer that is passed on.
+pub(super) const ERROR_TEXT_BYTES_MAX: usize = 8 << 10;
+
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
@@ -154,4 +157,31 @@ impl fmt::Display for ErrorAnswer {
             None => Ok(()),
         }
     }
+}
+
+/// The text of an error answer, where it is meant for people: declared as plain text in UTF-8 (or a subset of it), as
+/// in cmd/go/internal/web, and without control characters.
+pub(super) fn plain_text(content_type: Option<&str>, body: &[u8]) -> Option<String> {
+    let mut parameters = content_type?.split(';').map(str::trim);
+    if !parameters.next()?.eq_ignore_ascii_case("text/plain") {
+        return None;
+    }
+    let charset = parameters.find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let is_charset = name.trim().eq_ignore_ascii_case("charset");
+        is_charset.then(|| value.trim().trim_matches('"').to_ascii_lowercase())
+    });
+    if !matches!(charset.as_deref(), None | Some("utf-8" | "us-ascii")) {
+        return None;
+    }
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => text,
+        // Only a character that the cut at the bound halved.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(body.get(..error.valid_up_to())?).ok()?
+        }
+        Err(_) => return None,
+    };
+    let is_binary = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    (!text.trim().is_empty() && !text.contains(is_binary)).then(|| text.to_owned())
 }

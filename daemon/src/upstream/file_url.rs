@@ -24,7 +24,7 @@ pub(super) struct OpenFile(File);
 #[derive(Debug)]
 pub(super) enum Absence {
     Missing,
-    Refused(io::Error),
+    Refused,
     Broken(io::Error),
 }
 
@@ -46,29 +46,20 @@ impl Directory {
 }
 
 impl OpenFile {
-    /// The next bytes, none at the end.
-    pub(super) async fn piece(&mut self) -> io::Result<Bytes> {
+    /// The next bytes, nothing at the end.
+    pub(super) async fn piece(&mut self) -> io::Result<Option<Bytes>> {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
-        self.0.read_buf(&mut piece).await?;
-        Ok(piece.into())
+        let read = self.0.read_buf(&mut piece).await?;
+        Ok((read > 0).then(|| piece.into()))
     }
 }
 
 impl Absence {
-    /// The HTTP status that says the same, where one does.
-    pub(super) fn status(&self) -> Option<u16> {
-        match self {
-            Self::Missing => Some(404),
-            Self::Refused(_) => Some(403),
-            Self::Broken(_) => None,
-        }
-    }
-
     fn of(error: io::Error) -> Self {
         match error.kind() {
             // A file where a directory should be: `a/@v/list` below a file `a`.
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
-            io::ErrorKind::PermissionDenied => Self::Refused(error),
+            io::ErrorKind::PermissionDenied => Self::Refused,
             _ => Self::Broken(error),
         }
     }

@@ -10,7 +10,8 @@ use modmesh_protocol::goproxy::{EntryOutcome, ProxyUrl, Step};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::entry::{Body, Entry, Question};
+use super::entry::Entry;
+use super::town::{Body, Question};
 use super::{Inner, Stop, SumdbAddress, SumdbAnswer, UpstreamError};
 
 /// Databases come from the configuration; more than this is a mistake of the caller that must not grow.

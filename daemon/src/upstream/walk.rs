@@ -1,6 +1,6 @@
 //! The walk along the list for one file: who is asked next, and whose error is told in the end.
 
-use super::entry::{Body, Question};
+use super::town::{Body, Question};
 use super::{Downloaded, Inner, Sink, Stop, UpstreamError};
 use modmesh_protocol::goproxy::Step;
 

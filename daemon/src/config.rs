@@ -1,0 +1,45 @@
+//! What a daemon is started with: checked values. Where they come from is the command line's business.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use modmesh_protocol::goproxy::ProxyList;
+use modmesh_protocol::log::SumdbSetting;
+use modmesh_protocol::module::Patterns;
+
+/// The settings of one daemon.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where `go` is served. Port 0 takes any free one.
+    pub listen: Vec<SocketAddr>,
+    /// Names, besides addresses, under which requests are accepted.
+    pub allow_hosts: Vec<String>,
+    /// The state folder.
+    pub state_dir: PathBuf,
+    /// Size above which the bodies that were asked for longest ago are evicted, in bytes.
+    pub store_limit_bytes: u64,
+    /// Where modules come from when no neighbour has them; this daemon's own addresses are not in it.
+    pub upstream: ProxyList,
+    /// The checksum databases: the first judges modules, the others are mirrored. `off` as the first: nothing is judged
+    /// but toolchains.
+    pub databases: Vec<SumdbSetting>,
+    /// Modules whose names neither the database nor any neighbour may hear.
+    pub private: Patterns,
+    /// Where neighbours are listened for.
+    pub peer_listen: Vec<SocketAddr>,
+    /// Whether those addresses were asked for: then a busy one is an error and not a reason to take another.
+    pub peer_listen_asked: bool,
+    /// Multiaddresses of neighbours to call.
+    pub peers: Vec<String>,
+    /// Whether neighbours are looked for by multicast DNS.
+    pub mdns: bool,
+    /// The site of this host; not used yet.
+    pub site: Option<String>,
+    /// Whether upstream is never asked.
+    pub offline: bool,
+    /// Ends the daemon after so long without a request.
+    pub idle_exit: Option<Duration>,
+    /// Deadlines and bounds of the road to upstream.
+    pub road: crate::upstream::Options,
+}

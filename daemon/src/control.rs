@@ -1,0 +1,113 @@
+//! The back door: what the daemon shows of itself. Read-only here and over HTTP; what changes state will go over a Unix
+//! socket in the state folder.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use modmesh_protocol::control::{
+    DatabaseStatus, PeerCounts, PeerStatus, Status, StoreStatus, Traffic, UpstreamStatus,
+};
+
+use crate::log::Mirrors;
+use crate::metrics::Metrics;
+use crate::peers::Peers;
+use crate::proxy::Showing;
+use crate::store::Store;
+use crate::upstream::Upstream;
+
+/// Handles of the rooms that are shown.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub began: Instant,
+    pub listen: Vec<SocketAddr>,
+    pub state_dir: PathBuf,
+    pub offline: bool,
+    pub notices: Vec<String>,
+    pub upstream: Option<Upstream>,
+    pub mirrors: Mirrors,
+    pub store: Store,
+    pub peers: Peers,
+    pub metrics: Metrics,
+}
+
+impl Control {
+    fn upstreams(&self) -> Vec<UpstreamStatus> {
+        let entries = self.upstream.as_ref().map(Upstream::entries);
+        entries
+            .unwrap_or_default()
+            .into_iter()
+            .map(|entry| UpstreamStatus {
+                url: entry.url,
+                state: entry.state.as_str().to_owned(),
+            })
+            .collect()
+    }
+
+    fn databases(&self) -> Vec<DatabaseStatus> {
+        self.mirrors
+            .all()
+            .iter()
+            .map(|mirror| DatabaseStatus {
+                name: mirror.name().to_owned(),
+                tree_size: mirror.head().map_or(0, |head| head.size()),
+                records: mirror.records(),
+            })
+            .collect()
+    }
+}
+
+impl Showing for Control {
+    fn status(&self) -> Status {
+        let totals = self.store.totals();
+        let [from_store_bytes, from_peers_bytes, from_upstream_bytes] = self.metrics.served_bytes();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            peer_id: self.peers.name(),
+            peer_addrs: self.peers.addresses(),
+            listen: self
+                .listen
+                .first()
+                .map(SocketAddr::to_string)
+                .unwrap_or_default(),
+            listen_addrs: self.listen.iter().map(SocketAddr::to_string).collect(),
+            state_dir: self.state_dir.display().to_string(),
+            uptime_seconds: self.began.elapsed().as_secs(),
+            offline: self.offline,
+            upstream: self.upstreams(),
+            sumdb: self.databases(),
+            store: StoreStatus {
+                bytes: totals.bytes,
+                limit_bytes: self.store.limit_bytes(),
+                blobs: totals.blobs,
+                module_versions: totals.module_versions,
+            },
+            traffic: Traffic {
+                from_store_bytes,
+                from_peers_bytes,
+                from_upstream_bytes,
+                to_peers_bytes: self.metrics.peer_sent_bytes(),
+            },
+            peers: PeerCounts {
+                connected: self.peers.connected() as u64,
+                members: 0,
+            },
+            notices: self.notices.clone(),
+        }
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        self.peers.snapshot()
+    }
+
+    fn metrics(&self) -> String {
+        let totals = self.store.totals();
+        self.metrics.store(totals.bytes, totals.blobs);
+        self.metrics.peers(self.peers.connected());
+        for mirror in self.mirrors.all() {
+            let size = mirror.head().map_or(0, |head| head.size());
+            self.metrics.tree_size(mirror.name(), size);
+        }
+        self.metrics.text()
+    }
+}

@@ -1,0 +1,420 @@
+//! Starting and ending: opens the rooms in the order in which they need each other, and closes them in the other order.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use modmesh_protocol::control::FoundBy;
+use modmesh_protocol::log::{DatabaseId, DatabaseSpec, SumdbSetting};
+use modmesh_protocol::peer_name::PeerName;
+use tokio::sync::broadcast;
+
+use crate::config::Config;
+use crate::control::Control;
+use crate::fetch::{Fetcher, Judges};
+use crate::log::{Mirror, Mirrors, Surroundings};
+use crate::metrics::Metrics;
+use crate::os;
+use crate::peers::{Peers, PeersConfig, PeersError};
+use crate::policy::Policy;
+use crate::proxy::{DoorKeeper, FrontDoor, Listener};
+use crate::shutdown::{END_DEADLINE, Shutdown};
+use crate::state::{State, StateError};
+use crate::store::{Store, StoreError};
+use crate::trust::Authority;
+use crate::upstream::{self, SumdbAddress, Upstream};
+use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog};
+
+/// Events that a listener may fall behind by before it loses the oldest.
+const EVENTS_MAX: usize = 256;
+/// How often files that could not be judged yet are judged again.
+const JUDGE_PENDING_EVERY: Duration = Duration::from_secs(30);
+/// How often it is looked whether a daemon that ends when idle is idle.
+const IDLE_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A modmesh daemon.
+#[derive(Debug, Clone, Copy)]
+pub struct Daemon;
+
+/// A daemon that serves.
+#[derive(Debug)]
+pub struct Running {
+    listen: Vec<SocketAddr>,
+    control: Arc<Control>,
+    events: broadcast::Sender<Event>,
+    peers: Peers,
+    store: Store,
+    state: State,
+    shutdown: Shutdown,
+    idle_exit: Option<Duration>,
+    metrics: Metrics,
+}
+
+/// Something a person may want to see as it happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A neighbour can be asked from now on.
+    NeighbourCame {
+        /// Its name.
+        name: PeerName,
+        /// How it was met.
+        found_by: FoundBy,
+    },
+    /// A neighbour is gone.
+    NeighbourWent {
+        /// Its name.
+        name: PeerName,
+    },
+}
+
+/// Why a daemon did not start: one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The listen address cannot be had.
+    #[error(
+        "cannot listen on {address}: {error}; is another modmesh (or something else) using it? give a free one with --listen"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("cannot open the store in {folder}: {reason}")]
+    Store {
+        /// The state folder.
+        folder: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The upstream cannot be used.
+    #[error("the upstream cannot be used: {0}")]
+    Upstream(#[from] upstream::StartError),
+    /// The neighbours' side cannot be started.
+    #[error(transparent)]
+    Peers(#[from] PeersError),
+}
+
+impl Daemon {
+    /// Starts a daemon; it serves when this returns.
+    ///
+    /// # Errors
+    /// A [`StartError`] names what cannot be used and what to do about it.
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        let listeners = listen(&config.listen).await?;
+        let state = open_state(&config).await?;
+        let (shutdown, metrics) = (Shutdown::new(), Metrics::new());
+        let upstream = open_upstream(&config, &metrics)?;
+        let store = open_store(&config, &state).await?;
+        let peers_slot = Arc::new(OnceLock::new());
+        let (mirrors, around) = open_mirrors(
+            &config,
+            &state,
+            upstream.as_ref(),
+            &peers_slot,
+            &metrics,
+            &shutdown,
+        )?;
+        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let news = NeighbourNews {
+            mirrors: mirrors.clone(),
+            around,
+            events: events.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let peers = Peers::start(
+            peers_config(&config, &state, upstream.is_some()),
+            Arc::new(OpenShelf::new(store.clone(), mirrors.clone())),
+            Arc::new(news),
+            Arc::new(Counting(metrics.clone())),
+        )
+        .await?;
+        // Set once, here; nobody else holds the slot before this line.
+        let _first = peers_slot.set(peers.clone());
+        peers.announce(store.shareable());
+
+        let judges_modules = mirrors.judge().is_some();
+        let fetcher = Fetcher::new(
+            store.clone(),
+            judges(&mirrors),
+            Policy::new(config.private.clone(), judges_modules),
+            peers.clone(),
+            upstream.clone(),
+            metrics.clone(),
+            &shutdown,
+        );
+        let control = Arc::new(Control {
+            began: Instant::now(),
+            listen: listeners.iter().map(Listener::address).collect(),
+            state_dir: config.state_dir.clone(),
+            offline: config.offline,
+            notices: notices(judges_modules),
+            upstream,
+            mirrors: mirrors.clone(),
+            store: store.clone(),
+            peers: peers.clone(),
+            metrics: metrics.clone(),
+        });
+        let door = FrontDoor {
+            fetcher: fetcher.clone(),
+            mirrors,
+            showing: control.clone(),
+            keeper: DoorKeeper::new(&config.allow_hosts),
+            metrics: metrics.clone(),
+            ready: Arc::new(AtomicBool::new(false)),
+            offline: config.offline || config.upstream.is_off(),
+        };
+        let ready = door.ready.clone();
+        for listener in listeners {
+            shutdown.spawn("listener", listener.serve(door.clone(), shutdown.clone()));
+        }
+        ready.store(true, Ordering::Release);
+        keep_house(&shutdown, fetcher, store.clone());
+        Ok(Running {
+            listen: control.listen.clone(),
+            control,
+            events,
+            peers,
+            store,
+            state,
+            shutdown,
+            idle_exit: config.idle_exit,
+            metrics,
+        })
+    }
+}
+
+impl Running {
+    /// Where the front door listens, with real ports.
+    pub fn listen(&self) -> &[SocketAddr] {
+        &self.listen
+    }
+
+    /// This host's name in the mesh.
+    pub fn peer_name(&self) -> PeerName {
+        self.peers.name()
+    }
+
+    /// Where neighbours can reach this host.
+    pub fn peer_addresses(&self) -> Vec<String> {
+        self.peers.addresses()
+    }
+
+    /// Lines for a person, each with its remedy.
+    pub fn notices(&self) -> &[String] {
+        &self.control.notices
+    }
+
+    /// Neighbours as they come and go, from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Serves until `shutdown` completes (or nobody has asked for the configured idle time), then ends cleanly: answers
+    /// under way are finished, or cut before their end when the deadline passes.
+    pub async fn wait(self, shutdown: impl Future<Output = ()>) {
+        tokio::select! {
+            () = shutdown => {}
+            () = self.idle() => tracing::info!("nobody has asked for a while; ending"),
+        }
+        self.end().await;
+    }
+
+    async fn idle(&self) {
+        let Some(limit) = self.idle_exit else {
+            return std::future::pending().await;
+        };
+        let (mut requests, mut since) = (self.metrics.requests(), Instant::now());
+        while since.elapsed() < limit {
+            tokio::time::sleep(IDLE_LOOK_EVERY.min(limit)).await;
+            let now = self.metrics.requests();
+            if now != requests {
+                (requests, since) = (now, Instant::now());
+            }
+        }
+    }
+
+    async fn end(self) {
+        tracing::info!("ending");
+        if !self.shutdown.end(END_DEADLINE).await {
+            tracing::warn!("some work did not end in time and is cut");
+        }
+        self.peers.stop(Duration::from_secs(1)).await;
+        let (store, state) = (self.store, self.state);
+        let closed = tokio::task::spawn_blocking(move || {
+            store.end();
+            state.end();
+        });
+        if closed.await.is_err() {
+            tracing::warn!(
+                "the state folder could not be closed; it will be checked at the next start"
+            );
+        }
+        tracing::info!("ended");
+    }
+}
+
+async fn listen(addresses: &[SocketAddr]) -> Result<Vec<Listener>, StartError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = Listener::bind(*address)
+            .await
+            .map_err(|error| StartError::Listen {
+                address: *address,
+                error,
+            })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+async fn open_state(config: &Config) -> Result<State, StartError> {
+    let folder = config.state_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || State::open(&folder)).await;
+    match opened {
+        Ok(state) => Ok(state?),
+        Err(error) => Err(store_error(config, &error)),
+    }
+}
+
+async fn open_store(config: &Config, state: &State) -> Result<Store, StartError> {
+    let (root, limit) = (state.root().to_owned(), config.store_limit_bytes);
+    let suspicious = state.is_after_unclean_boot();
+    let opened = tokio::task::spawn_blocking(move || Store::open(&root, limit, suspicious)).await;
+    match opened {
+        Ok(store) => store.map_err(|error: StoreError| store_error(config, &error)),
+        Err(error) => Err(store_error(config, &error)),
+    }
+}
+
+fn store_error(config: &Config, error: &dyn std::fmt::Display) -> StartError {
+    StartError::Store {
+        folder: config.state_dir.display().to_string(),
+        reason: error.to_string(),
+    }
+}
+
+fn open_upstream(config: &Config, metrics: &Metrics) -> Result<Option<Upstream>, StartError> {
+    if config.offline {
+        return Ok(None);
+    }
+    let counting = Arc::new(Counting(metrics.clone()));
+    let upstream = Upstream::new(config.upstream.clone(), config.road.clone(), counting)?;
+    Ok((!config.upstream.is_off()).then_some(upstream))
+}
+
+type Around = HashMap<DatabaseId, Arc<dyn Surroundings>>;
+
+fn open_mirrors(
+    config: &Config,
+    state: &State,
+    upstream: Option<&Upstream>,
+    peers: &Arc<OnceLock<Peers>>,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> Result<(Mirrors, Around), StartError> {
+    let mut specs: Vec<DatabaseSpec> = Vec::new();
+    for setting in &config.databases {
+        if let SumdbSetting::Database(spec) = setting {
+            specs.push(spec.clone());
+        }
+    }
+    let judges_modules = matches!(config.databases.first(), Some(SumdbSetting::Database(_)));
+    if specs.is_empty() {
+        // Toolchains are judged whatever the setting says, by the key that go has built in.
+        specs.push(DatabaseSpec::sum_golang_org());
+    }
+    let (mut mirrors, mut around) = (Vec::new(), Around::new());
+    for spec in specs {
+        let database = spec.key.database_id();
+        let surroundings: Arc<dyn Surroundings> = Arc::new(AroundUs {
+            name: spec.name().to_owned(),
+            database,
+            peers: peers.clone(),
+            upstream: upstream.map(|upstream| {
+                Arc::new(UpstreamLog {
+                    upstream: upstream.clone(),
+                    address: SumdbAddress {
+                        name: spec.name().to_owned(),
+                        direct_base: spec.direct_url(),
+                        bypass_proxies: spec.url.is_some(),
+                    },
+                    metrics: metrics.clone(),
+                })
+            }),
+            metrics: metrics.clone(),
+        });
+        around.insert(database, surroundings.clone());
+        let mirror = Mirror::open(state.root(), spec.key, surroundings, shutdown)
+            .map_err(|error| store_error(config, &error))?;
+        mirrors.push(mirror);
+    }
+    Ok((Mirrors::new(mirrors, judges_modules), around))
+}
+
+fn judges(mirrors: &Mirrors) -> Judges {
+    let authority = |mirror: &Mirror| -> Arc<dyn Authority> { Arc::new(mirror.clone()) };
+    Judges {
+        modules: mirrors.judge().map(authority),
+        toolchains: mirrors.toolchain_judge().map(authority),
+    }
+}
+
+fn peers_config(config: &Config, state: &State, can_fetch: bool) -> PeersConfig {
+    PeersConfig {
+        identity_file: state.root().join("identity"),
+        evidence_dir: state.root().join("evidence"),
+        machine_id: os::machine_id(),
+        listen: config.peer_listen.clone(),
+        listen_asked: config.peer_listen_asked,
+        peers: config.peers.clone(),
+        mdns: config.mdns,
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+        can_fetch,
+    }
+}
+
+fn notices(judges_modules: bool) -> Vec<String> {
+    if judges_modules {
+        return Vec::new();
+    }
+    vec![
+        "the checksum database is off, so nothing but toolchains can be proved and shared with neighbours; set GOSUMDB (or --sumdb sum.golang.org) to share"
+            .to_owned(),
+    ]
+}
+
+/// The daemon's own recurring work.
+fn keep_house(shutdown: &Shutdown, fetcher: Fetcher, store: Store) {
+    let ending = shutdown.clone();
+    shutdown.spawn("scrub", async move {
+        let scrubbed =
+            tokio::task::spawn_blocking(move || store.scrub_suspects(|| ending.is_requested()));
+        if scrubbed.await.is_err() {
+            tracing::warn!(
+                "the check of the store failed; it will be tried again at the next start"
+            );
+        }
+    });
+    let ending = shutdown.clone();
+    shutdown.spawn("pending", async move {
+        loop {
+            tokio::select! {
+                () = ending.requested() => return,
+                () = tokio::time::sleep(JUDGE_PENDING_EVERY) => {}
+            }
+            tokio::select! {
+                () = ending.requested() => return,
+                () = fetcher.judge_pending() => {}
+            }
+        }
+    });
+}

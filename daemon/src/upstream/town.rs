@@ -1,0 +1,118 @@
+//! What all entries share: the client, the places in the queue, and the question with the body that answers it.
+//!
+//! At most so many requests run at a time as there are places; zips may take three quarters of them, since a `.mod`
+//! never waits for a `.zip`.
+
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::health::Pauses;
+use super::http::HttpClient;
+use super::{ErrorAnswer, Options, RequestKind, Sink, StartError, UpstreamError, Watch};
+
+/// What all entries share.
+pub(super) struct Town {
+    pub(super) client: HttpClient,
+    pub(super) watch: Arc<dyn Watch>,
+    all: Semaphore,
+    zips: Semaphore,
+    pub(super) pauses: Pauses,
+    pub(super) options: Options,
+}
+
+/// A question for an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    /// Relative and escaped as module paths are, checked by [`Question::new`].
+    pub(super) path: &'a str,
+    pub(super) bytes_max: u64,
+}
+
+/// Where the body goes, and whether something of a failed one is in it.
+pub(super) struct Body<'a> {
+    sink: &'a mut dyn Sink,
+    is_dirty: bool,
+}
+
+impl<'a> Question<'a> {
+    /// # Errors
+    /// 400 for a path with an empty, `.` or `..` element: no module has one, and they would leave the entry's base.
+    pub(super) fn new(path: &'a str, bytes_max: u64) -> Result<Self, UpstreamError> {
+        let is_bad = |element: &str| matches!(element, "" | "." | "..");
+        if path.split('/').any(is_bad) || path.contains(['\\', '\0']) {
+            return Err(UpstreamError::Refused(ErrorAnswer {
+                status: 400,
+                text: Some("no path of a module proxy looks like this".to_owned()),
+                url: "this host".to_owned(),
+            }));
+        }
+        Ok(Self { path, bytes_max })
+    }
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn new(sink: &'a mut dyn Sink) -> Self {
+        Self {
+            sink,
+            is_dirty: false,
+        }
+    }
+
+    /// Makes the sink ready for the body of another entry.
+    pub(super) async fn clean(&mut self) -> Result<(), UpstreamError> {
+        if self.is_dirty {
+            self.sink.restart().await.map_err(UpstreamError::Sink)?;
+            self.is_dirty = false;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write(&mut self, piece: &[u8]) -> Result<(), UpstreamError> {
+        self.is_dirty = true;
+        self.sink
+            .write_all(piece)
+            .await
+            .map_err(UpstreamError::Sink)
+    }
+
+    pub(super) async fn finish(&mut self) -> Result<(), UpstreamError> {
+        self.sink.flush().await.map_err(UpstreamError::Sink)
+    }
+}
+
+impl Town {
+    pub(super) fn new(
+        options: Options,
+        needs_tls: bool,
+        watch: Arc<dyn Watch>,
+    ) -> Result<Self, StartError> {
+        let places = options.concurrency_max.clamp(1, Semaphore::MAX_PERMITS);
+        Ok(Self {
+            client: HttpClient::new(&options, needs_tls)?,
+            watch,
+            all: Semaphore::new(places),
+            zips: Semaphore::new((places - places / 4).max(1)),
+            pauses: Pauses {
+                first: options.pause,
+                max: options.pause_max,
+            },
+            options,
+        })
+    }
+
+    /// A place among the requests that run. Zips stand in a queue of their own first, so that they never take the
+    /// places that small files need.
+    pub(super) async fn place(
+        &self,
+        kind: RequestKind,
+    ) -> (Option<SemaphorePermit<'_>>, Option<SemaphorePermit<'_>>) {
+        // The semaphores are never closed, so there is always a permit in the end.
+        let zip = match kind {
+            RequestKind::Zip => self.zips.acquire().await.ok(),
+            _ => None,
+        };
+        (self.all.acquire().await.ok(), zip)
+    }
+}

@@ -1,0 +1,9 @@
+//! Where two rooms meet that must not know each other: small adapters, used by lib.rs alone.
+
+mod log_sources;
+mod shelf;
+mod watches;
+
+pub(crate) use log_sources::{AroundUs, UpstreamLog};
+pub(crate) use shelf::{NeighbourNews, OpenShelf};
+pub(crate) use watches::Counting;

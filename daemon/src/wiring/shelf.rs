@@ -1,0 +1,115 @@
+//! What neighbours see of this host, and what they tell it on their own account.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::digest::BlobId;
+use modmesh_protocol::log::DatabaseId;
+use modmesh_protocol::peer_name::PeerName;
+use tokio::sync::broadcast;
+
+use crate::Event;
+use crate::log::{LogSource, Mirrors, Surroundings};
+use crate::peers::{NeighbourEvent, Shelf, Shelved};
+use crate::shutdown::Shutdown;
+use crate::store::Store;
+
+/// The store and the log, as far as anybody may have them.
+#[derive(Debug)]
+pub(crate) struct OpenShelf {
+    store: Store,
+    mirrors: Mirrors,
+}
+
+impl OpenShelf {
+    pub(crate) fn new(store: Store, mirrors: Mirrors) -> Self {
+        Self { store, mirrors }
+    }
+}
+
+impl Shelf for OpenShelf {
+    fn file(&self, key: KeyHash) -> Option<Shelved> {
+        let stored = self.store.get_shareable(key)?;
+        let measured = stored.entry.proof.measured();
+        Some(Shelved {
+            file: stored.file,
+            blob: measured.blob,
+            length: measured.length,
+        })
+    }
+
+    fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)> {
+        let measured = self.store.shareable_summary(key)?;
+        Some((measured.blob, measured.length))
+    }
+
+    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
+        let record = self.mirrors.by_id(database)?.kept_record_of(key)?;
+        Some((record.id, record.text))
+    }
+
+    fn tile(
+        &self,
+        database: DatabaseId,
+        level: u8,
+        index: u64,
+        width_min: u16,
+    ) -> Option<(u16, Vec<u8>)> {
+        let tile = self.mirrors.by_id(database)?.kept_tile(level, index)?;
+        let width = tile.coordinate().width;
+        (width >= width_min).then(|| (width, tile.bytes().to_vec()))
+    }
+
+    fn head(&self, database: DatabaseId) -> Option<String> {
+        Some(self.mirrors.by_id(database)?.head()?.note().to_owned())
+    }
+
+    fn heads(&self) -> Vec<(DatabaseId, u64)> {
+        self.mirrors
+            .all()
+            .iter()
+            .filter_map(|mirror| Some((mirror.database_id(), mirror.head()?.size())))
+            .collect()
+    }
+}
+
+/// Hears what neighbours announce.
+#[derive(Debug)]
+pub(crate) struct NeighbourNews {
+    pub mirrors: Mirrors,
+    pub around: HashMap<DatabaseId, Arc<dyn Surroundings>>,
+    pub events: broadcast::Sender<Event>,
+    pub shutdown: Shutdown,
+}
+
+impl crate::peers::Listener for NeighbourNews {
+    fn head(&self, from: PeerName, database: DatabaseId, note: String) {
+        let Some(mirror) = self.mirrors.by_id(database).cloned() else {
+            return;
+        };
+        let name = format!("neighbour {from}");
+        let source: Option<Arc<dyn LogSource>> = self
+            .around
+            .get(&database)
+            .into_iter()
+            .flat_map(|around| around.neighbours())
+            .find(|source| source.name() == name);
+        if let Some(source) = source {
+            self.shutdown.spawn("offered head", async move {
+                mirror.offer_head(&note, source).await;
+            });
+        }
+    }
+
+    fn neighbour(&self, event: NeighbourEvent) {
+        let event = match event {
+            NeighbourEvent::Came { peer, found_by } => Event::NeighbourCame {
+                name: peer,
+                found_by,
+            },
+            NeighbourEvent::Went { peer } => Event::NeighbourWent { name: peer },
+        };
+        let _nobody_listens = self.events.send(event);
+    }
+}
