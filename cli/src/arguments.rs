@@ -1,0 +1,305 @@
+//! The command line: which words there are, and what is said about them.
+//!
+//! Values stay texts here; they are checked in `settings`, where a refusal can say whether a text came from a flag, a
+//! variable, the file or `go env`. A wrong word is one line on stderr and exit code 2.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+
+use crate::output;
+use crate::settings::{Given, Layer, Name, Source};
+
+/// Reads the arguments of this process. Help and release are printed here; the exit code says how that ended.
+pub(crate) fn read() -> Result<Command, ExitCode> {
+    Arguments::try_parse()
+        .map(|arguments| arguments.command)
+        .map_err(|error| refuse(&error))
+}
+
+/// A Go module cache shared with the neighbours: what one host downloaded, the others have, each byte proven.
+#[derive(Debug, Parser)]
+#[command(name = "modmesh", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve this host's go command, and its neighbours
+    #[command(after_help = UP_EXAMPLES)]
+    Up(UpArguments),
+    /// Run a command with GOPROXY pointing at modmesh
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArguments),
+    /// Show what the daemon has and does
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(AskArguments),
+    /// Show the neighbours
+    #[command(after_help = PEERS_EXAMPLES)]
+    Peers(AskArguments),
+    /// Show every setting and where it comes from
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Config(ConfigArguments),
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    #[command(flatten)]
+    pub(crate) settings: SettingArguments,
+    /// End after so many minutes without a request
+    #[arg(long, hide = true, value_name = "MINUTES")]
+    pub(crate) idle_exit_minutes: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) where_to: WhereArguments,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AskArguments {
+    #[command(flatten)]
+    pub(crate) where_to: WhereArguments,
+    /// Print the daemon's answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArguments {
+    #[command(flatten)]
+    pub(crate) settings: SettingArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a command finds the daemon.
+#[derive(Debug, Args)]
+pub(crate) struct WhereArguments {
+    /// Where the daemon serves go [default: 127.0.0.1:8484]
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Configuration file [default: modmesh/config.toml in $XDG_CONFIG_HOME]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// The settings of the daemon. Each also has a variable and a key in the file.
+#[derive(Debug, Args)]
+pub(crate) struct SettingArguments {
+    /// Where to serve go; may be repeated [default: 127.0.0.1:8484]
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Vec<String>,
+    /// A further host name that requests may be addressed to; may be repeated
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+    /// Folder for store, log and identity [default: $XDG_STATE_HOME/modmesh]
+    #[arg(long, value_name = "DIR")]
+    state: Option<String>,
+    /// Most bytes the store may take, such as 20GiB or 500MB [default: a fifth of the disk, at most 20GiB]
+    #[arg(long, value_name = "SIZE")]
+    store_limit: Option<String>,
+    /// Whom to ask for what no neighbour has, as in GOPROXY; `off` for nobody [default: go env GOPROXY without us]
+    #[arg(long, value_name = "LIST")]
+    upstream: Option<String>,
+    /// Checksum database, as in GOSUMDB; repeated ones are mirrored too [default: go env GOSUMDB]
+    #[arg(long, value_name = "GOSUMDB")]
+    sumdb: Vec<String>,
+    /// Modules whose names stay on this host, as in GOPRIVATE [default: go env GONOSUMDB]
+    #[arg(long, value_name = "PATTERNS")]
+    private: Vec<String>,
+    /// Where neighbours reach this host; may be repeated [default: 0.0.0.0:8485 and [::]:8485]
+    #[arg(long, value_name = "IP:PORT")]
+    peer_listen: Vec<String>,
+    /// A neighbour to call, also on another link, such as /ip4/10.0.0.7/tcp/8485; may be repeated
+    #[arg(long, value_name = "MULTIADDR")]
+    peer: Vec<String>,
+    /// Do not look for neighbours by multicast DNS
+    #[arg(long)]
+    no_mdns: bool,
+    /// Not in this release yet: the secret that makes hosts members
+    #[arg(long, value_name = "FILE", hide = true)]
+    mesh_secret_file: Option<String>,
+    /// Not in this release yet: the site this host belongs to
+    #[arg(long, value_name = "NAME", hide = true)]
+    site: Option<String>,
+    /// Never ask the upstream or the checksum database
+    #[arg(long)]
+    offline: bool,
+    /// Configuration file [default: modmesh/config.toml in $XDG_CONFIG_HOME]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What to log on stderr, such as info or modmesh_daemon=debug,warn [default: warn]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// How to log: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+impl SettingArguments {
+    /// What the flags give.
+    pub(crate) fn layer(&self) -> Layer {
+        let one = |text: &Option<String>| text.iter().cloned().collect::<Vec<_>>();
+        let switch = |on: bool| if on { vec!["true".into()] } else { Vec::new() };
+        layer([
+            (Name::Listen, self.listen.clone()),
+            (Name::AllowHost, self.allow_host.clone()),
+            (Name::State, one(&self.state)),
+            (Name::StoreLimit, one(&self.store_limit)),
+            (Name::Upstream, one(&self.upstream)),
+            (Name::Sumdb, self.sumdb.clone()),
+            (Name::Private, self.private.clone()),
+            (Name::PeerListen, self.peer_listen.clone()),
+            (Name::Peer, self.peer.clone()),
+            (Name::NoMdns, switch(self.no_mdns)),
+            (Name::MeshSecretFile, one(&self.mesh_secret_file)),
+            (Name::Site, one(&self.site)),
+            (Name::Offline, switch(self.offline)),
+            (Name::Log, one(&self.log)),
+            (Name::LogFormat, one(&self.log_format)),
+        ])
+    }
+}
+
+impl WhereArguments {
+    /// What the flags give.
+    pub(crate) fn layer(&self) -> Layer {
+        layer([(Name::Listen, self.listen.iter().cloned().collect())])
+    }
+}
+
+fn layer<const N: usize>(flags: [(Name, Vec<String>); N]) -> Layer {
+    flags
+        .into_iter()
+        .filter(|(_, texts)| !texts.is_empty())
+        .map(|(name, texts)| {
+            let source = Source::Flag(name);
+            (name, Given { texts, source })
+        })
+        .collect()
+}
+
+/// Prints what the parser has to say: help and release as they are, a refusal as one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            output::complain(&refusal(error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn refusal(error: &clap::Error) -> String {
+    let rendered = error.render().to_string();
+    let first: Vec<&str> = rendered
+        .lines()
+        .take_while(|line| !line.trim().is_empty())
+        .map(str::trim)
+        .collect();
+    let mut text = first.join(" ");
+    if let Some(rest) = text.strip_prefix("error: ") {
+        text = rest.to_owned();
+    }
+    let suggested = match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(word)) => Some(word.clone()),
+        Some(ContextValue::Strings(words)) => words.first().cloned(),
+        _ => None,
+    };
+    match suggested {
+        Some(word) => format!("{text}; did you mean `{word}`?"),
+        None => format!("{text}; see `modmesh --help`"),
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  modmesh up                              serve; prints the line that makes go use it
+  modmesh run -- go build ./...           one build through modmesh, nothing to set up
+  modmesh status                          what is here, and where it came from
+  modmesh peers                           who is near
+
+Errors are one line on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+const UP_EXAMPLES: &str = "\
+Each flag has a variable (--peer-listen: MODMESH_PEER_LISTEN, lists with commas) and a key in the
+configuration file (peer-listen = [\"10.0.0.7:8485\"]). Flags come before variables, then the file, then
+`go env`, then the default; `modmesh config` shows which one it was.
+
+Examples:
+  modmesh up
+  modmesh up --store-limit 50GiB --private 'git.corp.example/*'
+  modmesh up --upstream https://goproxy.corp.example,direct --sumdb off
+  modmesh up --upstream off --peer /ip4/10.1.0.7/tcp/8485
+  modmesh up --offline";
+
+const RUN_EXAMPLES: &str = "\
+GOPROXY is set to the daemon's address alone, for this command only; modmesh ends with its exit code.
+When no daemon answers, one is started in the background. It ends after 10 minutes without a request.
+
+Examples:
+  modmesh run -- go build ./...
+  modmesh run -- make test";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  modmesh status
+  modmesh status --json
+  modmesh status --listen 127.0.0.1:9090";
+
+const PEERS_EXAMPLES: &str = "\
+Examples:
+  modmesh peers
+  modmesh peers --json";
+
+const CONFIG_EXAMPLES: &str = "\
+Takes the flags of `modmesh up`, and shows what it would be started with.
+
+Examples:
+  modmesh config
+  modmesh config --json
+  modmesh config --config ./modmesh.toml --offline";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_has_a_flag() {
+        let command = Arguments::command();
+        let up = command.find_subcommand("up");
+        for name in Name::ALL {
+            let has_flag = |up: &clap::Command| {
+                up.get_arguments()
+                    .any(|flag| flag.get_long() == Some(name.word()))
+            };
+            assert!(up.is_some_and(has_flag), "{}", name.word());
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The commands, one file each, and the ways in which they fail.
+
+pub(crate) mod config;
+pub(crate) mod peers;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod up;
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::arguments::WhereArguments;
+use crate::client::{Client, ClientError};
+use crate::join::StartError;
+use crate::settings::{Gathered, Settings, SettingsError, nearest};
+
+/// The commands there are.
+const COMMANDS: [&str; 5] = ["up", "run", "status", "peers", "config"];
+/// The commands that are named and not built yet.
+const COMMANDS_TO_COME: [&str; 11] = [
+    "explain", "doctor", "setup", "warm", "export", "import", "verify", "gc", "pin", "unpin",
+    "distrust",
+];
+
+/// Why a command failed: one line with what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("`{0}` is not in this release yet; see `modmesh --help` for what is")]
+    NotYet(String),
+    #[error("unknown command `{0}`; {1}")]
+    NoSuchCommand(String, String),
+    #[error(
+        "port 0 of --listen tells no port to ask: name the daemon's address with --listen IP:PORT"
+    )]
+    AnyPort,
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(
+        "cannot write the log of the background daemon, {}: {error}; name a folder of yours with MODMESH_STATE",
+        .path.display()
+    )]
+    Log { path: PathBuf, error: io::Error },
+    #[error("cannot start a daemon in the background: {0}")]
+    Spawn(#[source] io::Error),
+    #[error("{0}")]
+    NotReady(String),
+    #[error("no command given: write it behind `--`, as in `modmesh run -- go build ./...`")]
+    NothingToRun,
+    #[error("cannot run {}: {error}", .program.display())]
+    Command { program: OsString, error: io::Error },
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Failure {
+    /// The exit code: 1 failed, 2 wrong usage; a command that `run` cannot run has the code a shell would give.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Settings(_)
+            | Self::NotYet(_)
+            | Self::NoSuchCommand(..)
+            | Self::AnyPort
+            | Self::NothingToRun => 2,
+            Self::Command { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
+            Self::Command { .. } => 126,
+            _ => 1,
+        }
+    }
+}
+
+/// What to say to a first word that is no command of this release.
+pub(crate) fn not_a_command(words: &[OsString]) -> Failure {
+    let word = words
+        .first()
+        .map(OsString::as_os_str)
+        .map(OsStr::to_string_lossy);
+    let word = word.unwrap_or_default().into_owned();
+    if COMMANDS_TO_COME.contains(&word.as_str()) {
+        return Failure::NotYet(word);
+    }
+    let hint = match nearest(&word, COMMANDS) {
+        Some(command) => format!("did you mean `{command}`?"),
+        None => format!("the commands are {}", COMMANDS.join(", ")),
+    };
+    Failure::NoSuchCommand(word, hint)
+}
+
+/// The first address at which a daemon is to be asked.
+fn address_to_ask(gathered: &Gathered) -> Result<SocketAddr, Failure> {
+    let listen = gathered.listen()?.value;
+    match listen.iter().find(|address| address.port() != 0) {
+        Some(address) => Ok(*address),
+        None => Err(Failure::AnyPort),
+    }
+}
+
+/// A client of the daemon that `arguments` name.
+fn client(arguments: &WhereArguments) -> Result<Client, Failure> {
+    let gathered = Gathered::under(arguments.layer(), arguments.config.as_deref())?;
+    Ok(Client::new(&address_to_ask(&gathered)?))
+}
+
+/// Whether `go`, with this GOPROXY, asks the daemon of `settings` first.
+fn goes_through_us(goproxy: &str, listen: &[SocketAddr]) -> bool {
+    use modmesh_protocol::goproxy::ProxyList;
+    ProxyList::parse(goproxy)
+        .is_ok_and(|list| list.without(listen).entries().next() != list.entries().next())
+}
+
+/// How the upstream is shown to a person.
+fn upstream_text(settings: &Settings) -> String {
+    match settings.offline.value {
+        true => "not asked (offline)".to_owned(),
+        false if settings.upstream.value.is_off() => "off".to_owned(),
+        false => settings.upstream.value.to_string(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_command_is_answered_with_one_that_is() {
+        let said = |word: &str| not_a_command(&[word.into()]).to_string();
+        assert!(said("stauts").contains("did you mean `status`"));
+        assert!(said("doctor").contains("not in this release yet"));
+        assert!(said("frobnicate").contains("the commands are up, run"));
+        assert_eq!(not_a_command(&["gc".into()]).code(), 2);
+    }
+
+    #[test]
+    fn go_goes_through_us_when_we_are_its_first_proxy() {
+        let listen = ["127.0.0.1:8484".parse().unwrap()];
+        for list in [
+            "http://127.0.0.1:8484|https://a.example",
+            "http://localhost:8484",
+        ] {
+            assert!(goes_through_us(list, &listen), "{list}");
+        }
+        for list in [
+            "https://a.example,direct",
+            "https://a.example|http://127.0.0.1:8484",
+            "http://127.0.0.1:9|direct",
+            "off",
+            "",
+        ] {
+            assert!(!goes_through_us(list, &listen), "{list}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! `modmesh config`: every setting of `modmesh up` and where it comes from. Nothing is started or asked but `go env`.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use serde_json::{Value as Json, json};
+
+use super::Failure;
+use crate::arguments::ConfigArguments;
+use crate::output;
+use crate::settings::{Gathered, Name, Settings, Source, Value};
+
+/// Shows the settings.
+pub(crate) async fn config(arguments: ConfigArguments) -> Result<ExitCode, Failure> {
+    let file = arguments.settings.config.as_deref();
+    let settings = Gathered::under(arguments.settings.layer(), file)?
+        .settings()
+        .await?;
+    let rows = rows(&settings);
+    if arguments.json {
+        let object: serde_json::Map<String, Json> = rows.iter().map(Row::to_json).collect();
+        output::say(&serde_json::to_string_pretty(&object)?);
+    } else {
+        let rows: Vec<[String; 3]> = rows.iter().map(Row::to_text).collect();
+        output::say(&output::table(&rows));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One setting as it is shown.
+struct Row {
+    name: Name,
+    json: Json,
+    source: Source,
+}
+
+impl Row {
+    fn to_json(&self) -> (String, Json) {
+        let about = json!({
+            "value": self.json,
+            "source": self.source.kind(),
+            "place": self.source.place(),
+        });
+        (self.name.word().to_owned(), about)
+    }
+
+    fn to_text(&self) -> [String; 3] {
+        let value = match &self.json {
+            Json::String(text) => text.clone(),
+            Json::Number(bytes) if self.name == Name::StoreLimit => {
+                output::bytes(bytes.as_u64().unwrap_or_default())
+            }
+            Json::Array(items) => items
+                .iter()
+                .map(|item| item.as_str().unwrap_or_default())
+                .collect::<Vec<_>>()
+                .join(", "),
+            Json::Null => String::new(),
+            other => other.to_string(),
+        };
+        let value = match value.is_empty() {
+            true => "-".to_owned(),
+            false => value,
+        };
+        [
+            self.name.word().to_owned(),
+            value,
+            format!("({})", self.source),
+        ]
+    }
+}
+
+fn rows(settings: &Settings) -> Vec<Row> {
+    Name::ALL
+        .into_iter()
+        .map(|name| {
+            let (json, source) = shown(settings, name);
+            Row { name, json, source }
+        })
+        .collect()
+}
+
+fn shown(settings: &Settings, name: Name) -> (Json, Source) {
+    match name {
+        Name::Listen => list(&settings.listen),
+        Name::AllowHost => list(&settings.allow_hosts),
+        Name::State => {
+            let state = &settings.state_dir;
+            (json!(state.value.to_string_lossy()), state.source.clone())
+        }
+        Name::StoreLimit => {
+            let limit = &settings.store_limit_bytes;
+            (json!(limit.value), limit.source.clone())
+        }
+        Name::Upstream => text(&settings.upstream),
+        Name::Sumdb => list(&settings.databases),
+        Name::Private => text(&settings.private),
+        Name::PeerListen => list(&settings.peer_listen),
+        Name::Peer => list(&settings.peers),
+        Name::NoMdns => switch(&settings.no_mdns),
+        Name::Offline => switch(&settings.offline),
+        Name::Log => text(&settings.log),
+        Name::LogFormat => text(&settings.log_format),
+        // Refused when given, so what is left is nothing.
+        Name::MeshSecretFile | Name::Site => (Json::Null, Source::BuiltIn),
+    }
+}
+
+fn text<T: Display>(value: &Value<T>) -> (Json, Source) {
+    (json!(value.value.to_string()), value.source.clone())
+}
+
+fn list<T: Display>(value: &Value<Vec<T>>) -> (Json, Source) {
+    let texts: Vec<String> = value.value.iter().map(T::to_string).collect();
+    (json!(texts), value.source.clone())
+}
+
+fn switch(value: &Value<bool>) -> (Json, Source) {
+    (json!(value.value), value.source.clone())
+}

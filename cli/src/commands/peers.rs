@@ -1,0 +1,105 @@
+//! `modmesh peers`: the neighbours, one line each, what went wrong with them below it; or the daemon's own JSON.
+
+use std::process::ExitCode;
+
+use modmesh_protocol::control::PeerStatus;
+
+use super::Failure;
+use crate::arguments::AskArguments;
+use crate::output::{self, bytes, plain};
+
+/// Shows the neighbours.
+pub(crate) async fn peers(arguments: AskArguments) -> Result<ExitCode, Failure> {
+    let client = super::client(&arguments.where_to)?;
+    let body = client.get("/api/v1/peers").await?;
+    if arguments.json {
+        output::say(body.trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let peers: Vec<PeerStatus> = client.read(&body)?;
+    output::say(&text(&peers));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(peers: &[PeerStatus]) -> String {
+    if peers.is_empty() {
+        return "no neighbours yet: start `modmesh up` on another host of this network, or name one with --peer"
+            .to_owned();
+    }
+    let head = [
+        "NAME",
+        "STATE",
+        "FOUND BY",
+        "ROUND TRIP",
+        "RECEIVED",
+        "SENT",
+        "ADDRESS",
+    ];
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(peers.iter().map(row));
+    // The troubles of a neighbour stand below its line, so that they do not widen the columns.
+    let table = output::table(&rows);
+    let mut lines = table.lines();
+    let mut text: Vec<String> = lines.by_ref().take(1).map(str::to_owned).collect();
+    for (peer, line) in peers.iter().zip(lines) {
+        text.push(line.to_owned());
+        text.extend(troubles(peer));
+    }
+    text.join("\n")
+}
+
+fn row(peer: &PeerStatus) -> [String; 7] {
+    let state = match (&peer.banned_until, peer.connected) {
+        (Some(_), _) => "banned",
+        (None, true) => "connected",
+        (None, false) => "gone",
+    };
+    let member = if peer.member { ", member" } else { "" };
+    let round_trip = peer.rtt_ms.map(|ms| format!("{ms:.1} ms"));
+    [
+        peer.peer_id.to_string(),
+        format!("{state}{member}"),
+        peer.found_by.as_str().to_owned(),
+        round_trip.unwrap_or_else(|| "-".to_owned()),
+        bytes(peer.received_bytes),
+        bytes(peer.sent_bytes),
+        plain(peer.addrs.first().map_or("-", String::as_str)),
+    ]
+}
+
+fn troubles(peer: &PeerStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(until) = &peer.banned_until {
+        lines.push(format!("  not spoken to until {}", plain(until)));
+    }
+    for lie in &peer.evidence {
+        let file = lie.file.as_deref().unwrap_or("not kept");
+        let (at, what) = (plain(&lie.at), plain(&lie.what));
+        lines.push(format!(
+            "  lied at {at}: {what} (evidence: {})",
+            plain(file)
+        ));
+    }
+    if let Some(error) = &peer.last_error {
+        lines.push(format!("  last error: {}", plain(error)));
+    }
+    lines
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_liar_is_shown_with_what_it_did() {
+        let peers: Vec<PeerStatus> =
+            serde_json::from_str(include_str!("peers/example.json")).unwrap();
+        assert_eq!(text(&peers), include_str!("peers/example.txt").trim_end());
+    }
+
+    #[test]
+    fn a_host_alone_is_told_what_to_do() {
+        assert!(text(&[]).contains("modmesh up"));
+    }
+}

@@ -1,0 +1,120 @@
+//! `modmesh status`: what the daemon has and does, for a person, or its own JSON as it came.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use modmesh_protocol::control::Status;
+
+use super::Failure;
+use crate::arguments::AskArguments;
+use crate::output::{self, bytes, count, number, plain};
+
+/// Shows the daemon's status.
+pub(crate) async fn status(arguments: AskArguments) -> Result<ExitCode, Failure> {
+    let client = super::client(&arguments.where_to)?;
+    let body = client.get("/api/v1/status").await?;
+    if arguments.json {
+        output::say(body.trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status: Status = client.read(&body)?;
+    output::say(&text(&status));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(status: &Status) -> String {
+    let up = output::span(Duration::from_secs(status.uptime_seconds));
+    let offline = if status.offline { ", offline" } else { "" };
+    let version = plain(&status.version);
+    let mut lines = vec![format!("modmesh {version}, up {up}{offline}")];
+    let rows: Vec<[String; 2]> = rows(status)
+        .into_iter()
+        .map(|(what, value)| [format!("  {what}"), plain(&value)])
+        .collect();
+    lines.push(output::table(&rows));
+    let notices = status.notices.iter();
+    lines.extend(notices.map(|notice| format!("note: {}", plain(notice))));
+    lines.join("\n")
+}
+
+fn rows(status: &Status) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("listens on", listen(status))];
+    match status.upstream.as_slice() {
+        [] => rows.push(("upstream", "off".to_owned())),
+        several => rows.extend(
+            several
+                .iter()
+                .map(|upstream| ("upstream", format!("{} ({})", upstream.url, upstream.state))),
+        ),
+    }
+    match status.sumdb.as_slice() {
+        [] => rows.push(("database", "off".to_owned())),
+        several => rows.extend(several.iter().map(|database| {
+            let records = count(database.records, "record");
+            let tree = number(database.tree_size);
+            let value = format!("{}, {records} here of a tree of {tree}", database.name);
+            ("database", value)
+        })),
+    }
+    let (store, traffic, peers) = (&status.store, &status.traffic, &status.peers);
+    rows.extend([
+        ("state", status.state_dir.clone()),
+        (
+            "store",
+            format!(
+                "{} of {}: {} of {}",
+                bytes(store.bytes),
+                bytes(store.limit_bytes),
+                count(store.blobs, "file"),
+                count(store.module_versions, "module version"),
+            ),
+        ),
+        (
+            "go was given",
+            format!("{} from the store", bytes(traffic.from_store_bytes)),
+        ),
+        (
+            "received",
+            format!(
+                "{} from neighbours, {} from upstream",
+                bytes(traffic.from_peers_bytes),
+                bytes(traffic.from_upstream_bytes),
+            ),
+        ),
+        (
+            "sent",
+            format!("{} to neighbours", bytes(traffic.to_peers_bytes)),
+        ),
+        (
+            "neighbours",
+            format!(
+                "{} connected, {}",
+                peers.connected,
+                count(peers.members, "member")
+            ),
+        ),
+        ("name", status.peer_id.to_string()),
+    ]);
+    let addresses = status.peer_addrs.iter();
+    rows.extend(addresses.map(|address| ("address", address.clone())));
+    rows
+}
+
+fn listen(status: &Status) -> String {
+    match status.listen_addrs.as_slice() {
+        [] => status.listen.clone(),
+        several => several.join(", "),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_shown_in_words() {
+        let status: Status = serde_json::from_str(include_str!("status/example.json")).unwrap();
+        assert_eq!(text(&status), include_str!("status/example.txt").trim_end());
+    }
+}

@@ -1,0 +1,232 @@
+//! The settings of `modmesh up`, put in layers: flags, then `MODMESH_*`, then the file, then `go env`, then built-in.
+//!
+//! The strongest layer that names a setting gives all of it; lists are not merged across layers. Every value remembers
+//! where it came from, because a person who is told that a value is wrong must be told where it is written. Gathering
+//! the layers does I/O ([`Gathered`]); choosing and checking is one pure function over them ([`check::settings`]).
+//! `go` is asked only when upstream, database or private patterns are named nowhere above it.
+
+mod check;
+mod environment;
+mod file;
+pub(crate) mod go_env;
+mod value;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use modmesh_daemon::config::Config;
+use modmesh_daemon::upstream;
+use modmesh_protocol::goproxy::ProxyList;
+use modmesh_protocol::log::SumdbSetting;
+use modmesh_protocol::module::Patterns;
+use tracing_subscriber::filter::Targets;
+
+use crate::logging::LogFormat;
+use environment::Environment;
+use go_env::{GoEnv, GoEnvError};
+pub(crate) use value::{Given, Layer, Name, Source, Value, nearest};
+
+/// Every setting, checked, with its source.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) listen: Value<Vec<SocketAddr>>,
+    pub(crate) allow_hosts: Value<Vec<String>>,
+    pub(crate) state_dir: Value<PathBuf>,
+    pub(crate) store_limit_bytes: Value<u64>,
+    pub(crate) upstream: Value<ProxyList>,
+    pub(crate) databases: Value<Vec<SumdbSetting>>,
+    pub(crate) private: Value<Patterns>,
+    pub(crate) peer_listen: Value<Vec<SocketAddr>>,
+    pub(crate) peers: Value<Vec<String>>,
+    pub(crate) no_mdns: Value<bool>,
+    pub(crate) offline: Value<bool>,
+    pub(crate) log: Value<Targets>,
+    pub(crate) log_format: Value<LogFormat>,
+    /// GOPROXY as `go env` told it, when it was asked.
+    pub(crate) goproxy: Option<String>,
+}
+
+/// The layers above `go env`, strongest first.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    layers: Vec<Layer>,
+    environment: Environment,
+}
+
+/// A setting that cannot be used: wrong usage, exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    #[error("{} cannot be used (it comes from {source_of_value}): {fault}", .name.word())]
+    Unusable {
+        name: Name,
+        source_of_value: Source,
+        fault: String,
+    },
+    #[error("{} is not in this release yet: take it out of {from}", .name.word())]
+    NotYet { name: Name, from: Source },
+    #[error("{0} cannot be used: it is not Unicode")]
+    NotUnicode(String),
+    #[error("the configuration file {} cannot be read: {}", .0.display(), .1)]
+    FileUnreadable(PathBuf, #[source] io::Error),
+    #[error("the configuration file {}, line {line}, is not TOML: {message}", .path.display())]
+    FileSyntax {
+        path: PathBuf,
+        line: usize,
+        message: String,
+    },
+    #[error("the key `{key}` in {} is not known: {}", .path.display(), hint(*.nearest))]
+    UnknownKey {
+        key: String,
+        path: PathBuf,
+        nearest: Option<&'static str>,
+    },
+    #[error("{} cannot be used (it comes from {}): {expected} is expected", .name.word(), .path.display())]
+    WrongType {
+        name: Name,
+        path: PathBuf,
+        expected: &'static str,
+    },
+    #[error("{0}, so these are unknown: {1}; repair it, or give them (see `modmesh up --help`)")]
+    GoEnv(#[source] GoEnvError, String),
+    #[error(
+        "upstream is not known, for {why}: give --upstream LIST in the syntax of GOPROXY (or MODMESH_UPSTREAM, or the \
+         key upstream in the configuration file); `off` asks neighbours only"
+    )]
+    NoUpstream { why: &'static str },
+    #[error(
+        "upstream cannot be used (it comes from {0}): it names nobody but this daemon; give --upstream LIST (`off` asks \
+         neighbours only), or write it behind our address: go env -w GOPROXY=\"{1}|LIST\""
+    )]
+    OnlyUs(Source, String),
+    #[error("there is no home folder to keep the state in: give --state DIR (or MODMESH_STATE)")]
+    NoStateFolder,
+}
+
+impl Gathered {
+    /// Reads environment and file and puts them under `flags`. `config_file` is the flag `--config`.
+    pub(crate) fn under(flags: Layer, config_file: Option<&Path>) -> Result<Self, SettingsError> {
+        let environment = Environment::of_process();
+        let layers = vec![
+            flags,
+            environment.layer()?,
+            file::layer(config_file, &environment)?,
+        ];
+        Ok(Self {
+            layers,
+            environment,
+        })
+    }
+
+    /// Asks `go env` where that is needed, and checks everything.
+    pub(crate) async fn settings(mut self) -> Result<Settings, SettingsError> {
+        let open: Vec<&str> = [Name::Upstream, Name::Sumdb, Name::Private]
+            .into_iter()
+            .filter(|name| value::winner(&self.layers, *name).is_none())
+            .map(Name::word)
+            .collect();
+        let mut goproxy = None;
+        let mut go_is_missing = false;
+        if !open.is_empty() {
+            let answer = match go_env::ask(go_env::DEADLINE).await {
+                Ok(answer) => {
+                    goproxy = Some(answer.goproxy.clone());
+                    answer
+                }
+                Err(GoEnvError::Missing) => {
+                    go_is_missing = true;
+                    GoEnv::of_environment(&self.environment)?
+                }
+                // Going on without GOPRIVATE could tell a private name to others.
+                Err(error) => return Err(SettingsError::GoEnv(error, open.join(", "))),
+            };
+            self.layers.push(answer.layer());
+        }
+        let built_in = check::BuiltIn {
+            go_is_missing,
+            ..self.built_in()
+        };
+        let checked = check::settings(&self.layers, &built_in)?;
+        Ok(Settings { goproxy, ..checked })
+    }
+
+    /// Where `go` is served, for the commands that ask a daemon.
+    pub(crate) fn listen(&self) -> Result<Value<Vec<SocketAddr>>, SettingsError> {
+        check::listen(&self.layers)
+    }
+
+    /// The state folder alone.
+    pub(crate) fn state_dir(&self) -> Result<Value<PathBuf>, SettingsError> {
+        check::state_dir(&self.layers, &self.built_in())
+    }
+
+    /// Environment variables that look like a misspelt one of ours, each with the one that was probably meant.
+    pub(crate) fn misspelt_variables(&self) -> Vec<(String, String)> {
+        self.environment.misspelt()
+    }
+
+    fn built_in(&self) -> check::BuiltIn {
+        let home = self
+            .environment
+            .absolute_path("HOME")
+            .or_else(std::env::home_dir);
+        let state_home = self
+            .environment
+            .absolute_path("XDG_STATE_HOME")
+            .or_else(|| Some(home.as_ref()?.join(".local").join("state")));
+        check::BuiltIn {
+            state_dir: state_home.map(|folder| folder.join("modmesh")),
+            home,
+            disk_bytes,
+            go_is_missing: false,
+        }
+    }
+}
+
+impl Settings {
+    /// What the daemon is started with.
+    pub(crate) fn to_config(&self, idle_exit: Option<Duration>) -> Config {
+        Config {
+            listen: self.listen.value.clone(),
+            allow_hosts: self.allow_hosts.value.clone(),
+            state_dir: self.state_dir.value.clone(),
+            store_limit_bytes: self.store_limit_bytes.value,
+            upstream: self.upstream.value.clone(),
+            databases: self.databases.value.clone(),
+            private: self.private.value.clone(),
+            peer_listen: self.peer_listen.value.clone(),
+            peer_listen_asked: self.peer_listen.source != Source::BuiltIn,
+            peers: self.peers.value.clone(),
+            mdns: !self.no_mdns.value,
+            site: None,
+            offline: self.offline.value,
+            idle_exit,
+            road: upstream::Options::default(),
+        }
+    }
+}
+
+/// The size of the disk that `path`, or the nearest folder above it that exists, lies on.
+#[cfg(unix)]
+fn disk_bytes(path: &Path) -> Option<u64> {
+    let disk = path
+        .ancestors()
+        .find_map(|folder| rustix::fs::statvfs(folder).ok())?;
+    disk.f_blocks.checked_mul(disk.f_frsize)
+}
+
+#[cfg(not(unix))]
+fn disk_bytes(_path: &Path) -> Option<u64> {
+    None
+}
+
+fn hint(nearest: Option<&'static str>) -> String {
+    match nearest {
+        Some(word) => format!("did you mean `{word}`?"),
+        None => {
+            let words: Vec<&str> = Name::ALL.iter().map(|name| name.word()).collect();
+            format!("the keys are {}", words.join(", "))
+        }
+    }
+}

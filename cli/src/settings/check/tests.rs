@@ -1,0 +1,189 @@
+//! The layering and every check, as a table of small cases.
+
+use super::*;
+
+const LIST: &str = "https://proxy.example,direct";
+
+fn layer(source: fn(Name) -> Source, texts: &[(Name, &[&str])]) -> Layer {
+    texts
+        .iter()
+        .map(|(name, texts)| {
+            let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+            let source = source(*name);
+            (*name, Given { texts, source })
+        })
+        .collect()
+}
+
+fn flags(texts: &[(Name, &[&str])]) -> Layer {
+    layer(Source::Flag, texts)
+}
+
+fn built_in() -> BuiltIn {
+    BuiltIn {
+        state_dir: Some("/home/anna/.local/state/modmesh".into()),
+        home: Some("/home/anna".into()),
+        disk_bytes: |_| Some(50 << 30),
+        go_is_missing: false,
+    }
+}
+
+fn settings_of(texts: &[(Name, &[&str])]) -> Result<Settings, String> {
+    let upstream = layer(|_| Source::GoEnv("GOPROXY"), &[(Name::Upstream, &[LIST])]);
+    settings(&[flags(texts), upstream], &built_in()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_strongest_layer_that_names_a_setting_gives_all_of_it() {
+    let path = || PathBuf::from("/c.toml");
+    let sources: [fn(Name) -> Source; 4] = [
+        Source::Flag,
+        |name| Source::Variable(name.variable()),
+        |name| Source::File("/c.toml".into(), name),
+        |_| Source::GoEnv("GOPROXY"),
+    ];
+    let expected = [
+        Source::Flag(Name::Upstream),
+        Source::Variable("MODMESH_UPSTREAM".into()),
+        Source::File(path(), Name::Upstream),
+        Source::GoEnv("GOPROXY"),
+    ];
+    for strongest in 0..sources.len() {
+        let layers: Vec<Layer> = sources
+            .iter()
+            .enumerate()
+            .skip(strongest)
+            .map(|(index, source)| {
+                let text = format!("https://proxy{index}.example");
+                layer(*source, &[(Name::Upstream, &[&text])])
+            })
+            .collect();
+        let settings = settings(&layers, &built_in()).unwrap();
+        assert_eq!(settings.upstream.source, expected[strongest]);
+        assert_eq!(
+            settings.upstream.value.to_string(),
+            format!("https://proxy{strongest}.example")
+        );
+    }
+}
+
+#[test]
+fn what_nobody_names_is_built_in() {
+    let settings = settings_of(&[]).unwrap();
+    assert_eq!(settings.listen.value, ["127.0.0.1:8484".parse().unwrap()]);
+    assert_eq!(settings.listen.source, Source::BuiltIn);
+    assert_eq!(settings.peer_listen.value.len(), 2);
+    assert_eq!(settings.store_limit_bytes.value, 10 << 30);
+    assert_eq!(
+        settings.databases.value,
+        [SumdbSetting::Database(DatabaseSpec::sum_golang_org())]
+    );
+    assert!(settings.private.value.is_empty());
+    assert!(!settings.offline.value && !settings.no_mdns.value);
+    let config = settings.to_config(None);
+    assert!(config.mdns && !config.peer_listen_asked);
+}
+
+#[test]
+fn a_large_disk_gives_at_most_twenty_gibibytes() {
+    let large = BuiltIn {
+        disk_bytes: |_| Some(1 << 50),
+        ..built_in()
+    };
+    let layers = [flags(&[(Name::Upstream, &[LIST])])];
+    let settings = settings(&layers, &large).unwrap();
+    assert_eq!(settings.store_limit_bytes.value, 20 << 30);
+}
+
+#[test]
+fn our_own_address_is_taken_out_of_the_upstream_in_any_spelling() {
+    for us in [
+        "http://127.0.0.1:8484",
+        "http://localhost:8484/",
+        "http://LOCALHOST:8484",
+    ] {
+        let list = format!("{us}|{LIST}");
+        let settings = settings_of(&[(Name::Upstream, &[&list])]).unwrap();
+        assert_eq!(settings.upstream.value.to_string(), LIST, "{us}");
+    }
+}
+
+#[test]
+fn an_upstream_that_is_only_us_is_refused_unless_offline() {
+    let us: &[&str] = &["http://127.0.0.1:8484"];
+    let refusal = settings_of(&[(Name::Upstream, us)]).unwrap_err();
+    assert!(refusal.contains("nobody but this daemon"), "{refusal}");
+    assert!(refusal.contains("--upstream LIST"), "{refusal}");
+    let offline: &[&str] = &["true"];
+    let settings = settings_of(&[(Name::Upstream, us), (Name::Offline, offline)]).unwrap();
+    assert!(settings.upstream.value.is_off());
+}
+
+#[test]
+fn without_go_the_upstream_must_be_named() {
+    let no_go = BuiltIn {
+        go_is_missing: true,
+        ..built_in()
+    };
+    let refusal = settings(&[], &no_go).unwrap_err().to_string();
+    assert!(refusal.contains("no go command"), "{refusal}");
+    assert!(settings(&[flags(&[(Name::Upstream, &["off"])])], &no_go).is_ok());
+    assert!(settings(&[flags(&[(Name::Offline, &["true"])])], &no_go).is_ok());
+}
+
+#[test]
+fn a_value_that_cannot_be_used_is_refused_with_name_source_and_remedy() {
+    let cases: &[(Name, &[&str], &str)] = &[
+        (Name::Listen, &["8484"], "127.0.0.1:8484"),
+        (Name::Listen, &[], "at least one"),
+        (Name::AllowHost, &["http://box"], "name alone"),
+        (Name::State, &[""], "path of a folder"),
+        (Name::StoreLimit, &["20 apples"], "20GiB"),
+        (Name::StoreLimit, &["0"], "above zero"),
+        (Name::Upstream, &["gopher://a.example"], "scheme"),
+        (Name::Sumdb, &["sum.example"], "name+hash+key"),
+        (Name::Sumdb, &["off", "sum.golang.org"], "stands alone"),
+        (Name::Private, &["[a"], "[a"),
+        (Name::PeerListen, &["nowhere"], "IP:PORT"),
+        (Name::Peer, &["10.0.0.1:8485"], "multiaddr"),
+        (Name::NoMdns, &["maybe"], "true"),
+        (Name::Offline, &["2"], "true"),
+        (Name::Log, &["modmesh=louder"], "info"),
+        (Name::LogFormat, &["xml"], "text or json"),
+    ];
+    for (name, texts, remedy) in cases {
+        let refusal = settings_of(&[(*name, texts)]).unwrap_err();
+        let flag = format!("--{}", name.word());
+        assert!(refusal.starts_with(name.word()), "{refusal}");
+        assert!(refusal.contains(&flag), "{refusal}");
+        assert!(refusal.contains(remedy), "{refusal} should say {remedy}");
+    }
+}
+
+#[test]
+fn a_password_in_the_upstream_is_not_repeated() {
+    let text: &[&str] = &["https://anna:secret@"];
+    let refusal = settings_of(&[(Name::Upstream, text)]).unwrap_err();
+    assert!(!refusal.contains("secret"), "{refusal}");
+}
+
+#[test]
+fn what_is_to_come_is_refused_and_not_ignored() {
+    for name in [Name::MeshSecretFile, Name::Site] {
+        let refusal = settings_of(&[(name, &["x"])]).unwrap_err();
+        assert!(refusal.contains("not in this release yet"), "{refusal}");
+    }
+}
+
+#[test]
+fn a_tilde_in_the_state_folder_is_the_home() {
+    let settings = settings_of(&[(Name::State, &["~/cache"])]).unwrap();
+    assert_eq!(settings.state_dir.value, Path::new("/home/anna/cache"));
+}
+
+#[test]
+fn twice_the_same_address_is_one() {
+    let texts: &[&str] = &["127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:0", "127.0.0.1:0"];
+    let settings = settings_of(&[(Name::Listen, texts)]).unwrap();
+    assert_eq!(settings.listen.value.len(), 3);
+}
