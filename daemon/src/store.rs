@@ -13,6 +13,9 @@ mod layout;
 mod notes;
 mod scrub;
 mod staging;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 use std::fs::{self, File};
 use std::io;

@@ -176,3 +176,144 @@ fn remove_holder(holders: &mut HashMap<KeyHash, Vec<u32>>, slot: u32, key: &KeyH
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(number: u16) -> KeyHash {
+        let mut bytes = [0; 32];
+        bytes[..2].copy_from_slice(&number.to_be_bytes());
+        KeyHash(bytes)
+    }
+
+    fn peer(number: u8) -> PeerName {
+        let letter = char::from(b'a' + number);
+        letter.to_string().parse().unwrap()
+    }
+
+    fn small() -> Directory {
+        Directory::new(DirectoryBounds {
+            keys_max: 8,
+            holders_max: 2,
+            keys_per_peer_max: 6,
+            peers_max: 3,
+        })
+    }
+
+    #[test]
+    fn the_latest_to_announce_is_named_first() {
+        let mut directory = Directory::default();
+        assert_eq!(directory.holders(&key(1)), []);
+        directory.announce(&peer(0), [key(1), key(1), key(2)]);
+        directory.announce(&peer(1), [key(1)]);
+        assert_eq!(directory.holders(&key(1)), [peer(1), peer(0)]);
+        assert_eq!(directory.holders(&key(2)), [peer(0)]);
+        assert_eq!((directory.keys(), directory.peers()), (2, 2));
+    }
+
+    #[test]
+    fn who_left_is_forgotten_and_who_missed_is_not_named_for_it() {
+        let mut directory = Directory::default();
+        directory.announce(&peer(0), [key(1), key(2)]);
+        directory.announce(&peer(1), [key(2)]);
+        directory.missed(&peer(0), &key(2));
+        directory.missed(&peer(2), &key(2));
+        assert_eq!(directory.holders(&key(2)), [peer(1)]);
+        directory.forget(&peer(1));
+        directory.forget(&peer(1));
+        assert_eq!((directory.keys(), directory.peers()), (1, 1));
+        directory.announce(&peer(0), [key(2)]);
+        assert_eq!(directory.holders(&key(2)), [peer(0)]);
+    }
+
+    #[test]
+    fn a_key_has_a_bounded_number_of_holders_the_oldest_goes() {
+        let mut directory = small();
+        for number in 0..3 {
+            directory.announce(&peer(number), [key(1)]);
+        }
+        assert_eq!(directory.holders(&key(1)), [peer(2), peer(1)]);
+    }
+
+    #[test]
+    fn a_talker_loses_its_own_oldest_words() {
+        let mut directory = small();
+        directory.announce(&peer(0), (0..7).map(key));
+        assert_eq!(directory.holders(&key(0)), []);
+        assert_eq!(directory.keys(), 6);
+        directory.announce(&peer(1), [key(100), key(101), key(102)]);
+        assert_eq!(directory.keys(), 8);
+        assert_eq!(directory.holders(&key(1)), []);
+        assert_eq!(directory.holders(&key(100)), [peer(1)]);
+    }
+
+    #[test]
+    fn a_neighbour_too_many_is_not_heard_until_one_leaves() {
+        let mut directory = small();
+        for number in 0..4 {
+            directory.announce(&peer(number), [key(number.into())]);
+        }
+        assert_eq!(directory.holders(&key(3)), []);
+        directory.forget(&peer(0));
+        directory.announce(&peer(3), [key(3)]);
+        assert_eq!(directory.holders(&key(3)), [peer(3)]);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Announce(u8, Vec<u16>),
+        Missed(u8, u16),
+        Forget(u8),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0..5u8, prop::collection::vec(0..20u16, 0..10)).prop_map(|(p, k)| Step::Announce(p, k)),
+            2 => (0..5u8, 0..20u16).prop_map(|(p, k)| Step::Missed(p, k)),
+            1 => (0..5u8).prop_map(Step::Forget),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_names_only_those_who_said_so_and_keeps_its_bounds(
+            steps in prop::collection::vec(step(), 0..60)
+        ) {
+            let mut directory = small();
+            let mut said: BTreeMap<u16, BTreeSet<PeerName>> = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Announce(p, keys) => {
+                        directory.announce(&peer(p), keys.iter().copied().map(key));
+                        for k in keys {
+                            said.entry(k).or_default().insert(peer(p));
+                        }
+                    }
+                    Step::Missed(p, k) => {
+                        directory.missed(&peer(p), &key(k));
+                        said.entry(k).or_default().remove(&peer(p));
+                    }
+                    Step::Forget(p) => {
+                        directory.forget(&peer(p));
+                        said.values_mut().for_each(|who| { who.remove(&peer(p)); });
+                    }
+                }
+                prop_assert!(directory.keys() <= 8 && directory.peers() <= 3);
+                let words: usize = directory.talkers.values().map(|t| t.said.len()).sum();
+                prop_assert!(words <= 18);
+                for k in 0..20 {
+                    let holders = directory.holders(&key(k));
+                    prop_assert!(holders.len() <= 2);
+                    let known = said.get(&k).cloned().unwrap_or_default();
+                    prop_assert!(holders.iter().all(|h| known.contains(h)));
+                }
+            }
+        }
+    }
+}

@@ -27,3 +27,7 @@ pub const QUERY_PROTOCOL: &str = "/modmesh/query/1";
 pub const FILE_PROTOCOL: &str = "/modmesh/file/1";
 /// Gossip topic of [`Announcement`]s.
 pub const ANNOUNCE_TOPIC: &str = "modmesh/announce/1";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -63,6 +63,9 @@ pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
     /// Every neighbour, for tiles.
     fn neighbours(&self) -> Vec<Arc<dyn LogSource>>;
 
+    /// A larger tree head was proved and is current from now on; `note` is its signed text.
+    fn advanced(&self, note: &str);
+
     /// The database through the upstream; nothing when this host is to stay offline.
     fn upstream(&self) -> Option<Arc<dyn LogSource>>;
 }

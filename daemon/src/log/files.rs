@@ -1,4 +1,4 @@
-//! The mirror's files: `sumdb/NAME/{head,record/..,tile/..}` in the state folder.
+//! The mirror's files: `sumdb/NAME/{head/SIZE,record/..,tile/..}` in the state folder.
 //!
 //! Every file begins with the SHA-256 of what follows, so that damage of any kind reads as absence. A tile is kept in its
 //! widest form only. Files are written whole and renamed into place; none is synced: what is lost is asked for again.
@@ -15,6 +15,8 @@ use modmesh_protocol::module::ModuleVersion;
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 const DIGEST_BYTES: usize = 32;
+/// Heads that are kept: the current one, and older ones in case the machine goes down before its tiles are on disk.
+const HEADS_MAX: usize = 16;
 
 /// The files of one database.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ impl Files {
     /// Files of the database `name`, which may hold slashes.
     pub(super) fn open(state: &Path, name: &str) -> io::Result<Self> {
         let root = state.join("sumdb").join(name);
-        for folder in ["record", "tile", "new"] {
+        for folder in ["head", "record", "tile", "new"] {
             fs::create_dir_all(root.join(folder))?;
         }
         for leftover in fs::read_dir(root.join("new"))?.filter_map(Result::ok) {
@@ -35,12 +37,32 @@ impl Files {
         Ok(Self { root })
     }
 
-    pub(super) fn head(&self) -> Option<String> {
-        String::from_utf8(self.read(&self.root.join("head"))?).ok()
+    /// The kept heads, largest first.
+    pub(super) fn heads(&self) -> Vec<String> {
+        self.head_files()
+            .into_iter()
+            .filter_map(|(_, path)| String::from_utf8(self.read(&path)?).ok())
+            .collect()
     }
 
-    pub(super) fn write_head(&self, note: &str) -> io::Result<()> {
-        self.write(&self.root.join("head"), note.as_bytes())
+    /// Keeps a head that is to be current, and the few before it.
+    pub(super) fn write_head(&self, size: u64, note: &str) -> io::Result<()> {
+        self.write(&self.root.join("head").join(size.to_string()), note.as_bytes())?;
+        for (_, path) in self.head_files().into_iter().skip(HEADS_MAX) {
+            let _gone = fs::remove_file(path);
+        }
+        Ok(())
+    }
+
+    fn head_files(&self) -> Vec<(u64, PathBuf)> {
+        let mut found: Vec<(u64, PathBuf)> = fs::read_dir(self.root.join("head"))
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok)
+            .filter_map(|file| Some((file.file_name().to_str()?.parse().ok()?, file.path())))
+            .collect();
+        found.sort_by(|one, other| other.cmp(one));
+        found
     }
 
     pub(super) fn record(&self, of: &ModuleVersion) -> Option<Record> {

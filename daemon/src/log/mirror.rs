@@ -66,7 +66,7 @@ impl Mirror {
             .collect();
         Ok(Self {
             inner: Arc::new(Inner {
-                prover: Arc::new(Prover::open(key, files)),
+                prover: Arc::new(Prover::open(key, files, Arc::clone(&surroundings))),
                 surroundings,
                 lookups: Flights::new("lookup", shutdown.clone()),
                 unlisted: Mutex::default(),

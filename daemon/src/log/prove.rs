@@ -14,7 +14,7 @@ use modmesh_protocol::log::{
 };
 use modmesh_protocol::module::ModuleVersion;
 
-use super::ask::{LogSource, LookupAnswer};
+use super::ask::{LogSource, LookupAnswer, Surroundings};
 use super::files::Files;
 use super::finding::ListedRecord;
 
@@ -73,6 +73,7 @@ impl ProveError {
 pub(super) struct Prover {
     key: VerifierKey,
     files: Files,
+    surroundings: Arc<dyn Surroundings>,
     head: RwLock<Option<Arc<SignedHead>>>,
     /// Held while the head is replaced, so that two larger heads are adopted one after the other.
     advancing: tokio::sync::Mutex<()>,
@@ -89,15 +90,12 @@ struct Gathered {
 }
 
 impl Prover {
-    pub(super) fn open(key: VerifierKey, files: Files) -> Self {
-        let head = files.head().and_then(|note| {
-            SignedHead::open(note.as_bytes(), &key)
-                .inspect_err(|error| tracing::warn!(%error, "the kept tree head is put away"))
-                .ok()
-        });
+    pub(super) fn open(key: VerifierKey, files: Files, surroundings: Arc<dyn Surroundings>) -> Self {
+        let head = newest_whole_head(&files, &key);
         Self {
             key,
             files,
+            surroundings,
             head: RwLock::new(head.map(Arc::new)),
             advancing: tokio::sync::Mutex::default(),
             tiles: Mutex::default(),
@@ -257,7 +255,7 @@ impl Prover {
         {
             return Err(self.contradiction(current, &offered));
         }
-        self.files.write_head(offered.note())?;
+        self.files.write_head(offered.size(), offered.note())?;
         tracing::debug!(
             database = self.key.name(),
             size = offered.size(),
@@ -265,6 +263,7 @@ impl Prover {
         );
         let offered = Arc::new(offered);
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&offered));
+        self.surroundings.advanced(offered.note());
         Ok(offered)
     }
 
@@ -469,6 +468,27 @@ impl Prover {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The largest kept head whose signature is good and whose right edge is here and folds to its root. A machine that went
+/// down may have lost the tiles of the newest head and kept the head, or the reverse; then an older one serves.
+fn newest_whole_head(files: &Files, key: &VerifierKey) -> Option<SignedHead> {
+    files.heads().into_iter().find_map(|note| {
+        let head = SignedHead::open(note.as_bytes(), key).ok()?;
+        let goals = Goals::default();
+        let tiles = tiles_needed(head.size(), &goals)
+            .ok()?
+            .into_iter()
+            .filter_map(|at| Some(((at.level, at.index), files.tile(at.level, at.index)?)))
+            .collect();
+        match authenticate(head.head(), &goals, &tiles) {
+            Ok(_) => Some(head),
+            Err(error) => {
+                tracing::warn!(size = head.size(), %error, "a kept tree head lacks its tiles; an older one is used");
+                None
+            }
+        }
+    })
 }
 
 /// A tile as a source gave it, if it has the form of one that is wide enough.

@@ -46,19 +46,24 @@ fn parse_peer_address(text: &str) -> Result<(Multiaddr, Option<PeerId>), String>
         .map_err(|_| format!("not a multiaddress, {RIGHT}"))?;
     let parts: Vec<_> = parsed.iter().collect();
     let (ip, port, peer) = match parts.as_slice() {
-        [ip, Protocol::Tcp(port)] => (ip, *port, None),
-        [ip, Protocol::Tcp(port), Protocol::P2p(peer)] => (ip, *port, Some(*peer)),
         [Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_), ..] => {
             return Err(format!(
                 "names are not looked up; give the IP address, {RIGHT}"
             ));
         }
+        [
+            ip @ (Protocol::Ip4(_) | Protocol::Ip6(_)),
+            Protocol::Tcp(port),
+            rest @ ..,
+        ] => match rest {
+            [] => (ip, *port, None),
+            [Protocol::P2p(peer)] => (ip, *port, Some(*peer)),
+            _ => return Err(format!("only IP addresses with TCP are supported, {RIGHT}")),
+        },
         _ => return Err(format!("only IP addresses with TCP are supported, {RIGHT}")),
     };
-    if !matches!(ip, Protocol::Ip4(_) | Protocol::Ip6(_)) || port == 0 {
-        return Err(format!(
-            "an IP address and a port above 0 are expected, {RIGHT}"
-        ));
+    if port == 0 {
+        return Err(format!("a port above 0 is expected, {RIGHT}"));
     }
     let bare = Multiaddr::empty()
         .with(ip.clone())

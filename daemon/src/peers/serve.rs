@@ -86,6 +86,13 @@ impl Counter {
         lock(&self.of_peer).is_empty()
     }
 
+    /// Whether one neighbour has all the places it may have.
+    #[cfg(test)]
+    pub(super) fn is_full_for_one(&self) -> bool {
+        let counts = lock(&self.of_peer);
+        counts.values().any(|c| *c >= SERVED_STREAMS_PER_PEER_MAX)
+    }
+
     fn place(&self, peer: PeerId) -> Option<Place> {
         let mut counts = lock(&self.of_peer);
         let count = counts.get(&peer).copied().unwrap_or(0);

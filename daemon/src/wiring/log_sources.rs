@@ -237,6 +237,12 @@ impl Surroundings for AroundUs {
             .collect()
     }
 
+    fn advanced(&self, note: &str) {
+        if let Some(peers) = self.peers.get() {
+            peers.announce_head(self.database, note.to_owned());
+        }
+    }
+
     fn upstream(&self) -> Option<Arc<dyn LogSource>> {
         let upstream = self.upstream.clone()?;
         Some(upstream)

@@ -120,3 +120,10 @@ pub fn decode_payload<M: Message>(payload: &[u8]) -> Result<M, CodecError> {
 fn form() -> impl Config {
     config::standard().with_limit::<FRAME_BYTES_MAX>()
 }
+
+/// The payload of a message that breaks its bounds, which only a test makes.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(super) fn encode_unchecked<M: Message>(message: &M) -> Vec<u8> {
+    bincode::encode_to_vec(message, form()).unwrap()
+}

@@ -9,7 +9,7 @@ use modmesh_protocol::limits::SERVED_STREAMS_PER_PEER_MAX;
 use modmesh_protocol::wire::{Answer, FileAnswer, Query, TileBytes, decode_payload, encode};
 
 use super::super::streams::Purpose;
-use super::super::{PeerError, lock, name_of, peer_id_of};
+use super::super::{PeerError, name_of, peer_id_of};
 use super::host::{DATABASE, Host, SOON, until};
 use super::rogue::{Rogue, after_hello, read_frame};
 
@@ -153,34 +153,24 @@ async fn of_128_questions_at_once_each_gets_an_answer_or_busy() {
     let (key, _) = a.put(1, &vec![9; 300_000]);
     let name = a.peers.name();
     for _ in 0..3 {
-        // Nothing is opened while the gate is held, so that the questions really meet.
-        let gate = lock(&a.shelf.gate);
+        // Nobody is served while the gate is shut, so that the questions really meet.
+        a.shelf.gate.shut();
         let fetch = |_| async {
             let mut sink = tokio::io::sink();
             let fetched = b.peers.fetch(&name, key, u64::MAX, &mut sink).await;
             match fetched {
                 Ok(_) => true,
-                Err(PeerError::Busy { .. }) => false,
+                Err(PeerError::Busy { .. }) => {
+                    // The first refusal of the host itself shows that all its places are taken.
+                    if a.peers.shared.counter.is_full_for_one() {
+                        a.shelf.gate.open();
+                    }
+                    false
+                }
                 Err(error) => panic!("neither an answer nor busy: {error}"),
             }
         };
-        let all = join_all((0..128).map(fetch));
-        let open_the_gate = tokio::time::sleep(Duration::from_millis(300));
-        // The guard is dropped on this thread before anything else is awaited.
-        let outcomes = {
-            let opener = std::pin::pin!(open_the_gate);
-            let mut all = std::pin::pin!(all);
-            match futures::future::select(&mut all, opener).await {
-                futures::future::Either::Left((done, _)) => {
-                    drop(gate);
-                    done
-                }
-                futures::future::Either::Right(_) => {
-                    drop(gate);
-                    all.await
-                }
-            }
-        };
+        let outcomes = join_all((0..128).map(fetch)).await;
         let served = outcomes.iter().filter(|served| **served).count();
         assert_eq!(served, SERVED_STREAMS_PER_PEER_MAX, "{outcomes:?}");
         until("the counter is free again", || {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use modmesh_protocol::artifact::KeyHash;
@@ -36,20 +36,45 @@ pub(super) struct Cupboard {
     pub(super) records: Mutex<HashMap<KeyHash, (u64, String)>>,
     pub(super) tiles: Mutex<HashMap<(u8, u64), (u16, Vec<u8>)>>,
     pub(super) head: Mutex<Option<(u64, String)>>,
-    /// How many files may be opened at the same time; the others wait. For tests of bounds.
-    pub(super) gate: Mutex<()>,
+    /// While shut, whoever asks for a file waits: for tests of bounds.
+    pub(super) gate: Gate,
+}
+
+/// A gate that is open at first.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    is_shut: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub(super) fn shut(&self) {
+        *lock(&self.is_shut) = true;
+    }
+
+    pub(super) fn open(&self) {
+        *lock(&self.is_shut) = false;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut is_shut = lock(&self.is_shut);
+        while *is_shut {
+            is_shut = self.changed.wait(is_shut).unwrap();
+        }
+    }
 }
 
 impl Shelf for Cupboard {
     fn file(&self, key: KeyHash) -> Option<Shelved> {
-        drop(lock(&self.gate));
+        self.gate.pass();
         let (path, blob, length) = lock(&self.files).get(&key)?.clone();
         let file = File::open(path).ok()?;
         Some(Shelved { file, blob, length })
     }
 
     fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)> {
-        drop(lock(&self.gate));
+        self.gate.pass();
         let (_, blob, length) = lock(&self.files).get(&key)?.clone();
         Some((blob, length))
     }

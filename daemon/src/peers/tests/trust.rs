@@ -109,7 +109,8 @@ async fn a_hello_of_another_wire_version_is_refused() {
 async fn who_says_no_hello_is_put_out() {
     let rogue = Rogue::start(after_hello(|_, stream| async move { drop(stream) })).await;
     let host = Host::start(&[]).await;
-    let refused = rogue.call_until_refused(&host.peers.addresses()[0]);
+    let address = host.peers.addresses().remove(0);
+    let refused = rogue.call_until_refused(&address);
     tokio::time::timeout(Duration::from_secs(15), refused)
         .await
         .unwrap();

@@ -195,8 +195,10 @@ async fn hosts_that_call_each_other_and_themselves_stay_neighbours() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_port_is_an_error_when_asked_for_and_another_one_else() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = taken.local_addr().unwrap();
+    let taken = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap()
+    };
     let _first = {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&folder, &[]);
@@ -266,4 +268,66 @@ async fn a_body_on_its_way_is_finished_before_the_stop() {
     assert_eq!(rest.len(), 29_999_999);
     assert_eq!(fetching.await.unwrap().0.unwrap(), (blob, 30_000_000));
     stopping.await.unwrap();
+}
+
+/// Needs an interface with multicast, which a test machine may not have. A namespace with one will do:
+/// `unshare -rn sh -c 'ip link add v0 type veth peer name v1; ip addr add 10.99.0.1/24 dev v0; ip link set v0 up; ip link
+/// set v1 up; ip link set lo up; cargo test -p modmesh-daemon multicast -- --ignored'`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an interface with multicast"]
+async fn hosts_find_each_other_by_multicast_dns() {
+    let found = |host: &Host| host.peers.snapshot().first().map(|peer| peer.found_by);
+    let mut hosts = Vec::new();
+    for _ in 0..2 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(&folder, &[]);
+        config.listen = vec!["0.0.0.0:0".parse().unwrap()];
+        config.mdns = true;
+        hosts.push(Host::start_with(folder, config).await.unwrap());
+    }
+    let started = Instant::now();
+    for host in &mut hosts {
+        host.came().await;
+        until("it is known how", || found(host) == Some(FoundBy::Mdns)).await;
+    }
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+/// A measurement: `cargo test --release -p modmesh-daemon throughput -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+#[allow(clippy::print_stdout)]
+async fn throughput_of_one_large_file() {
+    let (a, b) = Host::pair().await;
+    let bytes: Vec<u8> = (0..200_000_000u32).map(|i| (i * 31 / 7) as u8).collect();
+    let (key, _) = a.put(1, &bytes);
+    for _ in 0..5 {
+        let started = Instant::now();
+        let mut sink = tokio::io::sink();
+        b.peers
+            .fetch(&a.peers.name(), key, u64::MAX, &mut sink)
+            .await
+            .unwrap();
+        let seconds = started.elapsed().as_secs_f64();
+        println!("200 MB in {seconds:.3} s: {:.0} MB/s", 200.0 / seconds);
+    }
+    let (small, _) = a.put(2, b"module example.com/m");
+    let started = Instant::now();
+    for _ in 0..1000 {
+        let mut sink = tokio::io::sink();
+        b.peers
+            .fetch(&a.peers.name(), small, 1000, &mut sink)
+            .await
+            .unwrap();
+    }
+    println!("a small file: {:?}", started.elapsed() / 1000);
+    let started = Instant::now();
+    for _ in 0..1000 {
+        b.peers.locate(Some(small), None, DEADLINE).await;
+    }
+    println!("a search: {:?}", started.elapsed() / 1000);
 }

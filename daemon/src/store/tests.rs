@@ -1,0 +1,253 @@
+//! Stories of the store, on a real folder.
+
+use std::fs;
+use std::path::PathBuf;
+
+use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::module::{ModulePath, ModuleVersion};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+
+use super::{Store, Stored};
+use crate::trust::{Expected, Giver, Scope, judge};
+
+const ROOMY: u64 = 1 << 30;
+
+fn key(version: &str) -> ArtifactKey {
+    ArtifactKey {
+        of: ModuleVersion::parse(&format!("example.com/m@{version}")).unwrap(),
+        kind: FileKind::Mod,
+    }
+}
+
+/// Puts a go.mod of `length` bytes into the store, through the gate.
+async fn put(store: &Store, version: &str, length: usize) -> Stored {
+    let mut staging = store.stage().await.unwrap();
+    let text = format!("module example.com/m // {}", "x".repeat(length));
+    staging.write_all(&text.as_bytes()[..length]).await.unwrap();
+    let staged = staging.close().await.unwrap();
+    let expected = Expected::Unlisted("a test".into());
+    let proof = judge(
+        staged.open().unwrap(),
+        staged.measured(),
+        &key(version),
+        &expected,
+        Giver::Upstream,
+    )
+    .unwrap();
+    store.commit(staged, proof).unwrap()
+}
+
+fn open(folder: &TempDir, limit: u64, suspicious: bool) -> Store {
+    Store::open(folder.path(), limit, suspicious).unwrap()
+}
+
+fn body(folder: &TempDir, version: &str) -> PathBuf {
+    folder.path().join("apart").join(key(version).url_path())
+}
+
+fn in_staging(folder: &TempDir) -> usize {
+    fs::read_dir(folder.path().join("staging")).unwrap().count()
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    put(&store, "v1.0.0", 100).await;
+    assert_eq!(in_staging(&folder), 0);
+    store.end();
+    drop(store);
+    let store = open(&folder, ROOMY, false);
+    assert!(store.get(&key("v1.0.0")).is_some());
+    assert!(store.get(&key("v1.0.1")).is_none());
+    assert_eq!(store.totals().bytes, 100);
+    assert!(store.holds_version(&key("v1.0.0").of, Scope::Unlisted));
+    assert!(store.shareable().is_empty(), "unlisted content is nobody else's");
+    assert!(store.get_shareable(KeyHash::of_file(&key("v1.0.0"))).is_none());
+}
+
+#[tokio::test]
+async fn dropped_bytes_leave_nothing_behind() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    let mut staging = store.stage().await.unwrap();
+    staging.write_all(b"half a fi").await.unwrap();
+    staging.flush().await.unwrap();
+    assert_eq!(in_staging(&folder), 1);
+    drop(staging);
+    drop(store.stage().await.unwrap().close().await.unwrap());
+    assert_eq!(in_staging(&folder), 0);
+}
+
+#[tokio::test]
+async fn a_proof_of_other_bytes_opens_no_door() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    let proof = put(&store, "v1.0.0", 100).await.entry.proof.clone();
+    let mut staging = store.stage().await.unwrap();
+    staging.write_all(b"other bytes").await.unwrap();
+    let staged = staging.close().await.unwrap();
+    assert!(store.commit(staged, proof).is_err());
+    assert!(store.get(&key("v1.0.0")).is_some());
+}
+
+#[tokio::test]
+async fn crash_leftovers_are_swept_at_start() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    for version in ["v1.0.0", "v1.1.0", "v1.2.0"] {
+        put(&store, version, 100).await;
+    }
+    drop(store);
+    fs::write(folder.path().join("staging/123-4"), "in flight").unwrap();
+    // Killed between body and proof; a torn proof; a proof whose body went.
+    fs::remove_file(body(&folder, "v1.0.0").with_extension("mod.proof")).unwrap();
+    let proof = body(&folder, "v1.1.0").with_extension("mod.proof");
+    let whole = fs::read(&proof).unwrap();
+    fs::write(&proof, &whole[..whole.len() / 2]).unwrap();
+    fs::remove_file(body(&folder, "v1.2.0")).unwrap();
+    let store = open(&folder, ROOMY, false);
+    assert_eq!(in_staging(&folder), 0);
+    assert_eq!(store.totals().blobs, 0);
+    for version in ["v1.0.0", "v1.1.0", "v1.2.0"] {
+        assert!(store.get(&key(version)).is_none());
+        assert!(!body(&folder, version).exists());
+        assert!(!body(&folder, version).with_extension("mod.proof").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_proof_counts_only_where_it_was_written() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    put(&store, "v1.0.0", 100).await;
+    drop(store);
+    for suffix in ["mod", "mod.proof"] {
+        let from = body(&folder, "v1.0.0").with_extension(suffix);
+        let to = body(&folder, "v1.0.9").with_extension(suffix);
+        fs::copy(from, to).unwrap();
+    }
+    let store = open(&folder, ROOMY, false);
+    assert!(store.get(&key("v1.0.0")).is_some());
+    assert!(store.get(&key("v1.0.9")).is_none());
+}
+
+#[tokio::test]
+async fn a_cut_body_is_put_aside_and_asked_for_anew() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    put(&store, "v1.0.0", 100).await;
+    fs::write(body(&folder, "v1.0.0"), "short").unwrap();
+    assert!(store.get(&key("v1.0.0")).is_none());
+    assert_eq!(fs::read_dir(folder.path().join("quarantine")).unwrap().count(), 1);
+    put(&store, "v1.0.0", 100).await;
+    assert!(store.get(&key("v1.0.0")).is_some());
+}
+
+#[tokio::test]
+async fn after_an_unclean_boot_nothing_damaged_is_given_out() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    for version in ["v1.0.0", "v1.1.0", "v1.2.0"] {
+        put(&store, version, 100).await;
+    }
+    drop(store);
+    // The same length, other bytes: what a lost page looks like.
+    fs::write(body(&folder, "v1.0.0"), vec![0; 100]).unwrap();
+    fs::write(body(&folder, "v1.1.0"), vec![0; 100]).unwrap();
+    let store = open(&folder, ROOMY, true);
+    assert!(store.must_be_hashed(&key("v1.0.0")));
+    assert!(store.get(&key("v1.0.0")).is_none());
+    assert!(store.get(&key("v1.2.0")).is_some());
+    assert!(!store.must_be_hashed(&key("v1.2.0")));
+    drop(store);
+    // The suspicion lasts over clean restarts until every file was seen.
+    let store = open(&folder, ROOMY, false);
+    assert!(store.must_be_hashed(&key("v1.1.0")));
+    store.scrub_suspects(|| false);
+    assert_eq!(store.totals().blobs, 1);
+    drop(store);
+    assert!(!open(&folder, ROOMY, false).must_be_hashed(&key("v1.2.0")));
+}
+
+#[tokio::test]
+async fn notes_that_an_unclean_boot_may_have_torn_are_dropped() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    for (path, text) in [("example.com/m/@v/list", ""), ("example.com/n/@v/list", "v1.0.0\n")] {
+        store.note(path, text.as_bytes(), false).unwrap();
+    }
+    drop(store);
+    let store = open(&folder, ROOMY, true);
+    assert!(store.read_note("example.com/m/@v/list").is_none());
+    assert!(store.read_note("example.com/n/@v/list").is_none(), "too young to be trusted");
+}
+
+#[tokio::test]
+async fn what_was_asked_for_longest_ago_goes_first() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, 1000, false);
+    for version in ["v1.0.0", "v1.1.0", "v1.2.0"] {
+        put(&store, version, 300).await;
+        std::thread::yield_now();
+    }
+    // Times are in milliseconds: wait for the clock to pass the last one.
+    let last = super::now_ms();
+    while super::now_ms() == last {
+        std::hint::spin_loop();
+    }
+    let held = store.get(&key("v1.0.0")).unwrap();
+    let last = super::now_ms();
+    while super::now_ms() == last {
+        std::hint::spin_loop();
+    }
+    put(&store, "v1.3.0", 300).await;
+    assert!(store.totals().bytes <= 1000);
+    assert!(store.get(&key("v1.0.0")).is_some());
+    assert!(store.get(&key("v1.3.0")).is_some());
+    assert!(store.get(&key("v1.1.0")).is_none());
+    assert_eq!(store.losses().0, 1);
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_body_that_is_being_read_outlives_its_eviction() {
+    use std::io::Read;
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, 500, false);
+    let mut reading = put(&store, "v1.0.0", 300).await.file;
+    put(&store, "v1.1.0", 300).await;
+    assert!(store.get(&key("v1.0.0")).is_none());
+    let mut bytes = Vec::new();
+    reading.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes.len(), 300);
+}
+
+#[tokio::test]
+async fn the_state_folder_may_vanish_under_a_running_daemon() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    put(&store, "v1.0.0", 100).await;
+    for part in ["apart", "store", "staging"] {
+        fs::remove_dir_all(folder.path().join(part)).unwrap();
+    }
+    assert!(store.get(&key("v1.0.0")).is_none());
+    put(&store, "v1.0.0", 100).await;
+    assert!(store.get(&key("v1.0.0")).is_some());
+}
+
+#[tokio::test]
+async fn versions_are_listed_in_the_order_of_go() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    for version in ["v1.10.0", "v1.2.0", "v1.2.0-rc.1"] {
+        put(&store, version, 50).await;
+    }
+    let module = ModulePath::parse("example.com/m").unwrap();
+    let versions: Vec<_> = store.versions(&module).iter().map(ToString::to_string).collect();
+    assert_eq!(versions, ["v1.2.0-rc.1", "v1.2.0", "v1.10.0"]);
+    assert!(store.is_below_held("example.com/m/cmd"));
+    assert!(!store.is_below_held("example.com/mm"));
+    assert!(!store.is_below_held("example.com/m"));
+}

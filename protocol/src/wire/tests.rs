@@ -1,0 +1,361 @@
+//! The wire form: for good, whole or refused, and never a reason to allocate.
+
+use std::fmt::Debug;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::digest::hex;
+use crate::limits::FRAME_BYTES_MAX;
+
+/// The bytes of each message as they are on every wire since the first release. A difference here is a broken mesh.
+#[test]
+fn the_bytes_of_each_message_are_for_good() {
+    let (a, b) = ([0xaa; 32], [0xbb; 32]);
+    let (aa, bb) = ("aa".repeat(32), "bb".repeat(32));
+    let hello = Hello {
+        release: "0.1.0".into(),
+        capabilities: CAN_FETCH,
+        membership: Some(vec![1, 2]),
+        heads: vec![HeadSummary {
+            database: a,
+            size: 0x1_0000,
+        }],
+    };
+    is(
+        &hello,
+        &format!("0000003101 05302e312e30 01 01020102 01{aa}fc00000100"),
+    );
+    let record = Some(RecordQuestion {
+        database: a,
+        key: b,
+    });
+    let file = Some(a);
+    is(
+        &Query::Locate { file, record },
+        &format!("0000006301 00 01{aa} 01{aa}{bb}"),
+    );
+    let nothing = Query::Locate {
+        file: None,
+        record: None,
+    };
+    is(&nothing, "0000000301 00 00 00");
+    let coordinates = vec![TileName {
+        level: 1,
+        index: 300,
+        width: 256,
+    }];
+    let tiles = Query::Tiles {
+        database: a,
+        coordinates,
+    };
+    is(&tiles, &format!("0000002901 01{aa} 01 01 fb2c01 fb0001"));
+    is(&Query::Head { database: b }, &format!("0000002101 02{bb}"));
+    let located = Answer::Located {
+        file: Some(FileSummary {
+            blob: b,
+            length: 250,
+        }),
+        record: Some(RecordAnswer {
+            id: 251,
+            text: "r\n".into(),
+            head: "h".into(),
+        }),
+    };
+    is(
+        &located,
+        &format!("0000002c01 00 01{bb}fa 01fbfb00 02720a 0168"),
+    );
+    let tiles = Answer::Tiles(vec![
+        None,
+        Some(TileBytes {
+            width: 1,
+            bytes: b.to_vec(),
+        }),
+    ]);
+    is(&tiles, &format!("0000002601 01 02 00 01 01 20{bb}"));
+    is(&Answer::Head(Some("h".into())), "0000000401 02 01 0168");
+    is(&Answer::Head(None), "0000000201 02 00");
+    is(
+        &Answer::Busy {
+            retry_after_ms: 250,
+        },
+        "0000000201 03 fa",
+    );
+    is(&Answer::Refused, "0000000101 04");
+    is(
+        &FileRequest::Whole { file: a },
+        &format!("0000002101 00{aa}"),
+    );
+    let here = FileAnswer::Here {
+        blob: b,
+        length: 1 << 32,
+    };
+    is(&here, &format!("0000002a01 00{bb} fd0000000001000000"));
+    is(&FileAnswer::NotHere, "0000000101 01");
+    let busy = FileAnswer::Busy {
+        retry_after_ms: 1000,
+    };
+    is(&busy, "0000000401 02 fbe803");
+    is(&FileAnswer::Refused, "0000000101 03");
+    let have = Announcement::Have {
+        files: vec![a, b],
+        heads: vec![(a, "h".into())],
+    };
+    is(&have, &format!("0000006501 00 02{aa}{bb} 01{aa}0168"));
+}
+
+fn is<M: Message + PartialEq + Debug>(message: &M, expected: &str) {
+    let frame = encode(message).unwrap();
+    assert_eq!(hex(&frame), expected.replace(' ', ""), "{message:?}");
+    assert_eq!(&decode::<M>(&frame).unwrap(), message);
+    for cut in 0..frame.len() {
+        assert!(
+            decode::<M>(&frame[..cut]).is_err(),
+            "{message:?} cut to {cut}"
+        );
+    }
+    let mut trailing = frame.clone();
+    trailing.push(0);
+    assert_eq!(decode::<M>(&trailing), Err(CodecError::Length));
+    // The same with a head that counts the byte: it is the message that does not use it.
+    trailing[3] += 1;
+    assert_eq!(
+        decode::<M>(&trailing),
+        Err(CodecError::Length),
+        "{message:?}"
+    );
+}
+
+#[test]
+fn another_version_and_a_long_frame_are_told_by_the_head_alone() {
+    let version = FrameHead::parse([0, 0, 0, 1, 2]);
+    assert_eq!(version, Err(CodecError::Version(2)));
+    let long = FrameHead::parse([0, 1, 0, 1, 1]);
+    assert_eq!(long, Err(CodecError::TooLong(FRAME_BYTES_MAX + 1)));
+    let full = FrameHead::parse([0, 1, 0, 0, 1]).unwrap();
+    assert_eq!(full.payload_bytes, FRAME_BYTES_MAX);
+    assert!(decode_payload::<Answer>(&vec![0; FRAME_BYTES_MAX + 1]).is_err());
+}
+
+#[test]
+fn lists_and_texts_beyond_their_bounds_neither_leave_nor_enter() {
+    let heads = |n| {
+        let head = HeadSummary {
+            database: [0; 32],
+            size: 0,
+        };
+        vec![head; n]
+    };
+    let hello = |release: usize, membership: usize, n| Hello {
+        release: "r".repeat(release),
+        capabilities: u64::MAX,
+        membership: Some(vec![0; membership]),
+        heads: heads(n),
+    };
+    fits(&hello(64, 256, 8));
+    exceeds(&hello(65, 256, 8), "release");
+    exceeds(&hello(64, 257, 8), "membership");
+    exceeds(&hello(64, 256, 9), "heads");
+    let coordinate = TileName {
+        level: 63,
+        index: u64::MAX,
+        width: 256,
+    };
+    let query = |n| Query::Tiles {
+        database: [0; 32],
+        coordinates: vec![coordinate; n],
+    };
+    fits(&query(7));
+    exceeds(&query(8), "coordinates");
+    let tile = |bytes| {
+        Some(TileBytes {
+            width: 256,
+            bytes: vec![0; bytes],
+        })
+    };
+    fits(&Answer::Tiles(vec![tile(8192); 7]));
+    exceeds(&Answer::Tiles(vec![None; 8]), "tiles");
+    exceeds(&Answer::Tiles(vec![None, tile(8193)]), "tile");
+    let record = |text, head| Answer::Located {
+        file: None,
+        record: Some(RecordAnswer {
+            id: u64::MAX,
+            text: "t".repeat(text),
+            head: "h".repeat(head),
+        }),
+    };
+    fits(&record(16384, 16384));
+    exceeds(&record(16385, 0), "record text");
+    exceeds(&record(0, 16385), "head");
+    fits(&Answer::Head(Some("h".repeat(16384))));
+    exceeds(&Answer::Head(Some("h".repeat(16385))), "head");
+    let have = |files, heads, note: usize| Announcement::Have {
+        files: vec![[0; 32]; files],
+        heads: vec![([0; 32], "h".repeat(note)); heads],
+    };
+    fits(&have(1024, 2, 8192));
+    exceeds(&have(1025, 2, 8192), "files");
+    exceeds(&have(1024, 3, 0), "heads");
+    exceeds(&have(0, 1, 8193), "head");
+}
+
+fn fits<M: Message + PartialEq + Debug>(message: &M) {
+    assert_eq!(&decode::<M>(&encode(message).unwrap()).unwrap(), message);
+}
+
+fn exceeds<M: Message + PartialEq + Debug>(message: &M, name: &'static str) {
+    assert_eq!(encode(message), Err(CodecError::Bound(name)));
+    let bytes = codec::encode_unchecked(message);
+    assert_eq!(decode_payload::<M>(&bytes), Err(CodecError::Bound(name)));
+}
+
+/// Nine bytes that claim a list of 2^63 elements, and smaller claims that still exceed what a frame may cost.
+#[test]
+fn a_claimed_length_allocates_nothing() {
+    let claims: [&[u8]; 5] = [
+        b"\xfd\xff\xff\xff\xff\xff\xff\xff\x7f",
+        b"\xfd\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\xfd\x00\x00\x00\x00\x01\x00\x00\x00",
+        b"\xfc\xff\xff\xff\x7f",
+        b"\xfc\x01\x00\x01\x00",
+    ];
+    for claim in claims {
+        let behind = |head: &[u8]| [head, claim].concat();
+        let database = [1; 32].to_vec();
+        assert!(decode_payload::<Hello>(claim).is_err());
+        assert!(decode_payload::<Hello>(&behind(b"\x00\x00\x01")).is_err());
+        assert!(decode_payload::<Hello>(&behind(b"\x00\x00\x00")).is_err());
+        let tiles = [&[1][..], &database].concat();
+        assert!(decode_payload::<Query>(&behind(&tiles)).is_err());
+        assert!(decode_payload::<Answer>(&behind(b"\x01")).is_err());
+        assert!(decode_payload::<Answer>(&behind(b"\x01\x01\x01\x01")).is_err());
+        assert!(decode_payload::<Answer>(&behind(b"\x02\x01")).is_err());
+        assert!(decode_payload::<Answer>(&behind(b"\x00\x00\x01\x00")).is_err());
+        assert!(decode_payload::<Announcement>(&behind(b"\x00")).is_err());
+        assert!(decode_payload::<Announcement>(&behind(b"\x00\x00")).is_err());
+    }
+}
+
+#[test]
+fn unknown_variants_and_broken_texts_are_malformed() {
+    assert_eq!(decode_payload::<Query>(b"\x03"), Err(CodecError::Malformed));
+    assert_eq!(
+        decode_payload::<Answer>(b"\x05"),
+        Err(CodecError::Malformed)
+    );
+    assert_eq!(
+        decode_payload::<FileRequest>(b"\x01"),
+        Err(CodecError::Malformed)
+    );
+    assert_eq!(
+        decode_payload::<FileAnswer>(b"\x04"),
+        Err(CodecError::Malformed)
+    );
+    assert_eq!(
+        decode_payload::<Announcement>(b"\x01"),
+        Err(CodecError::Malformed)
+    );
+    let not_utf8 = decode_payload::<Answer>(b"\x02\x01\x01\xff");
+    assert_eq!(not_utf8, Err(CodecError::Malformed));
+}
+
+#[test]
+fn any_bytes_are_a_message_or_an_error() {
+    bolero::check!().for_each(|bytes: &[u8]| {
+        try_all(bytes);
+        // A right head lets the rest be tried as a payload.
+        let length = (bytes.len() as u32).to_be_bytes();
+        let frame = [&length[..], &[WIRE_VERSION], bytes].concat();
+        try_one::<Hello>(&frame);
+        try_one::<Query>(&frame);
+        try_one::<Answer>(&frame);
+        try_one::<FileRequest>(&frame);
+        try_one::<FileAnswer>(&frame);
+        try_one::<Announcement>(&frame);
+    });
+}
+
+fn try_all(bytes: &[u8]) {
+    try_one::<Hello>(bytes);
+    try_one::<Answer>(bytes);
+    try_one::<Announcement>(bytes);
+}
+
+/// What decodes says the same thing when it is encoded and decoded again.
+fn try_one<M: Message + PartialEq + Debug>(frame: &[u8]) {
+    if let Ok(message) = decode::<M>(frame) {
+        assert_eq!(decode::<M>(&encode(&message).unwrap()).unwrap(), message);
+    }
+}
+
+fn hash() -> impl Strategy<Value = [u8; 32]> {
+    any::<[u8; 32]>()
+}
+
+fn hello() -> impl Strategy<Value = Hello> {
+    let head = (hash(), any::<u64>()).prop_map(|(database, size)| HeadSummary { database, size });
+    let membership = option::of(vec(any::<u8>(), 0..=256));
+    let parts = ("[ -~]{0,64}", any::<u64>(), membership, vec(head, 0..=8));
+    parts.prop_map(|(release, capabilities, membership, heads)| Hello {
+        release,
+        capabilities,
+        membership,
+        heads,
+    })
+}
+
+fn query() -> impl Strategy<Value = Query> {
+    let record = (hash(), hash()).prop_map(|(database, key)| RecordQuestion { database, key });
+    let locate = (option::of(hash()), option::of(record));
+    let name = any::<(u8, u64, u16)>();
+    let name = name.prop_map(|(level, index, width)| TileName {
+        level,
+        index,
+        width,
+    });
+    prop_oneof![
+        locate.prop_map(|(file, record)| Query::Locate { file, record }),
+        (hash(), vec(name, 0..=7)).prop_map(|(database, coordinates)| Query::Tiles {
+            database,
+            coordinates
+        }),
+        hash().prop_map(|database| Query::Head { database }),
+    ]
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    let file = (hash(), any::<u64>()).prop_map(|(blob, length)| FileSummary { blob, length });
+    let record = (any::<u64>(), ".{0,200}", ".{0,200}");
+    let record = record.prop_map(|(id, text, head)| RecordAnswer { id, text, head });
+    let tile = (any::<u16>(), vec(any::<u8>(), 0..=8192));
+    let tile = tile.prop_map(|(width, bytes)| TileBytes { width, bytes });
+    prop_oneof![
+        (option::of(file), option::of(record))
+            .prop_map(|(file, record)| Answer::Located { file, record }),
+        vec(option::of(tile), 0..=7).prop_map(Answer::Tiles),
+        option::of(".{0,200}").prop_map(Answer::Head),
+        any::<u32>().prop_map(|retry_after_ms| Answer::Busy { retry_after_ms }),
+        Just(Answer::Refused),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn messages_come_back_as_they_went(
+        hello in hello(),
+        query in query(),
+        answer in answer(),
+        files in vec(hash(), 0..=1024),
+        heads in vec((hash(), ".{0,200}"), 0..=2),
+    ) {
+        fits(&hello);
+        fits(&query);
+        fits(&answer);
+        fits(&Announcement::Have { files, heads });
+    }
+}
