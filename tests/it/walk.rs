@@ -53,6 +53,7 @@ fn the_neighbour_has_it_for_good_and_gives_it_on() {
 fn a_byte_forged_in_a_neighbours_store_never_reaches_go() {
     let upstream = FakeUpstream::start([hello()]);
     let first = online("A", &upstream).start();
+    first.get(&hello().url_path("mod")).expect_body();
     first.get(&hello().url_path("zip")).expect_body();
     damage(&stored(&first, &hello(), "zip"));
 
@@ -88,5 +89,7 @@ fn modules_that_the_database_does_not_list_stay_with_the_host_that_fetched_them(
     let second = neighbour_of(&first, &upstream);
     let answer = second.get(&secret.url_path("zip"));
     assert_eq!(answer.status, 404, "{}", answer.text());
-    assert_eq!(first.metric("modmesh_peer_sent_bytes_total", &[]), 0.0);
+    // Short answers are counted too: "not here".
+    let sent = first.metric("modmesh_peer_sent_bytes_total", &[]);
+    assert!(sent < 100.0, "{sent}");
 }
