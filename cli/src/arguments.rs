@@ -34,7 +34,7 @@ pub(crate) enum Command {
     #[command(after_help = UP_EXAMPLES)]
     Up(UpArguments),
     /// Run a command with GOPROXY pointing at modmesh
-    #[command(after_help = RUN_EXAMPLES)]
+    #[command(after_help = RUN_EXAMPLES, override_usage = "modmesh run [OPTIONS] -- <COMMAND>...")]
     Run(RunArguments),
     /// Show what the daemon has and does
     #[command(after_help = STATUS_EXAMPLES)]
@@ -242,9 +242,9 @@ Examples:
 Errors are one line on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 const UP_EXAMPLES: &str = "\
-Each flag has a variable (--peer-listen: MODMESH_PEER_LISTEN, lists with commas) and a key in the
-configuration file (peer-listen = [\"10.0.0.7:8485\"]). Flags come before variables, then the file, then
-`go env`, then the default; `modmesh config` shows which one it was.
+Each flag has a variable (--peer-listen: MODMESH_PEER_LISTEN, lists with commas) and a key in the configuration \
+file (peer-listen = [\"10.0.0.7:8485\"]). Flags come before variables, then the file, then go env, then the default; \
+modmesh config shows which one it was.
 
 Examples:
   modmesh up
@@ -254,8 +254,8 @@ Examples:
   modmesh up --offline";
 
 const RUN_EXAMPLES: &str = "\
-GOPROXY is set to the daemon's address alone, for this command only; modmesh ends with its exit code.
-When no daemon answers, one is started in the background. It ends after 10 minutes without a request.
+GOPROXY is set to the daemon's address alone, for this command only; modmesh ends with its exit code. When no \
+daemon answers, one is started in the background; it ends after 10 minutes without a request.
 
 Examples:
   modmesh run -- go build ./...

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 use crate::arguments::WhereArguments;
 use crate::client::{Client, ClientError};
-use crate::join::StartError;
-use crate::settings::{Gathered, Settings, SettingsError, nearest};
+use crate::settings::{Gathered, SettingsError, nearest};
+use modmesh_daemon::StartError;
 
 /// The commands there are.
 const COMMANDS: [&str; 5] = ["up", "run", "status", "peers", "config"];
@@ -113,15 +113,6 @@ fn goes_through_us(goproxy: &str, listen: &[SocketAddr]) -> bool {
     use modmesh_protocol::goproxy::ProxyList;
     ProxyList::parse(goproxy)
         .is_ok_and(|list| list.without(listen).entries().next() != list.entries().next())
-}
-
-/// How the upstream is shown to a person.
-fn upstream_text(settings: &Settings) -> String {
-    match settings.offline.value {
-        true => "not asked (offline)".to_owned(),
-        false if settings.upstream.value.is_off() => "off".to_owned(),
-        false => settings.upstream.value.to_string(),
-    }
 }
 
 #[cfg(test)]

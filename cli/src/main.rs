@@ -7,7 +7,6 @@ mod addresses;
 mod arguments;
 mod client;
 mod commands;
-mod join;
 mod logging;
 mod output;
 mod settings;

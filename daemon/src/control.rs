@@ -102,7 +102,8 @@ impl Showing for Control {
 
     fn metrics(&self) -> String {
         let totals = self.store.totals();
-        self.metrics.store(totals.bytes, totals.blobs);
+        self.metrics
+            .store(totals.bytes, totals.blobs, self.store.losses());
         self.metrics.peers(self.peers.connected());
         for mirror in self.mirrors.all() {
             let size = mirror.head().map_or(0, |head| head.size());

@@ -16,12 +16,15 @@ use modmesh_protocol::module::ModuleVersion;
 
 pub(crate) use error::FetchError;
 pub(crate) use notes::{NoteAnswer, NoteKey};
+// The front door speaks to the corridor alone, in the words that the corridor's own signatures use.
+pub(crate) use crate::policy::Client;
+pub(crate) use crate::upstream::UpstreamError;
 use sources::{Holder, Miss, Want};
 
 use crate::flight::Flights;
 use crate::metrics::{Metrics, Source};
 use crate::peers::Peers;
-use crate::policy::{Client, Policy, Treatment};
+use crate::policy::{Policy, Treatment};
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
 use crate::trust::{Authority, Expected, Finding, Giver, Proof, Scope, judge};
@@ -195,15 +198,16 @@ impl Fetcher {
         }
         let treatment = self.inner.policy.treatment(&key.of.module);
         let want = Want::new(key.clone());
+        tracing::debug!(%key, ?treatment, priority = ?want.priority, "fetching");
         let mut expected = None;
         let holders = self.holders(&key, treatment).await;
         if !holders.is_empty() {
-            match self.from_neighbours(&want, treatment, holders).await? {
+            match self.ask_neighbours(&want, treatment, holders).await? {
                 Ok(source) => return Ok(source),
                 Err(known) => expected = Some(known),
             }
         }
-        self.from_upstream(&want, treatment, expected).await
+        self.ask_upstream(&want, treatment, expected).await
     }
 
     /// Neighbours that say they have the file.
@@ -227,7 +231,7 @@ impl Fetcher {
 
     /// Tries one holder after the other. The outer error is one that no other source can mend; the inner one says what
     /// the file must be, for the upstream to be held against.
-    async fn from_neighbours(
+    async fn ask_neighbours(
         &self,
         want: &Want,
         treatment: Treatment,
@@ -280,7 +284,7 @@ impl Fetcher {
     }
 
     /// Asks upstream, and at the same time the database unless it has answered already.
-    async fn from_upstream(
+    async fn ask_upstream(
         &self,
         want: &Want,
         treatment: Treatment,
@@ -327,6 +331,15 @@ impl Fetcher {
         let Some(expected) = expected.cloned() else {
             return Err(FetchError::Lost(want.key.clone()));
         };
+        match &expected {
+            Expected::Listed(_) => {}
+            Expected::Unlisted(reason) => {
+                tracing::debug!(key = %want.key, %reason, "kept apart, for this host alone");
+            }
+            Expected::Pending(reason) => {
+                tracing::info!(key = %want.key, %reason, "kept apart until the checksum database can be asked");
+            }
+        }
         let (store, key) = (self.inner.store.clone(), want.key.clone());
         let kept = tokio::task::spawn_blocking(move || -> Result<Stored, FetchError> {
             let proof = judge(staged.open()?, staged.measured(), &key, &expected, giver)?;

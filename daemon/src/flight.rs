@@ -65,6 +65,7 @@ where
     }
 
     /// How many flights are under way.
+    #[cfg(test)]
     pub(crate) fn under_way(&self) -> usize {
         self.lock().len()
     }

@@ -37,6 +37,8 @@ struct Inner {
     pending_served: Counter,
     tiles_passed: Counter,
     store_bytes: Gauge,
+    store_evicted: Counter,
+    store_quarantined: Counter,
     store_blobs: Gauge,
     tree_size: Family<DatabaseLabels, Gauge>,
     served: [AtomicU64; 3],
@@ -150,6 +152,17 @@ impl Metrics {
             tiles_passed.clone(),
         );
         registry.register("store_bytes", "Bytes of bodies kept", store_bytes.clone());
+        let (store_evicted, store_quarantined) = (Counter::default(), Counter::default());
+        registry.register(
+            "store_evicted",
+            "Bodies evicted to keep to the size limit",
+            store_evicted.clone(),
+        );
+        registry.register(
+            "store_quarantined",
+            "Bodies put aside because they were damaged",
+            store_quarantined.clone(),
+        );
         registry.register("store_blobs", "Bodies kept", store_blobs.clone());
         registry.register(
             "sumdb_tree_size",
@@ -172,6 +185,8 @@ impl Metrics {
                 pending_served,
                 tiles_passed,
                 store_bytes,
+                store_evicted,
+                store_quarantined,
                 store_blobs,
                 tree_size,
                 served: Default::default(),
@@ -248,7 +263,16 @@ impl Metrics {
         self.inner.tiles_passed.inc();
     }
 
-    pub(crate) fn store(&self, bytes: u64, blobs: u64) {
+    /// Takes over the store's own numbers.
+    pub(crate) fn store(&self, bytes: u64, blobs: u64, (evicted, quarantined): (u64, u64)) {
+        self.inner
+            .store_evicted
+            .inner()
+            .store(evicted, Ordering::Relaxed);
+        self.inner
+            .store_quarantined
+            .inner()
+            .store(quarantined, Ordering::Relaxed);
         self.inner
             .store_bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));

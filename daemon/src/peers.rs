@@ -12,10 +12,13 @@
 
 mod ask;
 mod door;
+mod driver;
+mod error;
 mod evidence;
 mod frames;
 mod greeting;
 mod identity;
+mod lanes;
 mod listen;
 mod onlink;
 mod outbox;
@@ -29,7 +32,6 @@ mod swarm;
 mod tests;
 
 use std::fs::File;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,14 +44,16 @@ use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::directory::{Directory, DirectoryBounds};
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
-use modmesh_protocol::wire::{CAN_FETCH, CodecError, RecordAnswer};
+use modmesh_protocol::wire::{CAN_FETCH, RecordAnswer};
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 
+pub use error::{PeerError, PeersError};
 pub use identity::IdentityError;
 pub use listen::check_peer_address;
 
 use evidence::EvidenceRing;
+use lanes::Lanes;
 use outbox::Outbox;
 use roster::Roster;
 use serve::Counter;
@@ -155,83 +159,6 @@ pub struct PeersConfig {
     pub can_fetch: bool,
 }
 
-/// Why the room could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum PeersError {
-    /// No identity.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// A `--peer` address is of no use.
-    #[error("--peer {address}: {why}")]
-    Address {
-        /// The address as given.
-        address: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A socket that was asked for cannot be had.
-    #[error(
-        "cannot listen for neighbours on {address}: {source}; stop what uses it or choose another with --peer-listen"
-    )]
-    Listen {
-        /// The socket.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The network library refused its configuration.
-    #[error("cannot set up the network of neighbours: {0}")]
-    Setup(String),
-}
-
-/// Why a neighbour did not give what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum PeerError {
-    /// Not connected, or the stream broke.
-    #[error("the neighbour is gone or broke the stream")]
-    Gone,
-    /// At its bounds (or too many questions of ours wait for it).
-    #[error("the neighbour is busy, to be asked again in {} ms", retry_after.as_millis())]
-    Busy {
-        /// Least time to wait, at most two seconds.
-        retry_after: Duration,
-    },
-    /// It does not have the file.
-    #[error("the neighbour does not have it")]
-    NotHere,
-    /// It does not answer such questions, or not from us.
-    #[error("the neighbour refused to answer")]
-    Refused,
-    /// No byte, or hardly any, for two seconds.
-    #[error("the neighbour gave nothing for two seconds")]
-    Stalled,
-    /// The bytes are no message.
-    #[error("the neighbour's answer is no message: {0}")]
-    Message(#[source] CodecError),
-    /// A message that does not answer the question.
-    #[error("the neighbour answered with {0}")]
-    Protocol(&'static str),
-    /// The file is longer than it may be.
-    #[error("the neighbour's file has {bytes} bytes, at most {bytes_max} are of use")]
-    TooLarge {
-        /// Its length.
-        bytes: u64,
-        /// The bound that the asker set.
-        bytes_max: u64,
-    },
-    /// The file ended before its promised length.
-    #[error("the neighbour sent {received} of {promised} promised bytes")]
-    Short {
-        /// Bytes that came.
-        received: u64,
-        /// Bytes that were promised.
-        promised: u64,
-    },
-    /// The fault is here: what takes the bytes failed.
-    #[error("cannot keep the bytes: {0}")]
-    Sink(#[source] io::Error),
-}
-
 /// A neighbour that has something of what was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
@@ -333,7 +260,8 @@ impl Peers {
         ask::head(&self.shared, &id, database).await
     }
 
-    /// Moves a file into `sink` and flushes it. The SHA-256 is the neighbour's word; that as many bytes came as it promised
+    /// Moves a file into `sink` and flushes it. At most eight files come from one neighbour at the same time, more wait up to
+    /// two seconds for their turn; a busy neighbour is asked again for 300 ms. The SHA-256 is the neighbour's word; that as many bytes came as it promised
     /// is checked.
     ///
     /// # Errors
@@ -433,6 +361,7 @@ struct Shared {
     outbox: Outbox,
     evidence: Arc<EvidenceRing>,
     counter: Counter,
+    lanes: Lanes,
     commands: mpsc::Sender<Command>,
     tidings: mpsc::Sender<Tiding>,
 }

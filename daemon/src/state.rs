@@ -146,7 +146,7 @@ fn check_format(root: &Path) -> Result<(), StateError> {
                 .map_err(io)?
                 .filter_map(Result::ok)
                 .any(|entry| {
-                    !["lock", "format.new"]
+                    !["lock", "format.new", "background.log"]
                         .iter()
                         .any(|ours| entry.file_name() == **ours)
                 });

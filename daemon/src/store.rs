@@ -176,7 +176,7 @@ impl Store {
         let now = now_ms();
         let entry = self.inner.catalog.insert(Entry::new(proof, now, false));
         self.inner.index.touch(hash, now);
-        self.evict();
+        self.evict(&entry);
         Ok(Stored { file, entry })
     }
 

@@ -50,12 +50,17 @@ pub const REFUSALS_MAX: usize = 256;
 /// Inbound streams of one connection that wait to be looked at: as many as the multiplexer lets a neighbour open.
 pub const INBOUND_BACKLOG_MAX: usize = 512;
 /// What "busy" asks the neighbour to wait, in milliseconds: a small file is sent in less.
-pub const RETRY_AFTER_MS: u32 = 250;
+pub const RETRY_AFTER_MS: u32 = 30;
 
 // What a host asks.
 
 /// Streams to one neighbour that are asked for and not yet open.
 pub const PENDING_OPENS_PER_PEER_MAX: usize = 64;
+/// Files that are fetched from one neighbour at the same time; more wait here. Together with
+/// [`ASKED_QUERIES_PER_PEER_MAX`] below [`SERVED_STREAMS_PER_PEER_MAX`], so that one asker alone is never told "busy".
+pub const ASKED_FILES_PER_PEER_MAX: usize = 8;
+/// Questions to one neighbour at the same time; more wait here.
+pub const ASKED_QUERIES_PER_PEER_MAX: usize = 6;
 /// Neighbours that are asked all at once "who has it"; above, those that announced it and some others.
 pub const ASKED_AT_ONCE_MAX: usize = 16;
 /// How long a neighbour may give no byte of an answer or of a file before it is left (design invariant 7).

@@ -6,6 +6,9 @@
 //! shows fewer entries than Go's, or reads a damaged stream differently, would let a neighbour plant a zip that we keep
 //! and `go` refuses.
 //!
+//! Three bounds go beyond Go's, far from any real zip, so that hostile ones stay cheap: [`DIRECTORY_BYTES_MAX`],
+//! [`WORK_BYTES_MAX`], and names that no Linux file system could hold.
+//!
 //! What always holds: nothing is allocated by a size that the zip declares; memory is a few windows per thread and a
 //! small multiple of the directory that is really there; nothing here panics on any input. Zips are never written or
 //! repaired here, and nothing is unpacked to disk.

@@ -14,9 +14,9 @@ use tokio::sync::broadcast::error::RecvError;
 use super::Failure;
 use crate::addresses::{base_url, nearest_to_go};
 use crate::arguments::UpArguments;
-use crate::join::{Daemon, Event, Running};
 use crate::settings::{Gathered, Settings, go_env};
 use crate::{logging, output};
+use modmesh_daemon::{Daemon, Event, Running};
 
 /// How long a clean end may take before the process ends without it.
 const END_DEADLINE: Duration = Duration::from_secs(10);
@@ -62,14 +62,7 @@ fn greeting(settings: &Settings, running: &Running) -> Vec<String> {
     let mut lines = vec![
         format!("modmesh {} is up", env!("CARGO_PKG_VERSION")),
         line("listens on", listen.join(", ")),
-        line(
-            "upstream",
-            format!(
-                "{} (from {})",
-                super::upstream_text(settings),
-                settings.upstream.source
-            ),
-        ),
+        line("upstream", upstream(settings)),
         line(
             "state",
             format!("{} (at most {limit})", settings.state_dir.value.display()),
@@ -80,6 +73,15 @@ fn greeting(settings: &Settings, running: &Running) -> Vec<String> {
     let notices = running.notices();
     lines.extend(notices.iter().map(|notice| format!("note: {notice}")));
     lines
+}
+
+/// Whom the daemon asks for what no neighbour has, and who says so.
+fn upstream(settings: &Settings) -> String {
+    let upstream = &settings.upstream;
+    match settings.offline.value {
+        true => format!("not asked (offline, from {})", settings.offline.source),
+        false => format!("{} (from {})", upstream.value, upstream.source),
+    }
 }
 
 /// How neighbours are met.

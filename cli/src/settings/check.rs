@@ -13,8 +13,8 @@ use modmesh_protocol::module::Patterns;
 use super::value::{Given, Layer, Name, Source, Value, parse_size, parse_switch, winner};
 use super::{Settings, SettingsError};
 use crate::addresses::base_url;
-use crate::join::check_peer_address;
 use crate::logging;
+use modmesh_daemon::check_peer_address;
 
 /// The port `go` is served on.
 const LISTEN_PORT: u16 = 8484;
@@ -172,10 +172,10 @@ fn databases(layers: &[Layer]) -> Result<Value<Vec<SumdbSetting>>, SettingsError
     let databases = list(layers, name, built_in, |text| {
         SumdbSetting::parse(text).map_err(|error| error.to_string())
     })?;
+    // The first judges modules, and may be nobody; the others are mirrored, and nobody cannot be.
     let fault = match databases.value.as_slice() {
         [] => "at least one database is expected, or `off`",
-        [_] => return Ok(databases),
-        several if several.contains(&SumdbSetting::Off) => "`off` stands alone or not at all",
+        [_, mirrored @ ..] if mirrored.contains(&SumdbSetting::Off) => "`off` can be only first",
         _ => return Ok(databases),
     };
     Err(unusable(name, &databases.source, fault.to_owned()))

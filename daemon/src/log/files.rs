@@ -47,7 +47,10 @@ impl Files {
 
     /// Keeps a head that is to be current, and the few before it.
     pub(super) fn write_head(&self, size: u64, note: &str) -> io::Result<()> {
-        self.write(&self.root.join("head").join(size.to_string()), note.as_bytes())?;
+        self.write(
+            &self.root.join("head").join(size.to_string()),
+            note.as_bytes(),
+        )?;
         for (_, path) in self.head_files().into_iter().skip(HEADS_MAX) {
             let _gone = fs::remove_file(path);
         }

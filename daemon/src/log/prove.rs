@@ -90,7 +90,11 @@ struct Gathered {
 }
 
 impl Prover {
-    pub(super) fn open(key: VerifierKey, files: Files, surroundings: Arc<dyn Surroundings>) -> Self {
+    pub(super) fn open(
+        key: VerifierKey,
+        files: Files,
+        surroundings: Arc<dyn Surroundings>,
+    ) -> Self {
         let head = newest_whole_head(&files, &key);
         Self {
             key,

@@ -28,8 +28,10 @@ use super::frames::{self, FrameError};
 use super::streams::{OpenError, Purpose};
 use super::{Command, Located, PeerError, Shared, Tile, lock, peer_id_of};
 
-/// Queries for tiles under way to one neighbour: half of what it serves to one asker, so that files still pass.
-const TILE_QUERIES_MAX: usize = 8;
+/// Queries for tiles under way for one asker, so that other questions still find a lane.
+const TILE_QUERIES_MAX: usize = 4;
+/// How long a busy neighbour is asked again for a file: another holder or an upstream may be better than waiting.
+const BUSY_FILE_WAIT: Duration = Duration::from_millis(300);
 /// Bytes read from a stream at a time.
 const CHUNK_BYTES: u64 = 256 * 1024;
 
@@ -82,7 +84,7 @@ pub(super) async fn locate(
         let query = &query;
         async move {
             let id = peer_id_of(&peer)?;
-            let answer = self::query(shared, &id, query).await;
+            let answer = query_patiently(shared, &id, query).await;
             Some((peer, answer))
         }
     };
@@ -128,6 +130,7 @@ fn candidates(shared: &Shared, file: Option<KeyHash>) -> Vec<PeerName> {
 /// One question, one answer.
 async fn query(shared: &Shared, peer: &PeerId, query: &Query) -> Result<Answer, PeerError> {
     let outcome = async {
+        let _lane = shared.lanes.query(peer).await?;
         let mut stream = open(shared, peer, Purpose::Query).await?;
         frames::write(&mut stream, query, NO_PROGRESS_MAX).await?;
         let (answer, bytes) = frames::read::<Answer>(&mut stream, NO_PROGRESS_MAX).await?;
@@ -229,7 +232,26 @@ pub(super) async fn fetch(
     bytes_max: u64,
     sink: &mut (dyn AsyncWrite + Unpin + Send),
 ) -> Result<(BlobId, u64), PeerError> {
+    let give_up = Instant::now() + BUSY_FILE_WAIT;
+    loop {
+        match fetch_once(shared, peer, file, bytes_max, sink).await {
+            Err(PeerError::Busy { retry_after }) if Instant::now() + retry_after < give_up => {
+                sleep(retry_after).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn fetch_once(
+    shared: &Shared,
+    peer: &PeerId,
+    file: KeyHash,
+    bytes_max: u64,
+    sink: &mut (dyn AsyncWrite + Unpin + Send),
+) -> Result<(BlobId, u64), PeerError> {
     let outcome = async {
+        let _lane = shared.lanes.file(peer).await?;
         let mut stream = open(shared, peer, Purpose::File).await?;
         let request = FileRequest::Whole { file: file.0 };
         frames::write(&mut stream, &request, NO_PROGRESS_MAX).await?;
@@ -288,7 +310,8 @@ async fn receive(
     sink.flush().await.map_err(PeerError::Sink)
 }
 
-fn busy(retry_after_ms: u32) -> PeerError {
+/// "Busy", as the neighbour or this host itself says it.
+pub(super) fn busy(retry_after_ms: u32) -> PeerError {
     // A neighbour may not send us to sleep for longer than it may be silent.
     let retry_after = Duration::from_millis(retry_after_ms.into()).min(NO_PROGRESS_MAX);
     PeerError::Busy { retry_after }

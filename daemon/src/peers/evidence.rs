@@ -56,7 +56,7 @@ impl EvidenceRing {
         self.folder.join(name)
     }
 
-    /// Writes one file and drops the oldest ones beyond the bound. Blocks on the disk.
+    /// Drops the oldest files until there is room, then writes one. Blocks on the disk.
     pub(super) fn write(
         &self,
         path: &Path,
@@ -75,11 +75,11 @@ impl EvidenceRing {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(path)?.write_all(&text)?;
-        self.drop_oldest()
+        self.make_room(text.len() as u64)?;
+        options.open(path)?.write_all(&text)
     }
 
-    fn drop_oldest(&self) -> io::Result<()> {
+    fn make_room(&self, for_bytes: u64) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -91,7 +91,7 @@ impl EvidenceRing {
         files.sort();
         let mut bytes: u64 = files.iter().map(|(_, length)| length).sum();
         for (path, length) in files {
-            if bytes <= self.bytes_max {
+            if bytes + for_bytes <= self.bytes_max {
                 break;
             }
             fs::remove_file(path)?;

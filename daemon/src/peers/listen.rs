@@ -15,11 +15,12 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{PeerId, Swarm};
 use tokio::sync::{mpsc, watch};
 
+use super::driver::Driver;
 use super::onlink::{OnLink, ip_of};
 use super::roads::Roads;
-use super::swarm::{Behaviour, Driver, build};
+use super::swarm::{Behaviour, build};
 use super::{
-    CAN_FETCH, Counter, Directory, DirectoryBounds, EvidenceRing, Listener, Outbox, Peers,
+    CAN_FETCH, Counter, Directory, DirectoryBounds, EvidenceRing, Lanes, Listener, Outbox, Peers,
     PeersConfig, PeersError, Roster, Shared, Shelf, Tiding, Watch, identity, name_of,
 };
 
@@ -101,6 +102,7 @@ pub(super) async fn start(
         outbox: Outbox::default(),
         evidence: Arc::new(EvidenceRing::new(config.evidence_dir)),
         counter: Counter::new(),
+        lanes: Lanes::default(),
         commands,
         tidings,
     });

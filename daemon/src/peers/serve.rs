@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::{Arc, Mutex};
 
-use futures::{AsyncWriteExt, FutureExt};
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use libp2p::PeerId;
 use libp2p::swarm::Stream;
 use modmesh_protocol::artifact::KeyHash;
@@ -34,6 +34,9 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that are read ahead of the network.
 const CHUNKS_AHEAD: usize = 2;
 
+/// Files that were sent and whose last bytes are still on their way.
+const LEAVING_MAX: usize = 256;
+
 const BUSY: Answer = Answer::Busy {
     retry_after_ms: RETRY_AFTER_MS,
 };
@@ -48,6 +51,7 @@ pub(super) struct Counter {
     uploads: Arc<Semaphore>,
     hellos: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    leaving: Arc<Semaphore>,
     of_peer: Arc<Mutex<HashMap<PeerId, usize>>>,
 }
 
@@ -68,6 +72,7 @@ impl Counter {
             uploads: places(UPLOADS_MAX),
             hellos: places(SERVED_STREAMS_MAX),
             refusals: places(REFUSALS_MAX),
+            leaving: places(LEAVING_MAX),
             of_peer: Arc::default(),
         }
     }
@@ -78,19 +83,14 @@ impl Counter {
         if let Ok(all) = self.streams.acquire_many(SERVED_STREAMS_MAX as u32).await {
             all.forget();
         }
+        // Held until the wait is over: nobody is served any more, so nobody new leaves.
+        let _all_left = self.leaving.acquire_many(LEAVING_MAX as u32).await;
     }
 
     /// Whether nobody is being served.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         lock(&self.of_peer).is_empty()
-    }
-
-    /// Whether one neighbour has all the places it may have.
-    #[cfg(test)]
-    pub(super) fn is_full_for_one(&self) -> bool {
-        let counts = lock(&self.of_peer);
-        counts.values().any(|c| *c >= SERVED_STREAMS_PER_PEER_MAX)
     }
 
     fn place(&self, peer: PeerId) -> Option<Place> {
@@ -139,10 +139,13 @@ pub(super) fn take(shared: &Arc<Shared>, inbound: Inbound) {
     if let Some(place) = counter.place(peer) {
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
-            if let Err(error) = serve(&shared, peer, purpose, stream).await {
-                tracing::debug!(%peer, ?purpose, %error, "a neighbour's question was not answered to its end");
+            match serve(&shared, peer, purpose, stream).await {
+                Ok(stream) => see_off(&shared.counter, place, purpose, stream).await,
+                Err(error) => tracing::debug!(
+                    %peer, ?purpose, %error,
+                    "a neighbour's question was not answered to its end"
+                ),
             }
-            drop(place);
         });
         return;
     }
@@ -159,13 +162,24 @@ async fn serve(
     peer: PeerId,
     purpose: Purpose,
     mut stream: Stream,
-) -> Result<(), FrameError> {
+) -> Result<Stream, FrameError> {
     match purpose {
         Purpose::Query => answer_query(shared, peer, &mut stream).await?,
         Purpose::File => answer_file(shared, peer, &mut stream).await?,
         Purpose::Hello => {}
     }
-    close(&mut stream).await
+    close(&mut stream).await?;
+    Ok(stream)
+}
+
+/// Waits until the neighbour has taken the last byte of a file and lets go of the stream, for which it needs no place any
+/// more: only then is the body finished, should this host be about to stop.
+async fn see_off(counter: &Counter, place: Place, purpose: Purpose, mut stream: Stream) {
+    let leaving = counter.leaving.try_acquire();
+    drop(place);
+    if purpose == Purpose::File && leaving.is_ok() {
+        let _ = timeout(SEND_STALL_MAX, stream.read(&mut [0])).await;
+    }
 }
 
 async fn refuse(purpose: Purpose, mut stream: Stream) {

@@ -12,11 +12,10 @@ use super::body::AnswerBody;
 use super::gate::DoorKeeper;
 use super::respond::{self, Answer};
 use super::route::{self, Route, SumdbRoute};
-use crate::fetch::Fetcher;
+use crate::fetch::{Client, Fetcher};
 use crate::log::{Mirror, Mirrors, TileAnswer};
 use crate::metrics::{Metrics, Source};
 use crate::os;
-use crate::policy::Client;
 
 /// What the control room shows over HTTP; implemented there, handed in by lib.rs.
 pub(crate) trait Showing: Send + Sync {

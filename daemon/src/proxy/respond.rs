@@ -10,10 +10,9 @@ use modmesh_protocol::artifact::FileKind;
 use super::body::{AnswerBody, FileBody};
 use super::gate::TurnedAway;
 use super::route::RouteError;
-use crate::fetch::{FetchError, Fetched, Fetcher, NoteAnswer, NoteKey};
+use crate::fetch::{FetchError, Fetched, Fetcher, NoteAnswer, NoteKey, UpstreamError};
 use crate::log::Finding;
 use crate::metrics::{Metrics, Source};
-use crate::upstream::UpstreamError;
 
 /// An answer before it is sent, with the source it is counted under.
 #[derive(Debug)]

@@ -92,14 +92,22 @@ fn keep(folder: &Path, answer: &SyncSender<HashMap<KeyHash, u64>>, inbox: &Recei
         }
         return;
     };
-    if catch_unwind(AssertUnwindSafe(|| write_all(&order, inbox))).is_err() {
-        tracing::warn!(
+    match catch_unwind(AssertUnwindSafe(|| write_all(&order, inbox))) {
+        Ok(done) => {
+            // The answer comes after the files are closed, so that whoever waited for it can open them again.
+            drop(order);
+            if let Some(done) = done {
+                let _asker_gone = done.send(());
+            }
+        }
+        Err(_) => tracing::warn!(
             "the index failed while writing; the order of requests is not kept from here on"
-        );
+        ),
     }
 }
 
-fn write_all(tree: &sled::Db, inbox: &Receiver<Order>) {
+/// Writes orders until the end is asked for, and returns who asked.
+fn write_all(tree: &sled::Db, inbox: &Receiver<Order>) -> Option<SyncSender<()>> {
     let mut unflushed = false;
     loop {
         let written = match inbox.recv_timeout(FLUSH_EVERY) {
@@ -112,17 +120,15 @@ fn write_all(tree: &sled::Db, inbox: &Receiver<Order>) {
                 tree.remove(hash.0).map(drop)
             }
             Ok(Order::End(done)) => {
-                let flushed = tree.flush();
-                let _asker_gone = done.send(());
-                report(flushed.map(drop));
-                return;
+                report(tree.flush().map(drop));
+                return Some(done);
             }
             Err(RecvTimeoutError::Timeout) if unflushed => {
                 unflushed = false;
                 tree.flush().map(drop)
             }
             Err(RecvTimeoutError::Timeout) => Ok(()),
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return None,
         };
         report(written);
     }

@@ -26,10 +26,6 @@ impl Layout {
         }
     }
 
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// The tree that a file of `scope` lies in.
     pub(crate) fn tree(&self, scope: Scope) -> PathBuf {
         match scope {

@@ -46,6 +46,14 @@ fn body(folder: &TempDir, version: &str) -> PathBuf {
     folder.path().join("apart").join(key(version).url_path())
 }
 
+/// Requests are ordered by the millisecond.
+fn let_the_clock_move() {
+    let last = super::now_ms();
+    while super::now_ms() == last {
+        std::hint::spin_loop();
+    }
+}
+
 fn in_staging(folder: &TempDir) -> usize {
     fs::read_dir(folder.path().join("staging")).unwrap().count()
 }
@@ -63,8 +71,15 @@ async fn what_was_committed_is_there_after_a_restart() {
     assert!(store.get(&key("v1.0.1")).is_none());
     assert_eq!(store.totals().bytes, 100);
     assert!(store.holds_version(&key("v1.0.0").of, Scope::Unlisted));
-    assert!(store.shareable().is_empty(), "unlisted content is nobody else's");
-    assert!(store.get_shareable(KeyHash::of_file(&key("v1.0.0"))).is_none());
+    assert!(
+        store.shareable().is_empty(),
+        "unlisted content is nobody else's"
+    );
+    assert!(
+        store
+            .get_shareable(KeyHash::of_file(&key("v1.0.0")))
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -140,7 +155,12 @@ async fn a_cut_body_is_put_aside_and_asked_for_anew() {
     put(&store, "v1.0.0", 100).await;
     fs::write(body(&folder, "v1.0.0"), "short").unwrap();
     assert!(store.get(&key("v1.0.0")).is_none());
-    assert_eq!(fs::read_dir(folder.path().join("quarantine")).unwrap().count(), 1);
+    assert_eq!(
+        fs::read_dir(folder.path().join("quarantine"))
+            .unwrap()
+            .count(),
+        1
+    );
     put(&store, "v1.0.0", 100).await;
     assert!(store.get(&key("v1.0.0")).is_some());
 }
@@ -175,13 +195,19 @@ async fn after_an_unclean_boot_nothing_damaged_is_given_out() {
 async fn notes_that_an_unclean_boot_may_have_torn_are_dropped() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder, ROOMY, false);
-    for (path, text) in [("example.com/m/@v/list", ""), ("example.com/n/@v/list", "v1.0.0\n")] {
+    for (path, text) in [
+        ("example.com/m/@v/list", ""),
+        ("example.com/n/@v/list", "v1.0.0\n"),
+    ] {
         store.note(path, text.as_bytes(), false).unwrap();
     }
     drop(store);
     let store = open(&folder, ROOMY, true);
     assert!(store.read_note("example.com/m/@v/list").is_none());
-    assert!(store.read_note("example.com/n/@v/list").is_none(), "too young to be trusted");
+    assert!(
+        store.read_note("example.com/n/@v/list").is_none(),
+        "too young to be trusted"
+    );
 }
 
 #[tokio::test]
@@ -190,18 +216,10 @@ async fn what_was_asked_for_longest_ago_goes_first() {
     let store = open(&folder, 1000, false);
     for version in ["v1.0.0", "v1.1.0", "v1.2.0"] {
         put(&store, version, 300).await;
-        std::thread::yield_now();
-    }
-    // Times are in milliseconds: wait for the clock to pass the last one.
-    let last = super::now_ms();
-    while super::now_ms() == last {
-        std::hint::spin_loop();
+        let_the_clock_move();
     }
     let held = store.get(&key("v1.0.0")).unwrap();
-    let last = super::now_ms();
-    while super::now_ms() == last {
-        std::hint::spin_loop();
-    }
+    let_the_clock_move();
     put(&store, "v1.3.0", 300).await;
     assert!(store.totals().bytes <= 1000);
     assert!(store.get(&key("v1.0.0")).is_some());
@@ -245,7 +263,11 @@ async fn versions_are_listed_in_the_order_of_go() {
         put(&store, version, 50).await;
     }
     let module = ModulePath::parse("example.com/m").unwrap();
-    let versions: Vec<_> = store.versions(&module).iter().map(ToString::to_string).collect();
+    let versions: Vec<_> = store
+        .versions(&module)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(versions, ["v1.2.0-rc.1", "v1.2.0", "v1.10.0"]);
     assert!(store.is_below_held("example.com/m/cmd"));
     assert!(!store.is_below_held("example.com/mm"));

@@ -88,27 +88,13 @@ impl Proof {
         self.scope
     }
 
-    pub(crate) fn h1(&self) -> H1 {
-        self.h1
-    }
-
     pub(crate) fn measured(&self) -> MeasuredFile {
         self.measured
-    }
-
-    /// Whether the zip has the canonical form, the only one that neighbours accept. Always true of a go.mod.
-    pub(crate) fn is_canonical(&self) -> bool {
-        self.canonical
     }
 
     /// Whether the file may be offered to any neighbour.
     pub(crate) fn is_shareable(&self) -> bool {
         self.scope == Scope::Proven && self.canonical
-    }
-
-    /// The record that the proof rests on; every Proven file has one.
-    pub(crate) fn record(&self) -> Option<&Arc<ListedRecord>> {
-        self.record.as_ref()
     }
 
     /// The proof file's text.

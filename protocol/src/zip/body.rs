@@ -218,3 +218,18 @@ impl From<SectionError> for ZipError {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_ends_when_the_zip_has_had_its_share() {
+        let spent = AtomicU64::new(WORK_BYTES_MAX);
+        let bytes = Vec::new();
+        let reader = BodyReader::new(&bytes, &spent);
+        reader.spend(1).unwrap();
+        assert!(matches!(reader.spend(1), Err(ZipError::TooMuchWork)));
+    }
+}

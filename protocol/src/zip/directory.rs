@@ -221,13 +221,10 @@ impl<'a> HeaderReader<'a> {
     }
 
     fn fill(&mut self, count: usize) -> Result<(), Stop> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        let wanted = count.max(BUFFER_BYTES);
-        if self.buffer.len() < wanted {
-            self.buffer.resize(wanted, 0);
-        }
+        let mut buffer = vec![0; count.max(BUFFER_BYTES)];
+        let left = self.end - self.start;
+        buffer[..left].copy_from_slice(&self.buffer[self.start..self.end]);
+        (self.buffer, self.start, self.end) = (buffer, 0, left);
         match self.section.read(self.bytes, &mut self.buffer[self.end..]) {
             Ok(read) => self.end += read,
             Err(SectionError::BeforeStart) => {

@@ -48,7 +48,7 @@ fn the_strongest_layer_that_names_a_setting_gives_all_of_it() {
         Source::File(path(), Name::Upstream),
         Source::GoEnv("GOPROXY"),
     ];
-    for strongest in 0..sources.len() {
+    for (strongest, expected) in expected.iter().enumerate() {
         let layers: Vec<Layer> = sources
             .iter()
             .enumerate()
@@ -59,7 +59,7 @@ fn the_strongest_layer_that_names_a_setting_gives_all_of_it() {
             })
             .collect();
         let settings = settings(&layers, &built_in()).unwrap();
-        assert_eq!(settings.upstream.source, expected[strongest]);
+        assert_eq!(&settings.upstream.source, expected);
         assert_eq!(
             settings.upstream.value.to_string(),
             format!("https://proxy{strongest}.example")
@@ -142,7 +142,7 @@ fn a_value_that_cannot_be_used_is_refused_with_name_source_and_remedy() {
         (Name::StoreLimit, &["0"], "above zero"),
         (Name::Upstream, &["gopher://a.example"], "scheme"),
         (Name::Sumdb, &["sum.example"], "name+hash+key"),
-        (Name::Sumdb, &["off", "sum.golang.org"], "stands alone"),
+        (Name::Sumdb, &["sum.golang.org", "off"], "only first"),
         (Name::Private, &["[a"], "[a"),
         (Name::PeerListen, &["nowhere"], "IP:PORT"),
         (Name::Peer, &["10.0.0.1:8485"], "multiaddr"),

@@ -1,12 +1,13 @@
 //! What a host does at its bounds, and what a bad neighbour costs.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::limits::SERVED_STREAMS_PER_PEER_MAX;
-use modmesh_protocol::wire::{Answer, FileAnswer, Query, TileBytes, decode_payload, encode};
+use modmesh_protocol::limits::{ASKED_FILES_PER_PEER_MAX, SERVED_STREAMS_PER_PEER_MAX};
+use modmesh_protocol::wire::{Answer, FileAnswer, FileRequest, Query, TileBytes, encode};
 
 use super::super::streams::Purpose;
 use super::super::{PeerError, name_of, peer_id_of};
@@ -23,7 +24,11 @@ async fn beside(rogue: &Rogue) -> Host {
 }
 
 /// What fetching from a rogue comes to that promises `length` bytes, sends `sent` and then ends or holds the stream.
-async fn fetch_from_rogue(length: u64, sent: usize, ends: bool) -> (PeerError, Duration, Host) {
+async fn fetch_from_rogue(
+    length: u64,
+    sent: usize,
+    ends: bool,
+) -> (PeerError, Duration, (Host, Rogue)) {
     let rogue = Rogue::start(after_hello(move |_, mut stream| async move {
         read_frame(&mut stream).await;
         let here = FileAnswer::Here {
@@ -47,12 +52,12 @@ async fn fetch_from_rogue(length: u64, sent: usize, ends: bool) -> (PeerError, D
         .peers
         .fetch(&name, KEY, 1 << 20, &mut tokio::io::sink())
         .await;
-    (fetched.unwrap_err(), started.elapsed(), host)
+    (fetched.unwrap_err(), started.elapsed(), (host, rogue))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_stalls_costs_two_seconds() {
-    let (error, time, host) = fetch_from_rogue(500_000, 100_000, false).await;
+    let (error, time, (host, _rogue)) = fetch_from_rogue(500_000, 100_000, false).await;
     assert!(matches!(error, PeerError::Stalled), "{error}");
     assert!(
         time > Duration::from_millis(1900) && time < Duration::from_secs(4),
@@ -90,7 +95,7 @@ async fn a_holder_that_drips_is_left_as_well() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promised_length_that_is_not_met_is_an_error() {
-    let (error, _, _host) = fetch_from_rogue(500_000, 100_000, true).await;
+    let (error, _, _both) = fetch_from_rogue(500_000, 100_000, true).await;
     assert!(
         matches!(
             error,
@@ -105,7 +110,7 @@ async fn a_promised_length_that_is_not_met_is_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_too_large_is_not_taken() {
-    let (error, _, host) = fetch_from_rogue((1 << 20) + 1, 0, true).await;
+    let (error, _, (host, _rogue)) = fetch_from_rogue((1 << 20) + 1, 0, true).await;
     assert!(matches!(error, PeerError::TooLarge { .. }), "{error}");
     assert!(host.peers.snapshot()[0].received_bytes < 1000);
 }
@@ -148,56 +153,91 @@ async fn answers_that_are_no_answers_are_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_128_questions_at_once_each_gets_an_answer_or_busy() {
+async fn of_128_fetches_at_once_each_gets_its_file() {
     let (a, b) = Host::pair().await;
     let (key, _) = a.put(1, &vec![9; 300_000]);
     let name = a.peers.name();
-    for _ in 0..3 {
-        // Nobody is served while the gate is shut, so that the questions really meet.
-        a.shelf.gate.shut();
-        let fetch = |_| async {
-            let mut sink = tokio::io::sink();
-            let fetched = b.peers.fetch(&name, key, u64::MAX, &mut sink).await;
-            match fetched {
-                Ok(_) => true,
-                Err(PeerError::Busy { .. }) => {
-                    // The first refusal of the host itself shows that all its places are taken.
-                    if a.peers.shared.counter.is_full_for_one() {
-                        a.shelf.gate.open();
-                    }
-                    false
-                }
-                Err(error) => panic!("neither an answer nor busy: {error}"),
-            }
-        };
-        let outcomes = join_all((0..128).map(fetch)).await;
-        let served = outcomes.iter().filter(|served| **served).count();
-        assert_eq!(served, SERVED_STREAMS_PER_PEER_MAX, "{outcomes:?}");
-        until("the counter is free again", || {
-            b.peers.connected() == 1 && a.peers.shared.counter.is_idle()
-        })
-        .await;
-    }
+    let fetch = |_| async {
+        let mut got = Vec::new();
+        let fetched = b.peers.fetch(&name, key, u64::MAX, &mut got).await;
+        fetched.map(|(_, length)| length == got.len() as u64)
+    };
+    let outcomes = join_all((0..128).map(fetch)).await;
+    assert!(
+        outcomes.iter().all(|o| matches!(o, Ok(true))),
+        "{outcomes:?}"
+    );
+    assert_eq!(b.peers.connected(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_streams_is_answered_busy_stream_by_stream() {
+async fn fetches_that_find_no_place_in_time_are_told_busy() {
+    let (a, b) = Host::pair().await;
+    let (key, _) = a.put(1, b"a file");
+    let name = a.peers.name();
+    a.shelf.gate.shut();
+    let fetch = |_| async {
+        let mut sink = tokio::io::sink();
+        b.peers.fetch(&name, key, u64::MAX, &mut sink).await
+    };
+    let outcomes = join_all((0..20).map(fetch)).await;
+    a.shelf.gate.open();
+    let stalled = outcomes
+        .iter()
+        .filter(|o| matches!(o, Err(PeerError::Stalled)));
+    assert!(stalled.count() >= ASKED_FILES_PER_PEER_MAX, "{outcomes:?}");
+    let others = |o: &&Result<_, _>| !matches!(o, Err(PeerError::Stalled | PeerError::Busy { .. }));
+    assert_eq!(outcomes.iter().filter(others).count(), 0, "{outcomes:?}");
+    until("all places are free again", || {
+        a.peers.shared.counter.is_idle()
+    })
+    .await;
+    assert!(fetch(0).await.is_ok());
+}
+
+/// What `count` streams get that a rogue opens at once, in which each asks `question` as far as it is let.
+async fn flood(purpose: Purpose, question: Vec<u8>, count: usize) -> Vec<Option<u8>> {
     let rogue = Rogue::start(after_hello(|_, stream| async move { drop(stream) })).await;
     let host = beside(&rogue).await;
+    host.put(1, b"a file");
+    host.shelf.gate.shut();
     let id = peer_id_of(&host.peers.name()).unwrap();
-    let flood = |_| async {
-        let mut stream = rogue.open(id, Purpose::Query).await.ok()?;
-        // Nothing is asked: the place stays taken, and those over the bound are told so unasked.
-        let mut head = [0; 5];
-        stream.read_exact(&mut head).await.ok()?;
-        let mut payload = vec![0; usize::from(head[3])];
-        stream.read_exact(&mut payload).await.ok()?;
-        decode_payload::<Answer>(&payload).ok()
+    let answered = AtomicUsize::new(0);
+    let ask = |_| async {
+        let mut stream = rogue.open(id, purpose).await.ok()?;
+        let _ = stream.write_all(&question).await;
+        let _ = stream.flush().await;
+        let payload = read_frame(&mut stream).await;
+        // All that are not served have been told so: those that are served may go on.
+        if answered.fetch_add(1, Ordering::Relaxed) + 1 == count - SERVED_STREAMS_PER_PEER_MAX {
+            host.shelf.gate.open();
+        }
+        payload.first().copied()
     };
-    let answers = join_all((0..60).map(flood)).await;
-    let busy = answers.iter().flatten();
-    let busy = busy.filter(|a| matches!(a, Answer::Busy { .. })).count();
-    assert_eq!(busy, 60 - SERVED_STREAMS_PER_PEER_MAX);
+    let answers = join_all((0..count).map(ask)).await;
+    assert_eq!(host.peers.connected(), 1);
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_streams_is_answered_or_told_busy_stream_by_stream() {
+    let locate = Query::Locate {
+        file: Some(KEY.0),
+        record: None,
+    };
+    let request = FileRequest::Whole { file: KEY.0 };
+    for (purpose, question, (answered, busy)) in [
+        (Purpose::Query, encode(&locate).unwrap(), (0, 3)),
+        (Purpose::File, encode(&request).unwrap(), (0, 2)),
+    ] {
+        for _ in 0..3 {
+            // One below the number of pending opens that the rogue's own half allows.
+            let answers = flood(purpose, question.clone(), 63).await;
+            let of = |variant| answers.iter().filter(|a| **a == Some(variant)).count();
+            assert_eq!(of(answered), SERVED_STREAMS_PER_PEER_MAX, "{answers:?}");
+            assert_eq!(of(busy), 63 - SERVED_STREAMS_PER_PEER_MAX, "{answers:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::super::{
-    Listener, NeighbourEvent, Peers, PeersConfig, PeersError, Shelf, Shelved, Watch, lock,
+    Listener, NeighbourEvent, Peers, PeersConfig, PeersError, Shelf, Shelved, Tile, Watch, lock,
 };
 
 /// How long a test waits for an event that must come.
@@ -34,7 +34,7 @@ pub(super) enum Heard {
 pub(super) struct Cupboard {
     pub(super) files: Mutex<HashMap<KeyHash, (PathBuf, BlobId, u64)>>,
     pub(super) records: Mutex<HashMap<KeyHash, (u64, String)>>,
-    pub(super) tiles: Mutex<HashMap<(u8, u64), (u16, Vec<u8>)>>,
+    pub(super) tiles: Mutex<HashMap<(u8, u64), Tile>>,
     pub(super) head: Mutex<Option<(u64, String)>>,
     /// While shut, whoever asks for a file waits: for tests of bounds.
     pub(super) gate: Gate,
@@ -154,6 +154,8 @@ impl Host {
         config: PeersConfig,
         shelf: Arc<Cupboard>,
     ) -> Result<Self, PeersError> {
+        // A test hears all of what is said, however much; the end of the test is its bound.
+        #[allow(clippy::disallowed_methods)]
         let (ear, heard) = mpsc::unbounded_channel();
         let watch: Arc<dyn Watch> = Arc::new(());
         let peers =

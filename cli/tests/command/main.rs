@@ -1,0 +1,9 @@
+//! The command as a person meets it: the real binary, with an environment of its own for each story.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
+mod asking;
+mod host;
+mod settings;
+mod starting;
+mod words;

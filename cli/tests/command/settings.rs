@@ -1,0 +1,227 @@
+//! Where a setting may be written, which place wins, and what is said about a value that cannot be used.
+
+use serde_json::{Value, json};
+
+use crate::host::Host;
+
+#[test]
+fn a_value_that_cannot_be_used_names_the_place_it_was_written_in() {
+    let host = Host::new();
+    let bad = [
+        ("listen", "nowhere", "127.0.0.1:8484"),
+        ("allow-host", "http://box", "name alone"),
+        ("store-limit", "20 apples", "20GiB"),
+        ("upstream", "gopher://a.example", "scheme"),
+        ("sumdb", "sum.example", "name+hash+key"),
+        ("private", "[a", "[a"),
+        ("peer-listen", "8485", "IP:PORT"),
+        ("peer", "10.0.0.1:8485", "10.0.0.1:8485"),
+        ("log", "louder", "info"),
+        ("log-format", "xml", "json"),
+    ];
+    for (word, text, remedy) in bad {
+        let flag = format!("--{word}");
+        host.modmesh(&["up", &flag, text])
+            .refused(2, &[&flag, word, remedy]);
+
+        let variable = format!("MODMESH_{}", word.to_uppercase().replace('-', "_"));
+        host.modmesh_with(&[(&variable, text)], &["up"])
+            .refused(2, &[&variable, remedy]);
+
+        let file = host.file("bad.toml", &format!("{word} = '{text}'"));
+        let file = file.to_str().unwrap();
+        host.modmesh(&["up", "--config", file])
+            .refused(2, &[file, word, remedy]);
+    }
+}
+
+#[test]
+fn what_go_says_is_named_as_what_go_says() {
+    let says = |variable: &str, value: &str| {
+        Host::with_go(&format!(r#"echo '{{"{variable}":"{value}"}}'"#)).modmesh(&["up"])
+    };
+    says("GOPROXY", "gopher://a.example").refused(2, &["upstream", "go env GOPROXY"]);
+    says("GOPROXY", "http://localhost:8484").refused(
+        2,
+        &["go env GOPROXY", "nobody but this daemon", "--upstream"],
+    );
+    says("GOPRIVATE", "").refused(2, &["upstream", "GOPROXY", "--upstream"]);
+
+    let text = r#"echo '{"GOPROXY":"off","GOSUMDB":"sum.example"}'"#;
+    Host::with_go(text)
+        .modmesh(&["up"])
+        .refused(2, &["sumdb", "go env GOSUMDB"]);
+}
+
+#[test]
+fn a_go_that_fails_is_refused_and_not_ignored() {
+    let host = Host::with_go("echo 'go: the disk is on fire' >&2; exit 1");
+    host.modmesh(&["up"])
+        .refused(2, &["the disk is on fire", "private"]);
+    Host::with_go("echo nonsense")
+        .modmesh(&["up"])
+        .refused(2, &["no JSON"]);
+    Host::without_go()
+        .modmesh(&["up"])
+        .refused(2, &["no go command", "--upstream"]);
+}
+
+#[test]
+fn go_is_asked_without_what_could_lead_it_astray() {
+    let host = Host::with_go(
+        r#"echo "{\"GOPROXY\":\"https://$GOTOOLCHAIN.example/flags${GOFLAGS}in$PWD\"}""#,
+    );
+    let shown = host.modmesh_with(&[("GOFLAGS", "-x"), ("GOTOOLCHAIN", "go9.9")], &["config"]);
+    assert!(
+        shown.stdout.contains("https://local.example/flagsin"),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn go_is_not_asked_when_nothing_is_left_to_ask() {
+    let host = Host::with_go("exit 1");
+    let flags = [
+        "--upstream",
+        "off",
+        "--sumdb",
+        "off",
+        "--private",
+        "a.example",
+    ];
+    let shown = host.modmesh(&[&["config"], &flags[..]].concat());
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+}
+
+#[test]
+fn flags_come_before_variables_before_the_file_before_go() {
+    let host = Host::new();
+    let state = |ended: crate::host::Ended| {
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let shown: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let upstream = &shown["upstream"];
+        (
+            upstream["value"].clone(),
+            upstream["source"].clone(),
+            upstream["place"].clone(),
+        )
+    };
+    let config = &["config", "--json"];
+    let go = state(host.modmesh(config));
+    assert_eq!(
+        go,
+        (
+            json!("https://proxy.example,direct"),
+            json!("go env"),
+            json!("GOPROXY")
+        )
+    );
+
+    let usual = host.file(
+        ".config/modmesh/config.toml",
+        "upstream = 'https://file.example'",
+    );
+    let file = state(host.modmesh(config));
+    assert_eq!(
+        file,
+        (json!("https://file.example"), json!("file"), json!(usual))
+    );
+
+    let other = host.file("other.toml", "upstream = 'https://other.example'");
+    let named = state(host.modmesh_with(&[("MODMESH_CONFIG", other.to_str().unwrap())], config));
+    assert_eq!(
+        named,
+        (json!("https://other.example"), json!("file"), json!(other))
+    );
+
+    let variables = [("MODMESH_UPSTREAM", "https://variable.example")];
+    let variable = state(host.modmesh_with(&variables, config));
+    let place = json!("MODMESH_UPSTREAM");
+    assert_eq!(
+        variable,
+        (
+            json!("https://variable.example"),
+            json!("environment"),
+            place
+        )
+    );
+
+    let flags = ["config", "--json", "--upstream", "https://flag.example"];
+    let flag = state(host.modmesh_with(&variables, &flags));
+    assert_eq!(
+        flag,
+        (
+            json!("https://flag.example"),
+            json!("flag"),
+            json!("--upstream")
+        )
+    );
+}
+
+#[test]
+fn every_setting_is_shown_with_its_value_and_place() {
+    let host = Host::new();
+    let arguments = [
+        "config",
+        "--json",
+        "--store-limit",
+        "2KiB",
+        "--listen",
+        "127.0.0.1:1",
+    ];
+    let variables = [("MODMESH_PEER", "/ip4/10.0.0.1/tcp/1,/ip4/10.0.0.2/tcp/1")];
+    let ended = host.modmesh_with(&variables, &arguments);
+    let shown: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(
+        shown["store-limit"],
+        json!({"value": 2048, "source": "flag", "place": "--store-limit"})
+    );
+    assert_eq!(shown["listen"]["value"], json!(["127.0.0.1:1"]));
+    assert_eq!(
+        shown["peer"]["value"],
+        json!(["/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.2/tcp/1"])
+    );
+    assert_eq!(
+        shown["sumdb"],
+        json!({"value": ["sum.golang.org"], "source": "go env", "place": "GOSUMDB"})
+    );
+    assert_eq!(
+        shown["state"]["value"],
+        json!(host.path(".local/state/modmesh"))
+    );
+    assert_eq!(
+        shown["offline"],
+        json!({"value": false, "source": "built-in", "place": null})
+    );
+    assert_eq!(shown["log-format"]["value"], "text");
+
+    let text = host.modmesh(&["config", "--store-limit", "2KiB"]).stdout;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("store-limit"))
+        .unwrap();
+    assert!(
+        line.contains("2 KiB") && line.ends_with("(--store-limit)"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let host = Host::new();
+    let arguments = ["config", "--upstream", "https://anna:hunter2@proxy.example"];
+    let shown = host.modmesh(&arguments);
+    assert!(shown.stdout.contains("proxy.example"), "{shown:?}");
+    assert!(!shown.stdout.contains("hunter2"), "{shown:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_refused() {
+    let host = Host::new();
+    let up = |file: &str| host.modmesh(&["up", "--config", file]);
+    up("/not/there.toml").refused(2, &["/not/there.toml", "cannot be read"]);
+    let file = host.file("a.toml", "offline = true\nlisten = [");
+    up(file.to_str().unwrap()).refused(2, &["a.toml", "line 2"]);
+    let file = host.file("b.toml", "stor-limit = '1GiB'");
+    up(file.to_str().unwrap()).refused(2, &["stor-limit", "did you mean `store-limit`"]);
+}

@@ -1,0 +1,190 @@
+//! Starting a daemon: in front with `up`, in the background with `run`.
+
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::host::{GO_ENV, Host};
+
+/// Flags with which a daemon keeps to itself.
+const ALONE: [&str; 7] = [
+    "up",
+    "--no-mdns",
+    "--peer-listen",
+    "127.0.0.1:0",
+    "--offline",
+    "--store-limit",
+    "1GiB",
+];
+
+struct Up {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Up {
+    fn start(host: &Host, flags: &[&str]) -> Self {
+        let mut command = host.command(&[&ALONE[..], flags].concat());
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// The lines up to the one with `word`.
+    fn until(&mut self, word: &str) -> Vec<String> {
+        let mut seen = Vec::new();
+        for line in self.lines.by_ref() {
+            seen.push(line.unwrap());
+            if seen.last().is_some_and(|line| line.contains(word)) {
+                return seen;
+            }
+        }
+        let mut stderr = String::new();
+        let _ = self
+            .child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut stderr);
+        panic!("{word} was not said: {seen:?} {stderr}");
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(pid(self.child.id()), signal).unwrap();
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn pid(id: u32) -> Pid {
+    Pid::from_raw(id.try_into().unwrap()).unwrap()
+}
+
+fn listens_on(lines: &[String]) -> String {
+    let line = lines
+        .iter()
+        .find(|line| line.contains("listens on"))
+        .unwrap();
+    line.split_whitespace().last().unwrap().to_owned()
+}
+
+#[test]
+fn up_says_in_a_few_lines_what_a_person_needs() {
+    let host = Host::new();
+    let mut up = Up::start(&host, &["--listen", "127.0.0.1:0"]);
+    let said = up.until("go env -w");
+    let us = listens_on(&said);
+    assert!(said.len() <= 12, "{said:?}");
+    let last = said.last().unwrap().trim();
+    assert_eq!(
+        last,
+        format!("go env -w GOPROXY=\"{us}|$(go env GOPROXY)\"")
+    );
+    let state = host.path(".local/state/modmesh");
+    assert!(
+        said.iter()
+            .any(|line| line.contains(state.to_str().unwrap()))
+    );
+
+    up.signal(Signal::TERM);
+    up.until("ending");
+    assert_eq!(up.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn up_says_so_when_go_comes_here_already() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let go_env = GO_ENV.replace("https://proxy.example", &format!("http://{address}|off"));
+    let host = Host::with_go(&format!("echo '{go_env}'"));
+    let mut up = Up::start(&host, &["--listen", &address.to_string()]);
+    up.until("go uses it already");
+}
+
+#[test]
+fn a_port_in_use_is_refused_with_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let host = Host::new();
+    host.modmesh(&[&ALONE[..], &["--listen", &address]].concat())
+        .refused(1, &[&address, "--listen"]);
+}
+
+/// The background daemon of a test, found by the state folder in its arguments; ended when the test is.
+struct Background<'a>(&'a Path);
+
+impl Drop for Background<'_> {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let id = entry.file_name().to_string_lossy().parse::<u32>();
+            let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let arguments = String::from_utf8_lossy(&arguments).into_owned();
+            if let (Ok(id), true) = (id, arguments.contains(self.0.to_str().unwrap())) {
+                let _ = kill_process(pid(id), Signal::KILL);
+            }
+        }
+    }
+}
+
+/// What a background daemon is told by variables to keep to itself.
+fn alone(listen: &SocketAddr) -> Vec<(&'static str, String)> {
+    vec![
+        ("MODMESH_LISTEN", listen.to_string()),
+        ("MODMESH_NO_MDNS", "true".into()),
+        ("MODMESH_PEER_LISTEN", "127.0.0.1:0".into()),
+        ("MODMESH_OFFLINE", "true".into()),
+        ("MODMESH_STORE_LIMIT", "1GiB".into()),
+    ]
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn run_starts_a_daemon_where_none_answers_and_finds_it_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let host = Host::new();
+    host.script("show", "echo $GOPROXY");
+    let state = host.path(".local/state/modmesh");
+    let _background = Background(&state);
+    for _ in 0..2 {
+        let output = host
+            .command(&["run", "--", "show"])
+            .envs(alone(&address))
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(stdout.trim(), format!("http://{address}"), "{output:?}");
+        assert!(output.status.success());
+    }
+    let log = std::fs::read_to_string(state.join("background.log")).unwrap();
+    assert_eq!(log.matches("is up").count(), 1, "{log}");
+}
+
+#[test]
+fn a_background_daemon_that_cannot_start_shows_why() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let host = Host::without_go();
+    let mut variables = alone(&address);
+    variables.push(("MODMESH_PRIVATE", "[a".into()));
+    let output = host
+        .command(&["run", "--", "show"])
+        .envs(variables)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("MODMESH_PRIVATE"), "{stderr}");
+}

@@ -1,0 +1,52 @@
+//! Which words the command knows, and what it says to others.
+
+use crate::host::Host;
+
+#[test]
+fn help_is_short_and_has_examples() {
+    let host = Host::new();
+    let help = host.modmesh(&["--help"]);
+    assert_eq!(help.code, Some(0), "{help:?}");
+    assert!(help.stdout.contains("modmesh run -- go build ./..."));
+    for command in ["up", "run", "status", "peers", "config"] {
+        let help = host.modmesh(&[command, "--help"]);
+        assert_eq!(help.code, Some(0), "{help:?}");
+        assert!(help.stdout.contains("Examples:"), "{help:?}");
+    }
+    let version = host.modmesh(&["--version"]);
+    assert_eq!(
+        version.stdout.trim(),
+        concat!("modmesh ", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn a_wrong_word_is_wrong_usage() {
+    let host = Host::new();
+    host.modmesh(&["up", "--listne", "127.0.0.1:1"])
+        .refused(2, &["--listne", "--listen"]);
+    host.modmesh(&["stauts"]).refused(2, &["stauts", "status"]);
+    host.modmesh(&["up", "--state"]).refused(2, &["--state"]);
+    host.modmesh(&["run"]).refused(2, &["COMMAND"]);
+    host.modmesh(&["status", "--offline"])
+        .refused(2, &["--offline"]);
+    assert_eq!(host.modmesh(&[]).code, Some(2));
+}
+
+#[test]
+fn what_is_to_come_says_so() {
+    let host = Host::new();
+    for command in [
+        "explain", "doctor", "setup", "warm", "export", "import", "verify", "gc", "pin", "unpin",
+        "distrust",
+    ] {
+        host.modmesh(&[command, "--undo", "a.example/m@v1.0.0"])
+            .refused(2, &[command, "not in this release yet"]);
+    }
+    for flag in ["--mesh-secret-file", "--site"] {
+        host.modmesh(&["up", flag, "x"])
+            .refused(2, &[flag, "not in this release yet"]);
+    }
+    host.modmesh_with(&[("MODMESH_MESH_SECRET_FILE", "x")], &["up"])
+        .refused(2, &["MODMESH_MESH_SECRET_FILE", "not in this release yet"]);
+}

@@ -1,0 +1,387 @@
+//! The task that owns the swarm.
+//!
+//! It waits for nothing but its own `select!`: commands, the outbox, the next call that is due and what the swarm has to
+//! say. Work with neighbours is done in tasks of its own; what this one tells others goes through queues that never make it
+//! wait. It keeps the table of neighbours in step with the connections, and hears announcements.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use libp2p::core::Multiaddr;
+use libp2p::core::transport::ListenerId;
+use libp2p::gossipsub::{self, MessageAcceptance};
+use libp2p::swarm::dial_opts::DialOpts;
+use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
+use libp2p::{PeerId, Swarm, mdns, ping};
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::control::FoundBy;
+use modmesh_protocol::limits::{ANNOUNCE_BATCH, HELLO_WAIT_MAX};
+use modmesh_protocol::log::DatabaseId;
+use modmesh_protocol::wire::{Announcement, decode, encode};
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep_until;
+
+use super::roads::Roads;
+use super::streams::Inbound;
+use super::swarm::{Behaviour, BehaviourEvent, topic};
+use super::{Command, NeighbourEvent, Shared, Tiding, greeting, lock, name_of, serve};
+
+/// How long connections that are being closed may take at the end.
+const CLOSING_WAIT: Duration = Duration::from_secs(1);
+
+/// The task that owns the swarm.
+pub(super) struct Driver {
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) roads: Roads,
+    /// Listeners that are open, with the addresses each has so far.
+    pub(super) listening: HashMap<ListenerId, Vec<Multiaddr>>,
+    /// Raised when every listener has an address.
+    pub(super) ready: watch::Sender<bool>,
+    /// Peers that still have to say hello, and until when.
+    pub(super) silent: Vec<(Instant, PeerId)>,
+    /// When the outbox is to be announced.
+    pub(super) batch_due: Option<Instant>,
+}
+
+impl Driver {
+    /// Runs until told to stop. Handles may all be gone before: neighbours are served all the same.
+    pub(super) async fn run(mut self) {
+        loop {
+            let wake = self.next_wake();
+            let timer = async {
+                match wake {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::Open { peer, purpose, reply }) => {
+                        self.swarm.behaviour_mut().streams.open(peer, purpose, reply);
+                    }
+                    Some(Command::Stop) | None => break,
+                },
+                () = self.shared.outbox.filled.notified() => self.empty_outbox(),
+                event = self.swarm.select_next_some() => self.on_event(event),
+                () = timer => {}
+            }
+            self.on_time(Instant::now());
+        }
+        self.close().await;
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let hello = self.silent.iter().map(|(until, _)| *until).min();
+        let due = [hello, self.batch_due, self.roads.next_due()];
+        due.into_iter().flatten().min()
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        if self.batch_due.is_some_and(|due| due <= now) {
+            self.announce(now);
+        }
+        self.put_out_the_silent(now);
+        self.make_calls(now);
+    }
+
+    fn make_calls(&mut self, now: Instant) {
+        let swarm = &mut self.swarm;
+        let calls = self.roads.due(now, |peer| swarm.is_connected(peer));
+        for call in calls {
+            // Ports are not shared between listening and calling: two hosts that call each other at the same moment would
+            // meet in one TCP connection that both believe to have opened.
+            let options = match (call.peer, call.addresses.first()) {
+                (Some(peer), _) => DialOpts::peer_id(peer)
+                    .addresses(call.addresses.clone())
+                    .allocate_new_port()
+                    .build(),
+                (None, Some(address)) => DialOpts::unknown_peer_id()
+                    .address(address.clone())
+                    .allocate_new_port()
+                    .build(),
+                (None, None) => continue,
+            };
+            let id = options.connection_id();
+            // A call that fails at once is also reported as an event, so its road must know the number before.
+            self.roads.calling(&call, id);
+            if let Err(error) = swarm.dial(options) {
+                tracing::debug!(%error, "a neighbour was not called");
+                self.roads.not_called(&call, now);
+            }
+        }
+    }
+
+    fn put_out_the_silent(&mut self, now: Instant) {
+        let (swarm, roster) = (&mut self.swarm, &self.shared.roster);
+        self.silent.retain(|(until, peer)| {
+            if *until > now {
+                return !roster.is_greeted(peer);
+            }
+            if !roster.is_greeted(peer) && swarm.disconnect_peer_id(*peer).is_ok() {
+                roster.failed(peer, "no hello in time".into());
+            }
+            false
+        });
+    }
+
+    fn empty_outbox(&mut self) {
+        for peer in self.shared.outbox.take_disconnects() {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        if self.batch_due.is_none() && self.shared.outbox.has_words() {
+            self.batch_due = Some(Instant::now() + ANNOUNCE_BATCH);
+        }
+    }
+
+    /// Sends one batch; what is left over waits for the next.
+    fn announce(&mut self, now: Instant) {
+        let (files, heads, more) = self.shared.outbox.take_batch();
+        self.batch_due = more.then(|| now + ANNOUNCE_BATCH);
+        let files = files.into_iter().map(|key: KeyHash| key.0).collect();
+        let heads = heads.into_iter();
+        let heads = heads.map(|(id, note): (DatabaseId, String)| (id.0, note));
+        let words = Announcement::Have {
+            files,
+            heads: heads.collect(),
+        };
+        let sent = encode(&words).map(|frame| {
+            let gossip = &mut self.swarm.behaviour_mut().gossip;
+            gossip.publish(topic(), frame)
+        });
+        // A lone host, the same words twice within a minute, full queues: announcements are hints and may be lost.
+        match sent {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::trace!(%error, "an announcement went to nobody"),
+            Err(error) => tracing::warn!(%error, "an announcement breaks the bounds of the wire"),
+        }
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => {
+                let address = endpoint.get_remote_address();
+                self.on_connected(peer_id, connection_id, address, endpoint.is_dialer());
+            }
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                num_established,
+                ..
+            } => self.on_closed(&peer_id, num_established as usize),
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                peer_id,
+                error,
+            } => self.on_call_failed(connection_id, peer_id, &error),
+            SwarmEvent::IncomingConnectionError {
+                send_back_addr,
+                error,
+                ..
+            } => tracing::debug!(from = %send_back_addr, %error, "a connection was not made"),
+            SwarmEvent::NewListenAddr {
+                listener_id,
+                address,
+            } => {
+                self.listening.entry(listener_id).or_default().push(address);
+                self.publish_addresses();
+            }
+            SwarmEvent::ExpiredListenAddr {
+                listener_id,
+                address,
+            } => {
+                let of_listener = self.listening.entry(listener_id).or_default();
+                of_listener.retain(|known| *known != address);
+                self.publish_addresses();
+            }
+            SwarmEvent::ListenerClosed {
+                listener_id,
+                reason,
+                ..
+            } => {
+                if let Err(error) = reason {
+                    tracing::warn!(%error, "no longer listening for neighbours on one address");
+                }
+                self.listening.remove(&listener_id);
+                self.publish_addresses();
+            }
+            SwarmEvent::ListenerError { error, .. } => {
+                tracing::debug!(%error, "listening for neighbours");
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connected(&mut self, peer: PeerId, id: ConnectionId, at: &Multiaddr, called: bool) {
+        let road = self.roads.arrived(id, peer);
+        let found_by = road.or_else(|| self.roads.found_by(&peer));
+        let found_by = found_by.unwrap_or(FoundBy::Inbound);
+        self.shared
+            .roster
+            .connected(&peer, at.to_string(), found_by);
+        if called {
+            tokio::spawn(greeting::speak(Arc::clone(&self.shared), peer));
+        }
+        if self.silent.iter().all(|(_, silent)| *silent != peer) {
+            self.silent.push((Instant::now() + HELLO_WAIT_MAX, peer));
+        }
+    }
+
+    fn on_closed(&mut self, peer: &PeerId, remaining: usize) {
+        let roster = &self.shared.roster;
+        let went = roster.disconnected(peer, remaining);
+        if remaining > 0 {
+            return;
+        }
+        self.roads.lost(peer, went, Instant::now());
+        let name = name_of(peer);
+        lock(&self.shared.directory).forget(&name);
+        self.shared.lanes.forget(peer);
+        self.silent.retain(|(_, silent)| silent != peer);
+        if went {
+            tracing::info!(neighbour = %name, "a neighbour went");
+            let shared = &self.shared;
+            shared.watch.neighbours(shared.roster.usable_count());
+            shared.tell(Tiding::Neighbour(NeighbourEvent::Went { peer: name }));
+        }
+    }
+
+    fn on_call_failed(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
+        if matches!(error, DialError::LocalPeerId { .. }) {
+            self.roads.led_home(id);
+            return;
+        }
+        if !self.roads.failed(id, Instant::now()) {
+            return;
+        }
+        tracing::debug!(?peer, %error, "a neighbour could not be reached");
+        // A refusal of our own is not its fault, and must not hide what it was put out for.
+        if let (Some(peer), false) = (peer, matches!(error, DialError::Denied { .. })) {
+            self.shared.roster.failed(&peer, describe(error));
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Streams(inbound) => self.on_stream(inbound),
+            BehaviourEvent::Ping(event) => match event.result {
+                Ok(time) => self.shared.roster.round_trip(&event.peer, time),
+                Err(ping::Failure::Unsupported) => {}
+                Err(error) => {
+                    let roster = &self.shared.roster;
+                    roster.failed(&event.peer, error.to_string().to_lowercase());
+                    self.swarm.close_connection(event.connection);
+                }
+            },
+            BehaviourEvent::Gossip(gossipsub::Event::Message {
+                propagation_source,
+                message_id,
+                message,
+            }) => {
+                let acceptance = self.hear(&message);
+                let gossip = &mut self.swarm.behaviour_mut().gossip;
+                gossip.report_message_validation_result(
+                    &message_id,
+                    &propagation_source,
+                    acceptance,
+                );
+            }
+            BehaviourEvent::Gossip(_) => {}
+            BehaviourEvent::Mdns(event) => self.on_mdns(event),
+            BehaviourEvent::Door(never) => match never {},
+        }
+    }
+
+    fn on_stream(&mut self, inbound: Inbound) {
+        if !self.shared.roster.is_banned(&inbound.peer) {
+            serve::take(&self.shared, inbound);
+        }
+    }
+
+    fn on_mdns(&mut self, event: mdns::Event) {
+        match event {
+            mdns::Event::Discovered(told) => {
+                let now = Instant::now();
+                for (peer, address) in told {
+                    if self.swarm.behaviour_mut().door.allows(&address) {
+                        self.shared.roster.also_found(&peer, FoundBy::Mdns);
+                        self.roads.discovered(peer, address, now);
+                    }
+                }
+            }
+            mdns::Event::Expired(old) => {
+                for (peer, address) in old {
+                    self.roads.expired(peer, &address);
+                }
+            }
+        }
+    }
+
+    /// Takes in the announcement of a neighbour. Words of others are neither heard nor passed on: whoever is not connected
+    /// cannot be asked, and names cost nothing.
+    fn hear(&self, message: &gossipsub::Message) -> MessageAcceptance {
+        let shared = &self.shared;
+        let Some(author) = message.source.filter(|a| shared.roster.may_announce(a)) else {
+            return MessageAcceptance::Ignore;
+        };
+        let Ok(Announcement::Have { files, heads }) = decode(&message.data) else {
+            return MessageAcceptance::Reject;
+        };
+        let name = name_of(&author);
+        lock(&shared.directory).announce(&name, files.into_iter().map(KeyHash));
+        for (database, note) in heads {
+            shared.tell(Tiding::Head(name.clone(), DatabaseId(database), note));
+        }
+        MessageAcceptance::Accept
+    }
+
+    fn publish_addresses(&self) {
+        let name = self.shared.name.as_str();
+        let mut addresses: Vec<_> = self.listening.values().flatten().collect();
+        // A person wants to copy an address that works from another host, so loopback comes last.
+        addresses.sort_by_key(|a| (super::is_loopback(a), a.to_string()));
+        let texts = addresses.iter().map(|a| format!("{a}/p2p/{name}"));
+        *lock(&self.shared.addresses) = texts.collect();
+        let all = self.listening.values().all(|of_one| !of_one.is_empty());
+        self.ready.send_replace(all);
+    }
+
+    /// Ends all connections properly, as far as that is quickly done.
+    async fn close(mut self) {
+        let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let closing = async {
+            while self.swarm.connected_peers().next().is_some() {
+                let event = self.swarm.select_next_some().await;
+                if let SwarmEvent::ConnectionClosed { peer_id, .. } = event {
+                    self.shared.roster.disconnected(&peer_id, 0);
+                }
+            }
+        };
+        let _ = tokio::time::timeout(CLOSING_WAIT, closing).await;
+    }
+}
+
+/// A failed call in one line: the last address's reason is enough for a person.
+fn describe(error: &DialError) -> String {
+    match error {
+        DialError::Transport(tried) => match tried.last() {
+            Some((address, error)) => format!("cannot connect to {address}: {error}"),
+            None => "cannot connect".to_owned(),
+        },
+        DialError::WrongPeerId { obtained, address } => {
+            format!("at {address} another host answers: {obtained}")
+        }
+        other => other.to_string().to_lowercase(),
+    }
+}
