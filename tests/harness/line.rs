@@ -70,7 +70,7 @@ impl Line {
     ) -> Self {
         let passed = Arc::new([Way::new(quality), Way::new(quality)]);
         let stop = CancellationToken::new();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let (ways, stopped) = (Arc::clone(&passed), stop.clone());
         let thread =
             place.spawn(move || {

@@ -40,7 +40,7 @@ pub fn run(command: &mut Command, deadline: Duration) -> Output {
     let pid = child.id();
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
-    let (ended, end) = mpsc::channel();
+    let (ended, end) = mpsc::sync_channel(1);
     thread::spawn(move || ended.send(child.wait()));
     let mut timed_out = false;
     let status = end.recv_timeout(deadline).unwrap_or_else(|_| {

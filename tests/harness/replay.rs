@@ -139,7 +139,7 @@ impl Replay {
             missing: AtomicU64::new(0),
         });
         let stop = CancellationToken::new();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let (playing, stopped) = (Arc::clone(&tape), stop.clone());
         let thread = place.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()

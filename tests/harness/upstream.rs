@@ -108,7 +108,7 @@ impl FakeUpstream {
             },
             stop: CancellationToken::new(),
         });
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let server = Arc::clone(&shared);
         let thread = place.spawn(move || serve::run(listen, &server, &tell));
         let address = told

@@ -12,6 +12,8 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 mod neighbours;
 #[path = "lab/network.rs"]
 mod network;
+#[path = "lab/walk.rs"]
+mod walk;
 
 /// A test that needs a lab; it hands the system's refusal back.
 type LabTest = fn() -> Result<(), Forbidden>;
@@ -21,7 +23,10 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Hosts of several labs at once would measure each other on small machines.
     arguments.test_threads.get_or_insert(1);
-    let tests = network::TESTS.iter().chain(neighbours::TESTS);
+    let tests = network::TESTS
+        .iter()
+        .chain(neighbours::TESTS)
+        .chain(walk::TESTS);
     let trials = tests.map(|(name, test)| trial(name, *test)).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

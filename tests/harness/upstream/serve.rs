@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,7 +25,11 @@ use super::{Reach, Shared};
 const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Serves until it is told to stop; says once where it listens.
-pub(super) fn run(listen: SocketAddr, shared: &Arc<Shared>, tell: &Sender<io::Result<SocketAddr>>) {
+pub(super) fn run(
+    listen: SocketAddr,
+    shared: &Arc<Shared>,
+    tell: &SyncSender<io::Result<SocketAddr>>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
