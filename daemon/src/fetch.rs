@@ -9,7 +9,7 @@ mod notes;
 mod sources;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
 use modmesh_protocol::module::ModuleVersion;
@@ -23,7 +23,7 @@ use sources::{Holder, Miss, Want};
 
 use crate::flight::Flights;
 use crate::metrics::{Metrics, Source};
-use crate::peers::Peers;
+use crate::peers::{PeerError, Peers};
 use crate::policy::{Policy, Treatment};
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
@@ -34,6 +34,22 @@ use crate::upstream::Upstream;
 const LOCATE_DEADLINE: Duration = Duration::from_millis(100);
 /// How many neighbours are tried for one file before the upstream is.
 const HOLDERS_MAX: usize = 4;
+
+/// How long a file is waited for that only busy neighbours have.
+const BUSY_PATIENCE: Duration = Duration::from_secs(15);
+
+/// What came of asking the neighbours.
+enum Asked {
+    /// One gave the file, and it is in the store.
+    Kept,
+    /// None did.
+    Nothing {
+        /// What the file must be, if that was found out on the way.
+        expected: Option<Expected>,
+        /// How long to wait before asking again, when one of them has it and is busy.
+        retry_after: Option<Duration>,
+    },
+}
 
 /// Who judges: one database for modules, or none, and one for toolchains in any case.
 #[derive(Clone)]
@@ -199,15 +215,28 @@ impl Fetcher {
         let treatment = self.inner.policy.treatment(&key.of.module);
         let want = Want::new(key.clone());
         tracing::debug!(%key, ?treatment, priority = ?want.priority, "fetching");
-        let mut expected = None;
-        let holders = self.holders(&key, treatment).await;
-        if !holders.is_empty() {
-            match self.ask_neighbours(&want, treatment, holders).await? {
-                Ok(source) => return Ok(source),
-                Err(known) => expected = Some(known),
+        let patience = Instant::now() + BUSY_PATIENCE;
+        loop {
+            let asked = self.ask_neighbours(&want, treatment).await?;
+            let (expected, retry_after) = match asked {
+                Asked::Kept => return Ok(Source::Peer),
+                Asked::Nothing {
+                    expected,
+                    retry_after,
+                } => (expected, retry_after),
+            };
+            let error = match self.ask_upstream(&want, treatment, expected).await {
+                Ok(()) => return Ok(Source::Upstream),
+                Err(error) => error,
+            };
+            match retry_after {
+                // A neighbour has it and is busy, and there is nobody else: then it is worth waiting for.
+                Some(pause) if error.is_absence() && Instant::now() + pause < patience => {
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return Err(error),
             }
         }
-        self.ask_upstream(&want, treatment, expected).await
     }
 
     /// Neighbours that say they have the file.
@@ -229,41 +258,30 @@ impl Fetcher {
         holders
     }
 
-    /// Tries one holder after the other. The outer error is one that no other source can mend; the inner one says what
-    /// the file must be, for the upstream to be held against.
-    async fn ask_neighbours(
-        &self,
-        want: &Want,
-        treatment: Treatment,
-        holders: Vec<Holder>,
-    ) -> Result<Result<Source, Expected>, FetchError> {
-        let mut expected: Option<Expected> = None;
-        for holder in holders {
+    /// Tries the neighbours that have the file, one after the other. An error is one that no other source can mend.
+    async fn ask_neighbours(&self, want: &Want, treatment: Treatment) -> Result<Asked, FetchError> {
+        let (mut expected, mut retry_after) = (None, None);
+        for holder in self.holders(&want.key, treatment).await {
             let staging = self.inner.store.stage().await?;
-            let staged = match expected {
-                Some(_) => holder.obtain(&self.inner.peers, want, staging).await,
+            let obtained = holder.obtain(&self.inner.peers, want, staging);
+            let staged = if expected.is_some() {
+                obtained.await
+            } else {
                 // The proof and the bytes travel at the same time; nothing is used before both are here.
-                None => {
-                    let (known, staged) = tokio::join!(
-                        self.expected(&want.key.of, treatment),
-                        holder.obtain(&self.inner.peers, want, staging)
-                    );
-                    expected = Some(known);
-                    staged
-                }
+                let known = self.expected(&want.key.of, treatment);
+                let (known, staged) = tokio::join!(known, obtained);
+                expected = Some(known);
+                staged
             };
-            let Some(Expected::Listed(_)) = &expected else {
+            let Some(listed @ Expected::Listed(_)) = &expected else {
                 // Without a listed hash a neighbour's bytes are worth nothing.
                 break;
             };
             match staged {
-                Ok(staged) => match self
-                    .keep(staged, want, expected.as_ref(), Giver::Neighbour)
-                    .await
-                {
+                Ok(staged) => match self.keep(staged, want, listed, Giver::Neighbour).await {
                     Ok(()) => {
                         self.inner.peers.proven(&holder.peer);
-                        return Ok(Ok(Source::Peer));
+                        return Ok(Asked::Kept);
                     }
                     Err(FetchError::Untrue(rejection)) => {
                         self.inner.metrics.verification_failure(Source::Peer);
@@ -273,14 +291,17 @@ impl Fetcher {
                 },
                 Err(Miss::Store(error)) => return Err(error.into()),
                 Err(miss) => {
+                    if let Miss::Peer(PeerError::Busy { retry_after: pause }) = &miss {
+                        retry_after = Some(retry_after.map_or(*pause, |least| *pause.min(&least)));
+                    }
                     tracing::debug!(key = %want.key, peer = %holder.peer, %miss, "a neighbour did not give a file");
                 }
             }
         }
-        match expected {
-            Some(expected) => Ok(Err(expected)),
-            None => Ok(Err(self.expected(&want.key.of, treatment).await)),
-        }
+        Ok(Asked::Nothing {
+            expected,
+            retry_after,
+        })
     }
 
     /// Asks upstream, and at the same time the database unless it has answered already.
@@ -289,7 +310,7 @@ impl Fetcher {
         want: &Want,
         treatment: Treatment,
         expected: Option<Expected>,
-    ) -> Result<Source, FetchError> {
+    ) -> Result<(), FetchError> {
         let staging = self.inner.store.stage().await?;
         let download = sources::from_upstream(self.inner.upstream.as_ref(), want, staging);
         let (expected, staged) = match expected {
@@ -297,19 +318,12 @@ impl Fetcher {
             None => tokio::join!(self.expected(&want.key.of, treatment), download),
         };
         let staged = staged.map_err(|miss| self.missed(want, miss))?;
-        match self
-            .keep(staged, want, Some(&expected), Giver::Upstream)
-            .await
-        {
-            Ok(()) => Ok(Source::Upstream),
-            Err(error) => {
-                if let FetchError::Untrue(rejection) = &error {
-                    self.inner.metrics.verification_failure(Source::Upstream);
-                    tracing::warn!(key = %want.key, %rejection, "upstream gave a false file");
-                }
-                Err(error)
-            }
+        let kept = self.keep(staged, want, &expected, Giver::Upstream).await;
+        if let Err(FetchError::Untrue(rejection)) = &kept {
+            self.inner.metrics.verification_failure(Source::Upstream);
+            tracing::warn!(key = %want.key, %rejection, "upstream gave a false file");
         }
+        kept
     }
 
     fn missed(&self, want: &Want, miss: Miss) -> FetchError {
@@ -325,13 +339,10 @@ impl Fetcher {
         &self,
         staged: Staged,
         want: &Want,
-        expected: Option<&Expected>,
+        expected: &Expected,
         giver: Giver,
     ) -> Result<(), FetchError> {
-        let Some(expected) = expected.cloned() else {
-            return Err(FetchError::Lost(want.key.clone()));
-        };
-        match &expected {
+        match expected {
             Expected::Listed(_) => {}
             Expected::Unlisted(reason) => {
                 tracing::debug!(key = %want.key, %reason, "kept apart, for this host alone");
@@ -340,7 +351,7 @@ impl Fetcher {
                 tracing::info!(key = %want.key, %reason, "kept apart until the checksum database can be asked");
             }
         }
-        let (store, key) = (self.inner.store.clone(), want.key.clone());
+        let (store, key, expected) = (self.inner.store.clone(), want.key.clone(), expected.clone());
         let kept = tokio::task::spawn_blocking(move || -> Result<Stored, FetchError> {
             let proof = judge(staged.open()?, staged.measured(), &key, &expected, giver)?;
             Ok(store.commit(staged, proof)?)

@@ -13,6 +13,7 @@ mod finding;
 mod mirror;
 mod prove;
 mod set;
+mod tiles;
 
 pub(crate) use ask::{AskError, LogSource, LookupAnswer, Surroundings, TileBytes};
 pub(crate) use finding::{Authority, Finding, ListedRecord};

@@ -64,6 +64,9 @@ use serve::Counter;
 pub trait Shelf: Send + Sync + 'static {
     /// The file, opened and standing at its first byte.
     fn file(&self, key: KeyHash) -> Option<Shelved>;
+    /// The bytes of this file are not those of its [`Shelved::blob`] any more: a failing disk, say. It is not to be given
+    /// again.
+    fn damaged(&self, _key: KeyHash) {}
     /// What [`Shelf::file`] would give, without opening it.
     fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)>;
     /// The record's number and text, at most 16 KiB.

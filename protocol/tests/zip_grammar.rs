@@ -86,7 +86,9 @@ fn other_forms_of_the_same_content_have_its_h1_and_are_not_canonical() {
         (NotCanonical::Extra, |zip| {
             zip.entries[0].central.extra = b"\xfe\xca\0\0".to_vec()
         }),
-        (NotCanonical::Extra, |zip| zip.entries[0].zip64 = Some(0)),
+        (NotCanonical::Extra, |zip| {
+            zip.entries[0].zip64 = Some([0; 3])
+        }),
         (NotCanonical::Flags(9), |zip| {
             zip.entries[0].central.flags = 9;
             zip.entries[0].describe();

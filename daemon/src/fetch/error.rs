@@ -57,6 +57,16 @@ pub(crate) enum FetchError {
     Crashed,
 }
 
+impl FetchError {
+    /// Whether it says that upstream is gone, or none, as opposed to what upstream answered.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::InsideHeld(_) | Self::Offline(_)
+        )
+    }
+}
+
 impl From<StoreError> for FetchError {
     fn from(error: StoreError) -> Self {
         Self::Store(Arc::new(error))

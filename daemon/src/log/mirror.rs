@@ -66,7 +66,12 @@ impl Mirror {
             .collect();
         Ok(Self {
             inner: Arc::new(Inner {
-                prover: Arc::new(Prover::open(key, files, Arc::clone(&surroundings))),
+                prover: Arc::new(Prover::open(
+                    key,
+                    files,
+                    Arc::clone(&surroundings),
+                    shutdown,
+                )),
                 surroundings,
                 lookups: Flights::new("lookup", shutdown.clone()),
                 unlisted: Mutex::default(),

@@ -1,26 +1,25 @@
-//! Proving: records and heads under the current head, from tiles that are here or are asked for.
+//! Proving: records under the current head, and heads against each other.
 //!
-//! The order is always the same: gather the tiles that the proof needs, authenticate every one of them against its parent
-//! or the root, only then use and keep them. A new head is written after its tiles, so that a crash in between leaves the
-//! old head with all that it needs.
+//! A new head is written after the tiles that prove it, so that a crash in between leaves the old head with all that it
+//! needs. An older head is proved a prefix of the current one where that can be done; nothing rests on it.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use modmesh_protocol::log::{
-    Authenticated, Goals, NoteError, Record, RecordError, SignedHead, Tile, TileCoordinate, Untrue,
-    VerifierKey, authenticate, tiles_needed,
+    GoalError, Goals, Hash, NoteError, Record, RecordError, SignedHead, Tile, TileCoordinate,
+    Untrue, VerifierKey, authenticate, tiles_needed,
 };
 use modmesh_protocol::module::ModuleVersion;
 
 use super::ask::{LogSource, LookupAnswer, Surroundings};
 use super::files::Files;
 use super::finding::ListedRecord;
+use super::tiles::Tiles;
+use crate::shutdown::Shutdown;
 
-/// Tiles kept in memory: 2 MiB at most.
-const TILES_IN_MEMORY_MAX: usize = 256;
-/// Sizes of heads that were proved consistent and need not be proved again.
+/// Heads that were proved consistent, or are being proved, and need not be proved again.
 const HEADS_REMEMBERED_MAX: usize = 1024;
 
 /// Why something could not be proved.
@@ -33,8 +32,8 @@ pub(super) enum ProveError {
     #[error("the record does not fit the question: {0}")]
     Record(#[from] RecordError),
     /// The record is not what stands at its number in the log.
-    #[error("the record is not in the log")]
-    NotInLog,
+    #[error("record {0} is not in the log")]
+    NotInLog(u64),
     /// A tile is not what its parent or the tree head says.
     #[error("a tile is false: {0}")]
     Untrue(#[from] Untrue),
@@ -50,21 +49,18 @@ pub(super) enum ProveError {
     /// Nobody who could be asked has a tile that the proof needs.
     #[error("{} is not to be had", .0.path())]
     MissingTile(TileCoordinate),
-    /// The tree is of a size that cannot be.
-    #[error("the question makes no sense for a tree of {0} records")]
-    Size(u64),
+    /// The question cannot be answered by a tree of this size.
+    #[error(transparent)]
+    Goal(#[from] GoalError),
     /// The disk refused.
     #[error("cannot write the checksum-database mirror: {0}")]
     Io(#[from] io::Error),
 }
 
 impl ProveError {
-    /// Whether what a source gave is false, as opposed to missing.
+    /// Whether the answer that was to be proved is false by itself. False tiles are laid to their givers elsewhere.
     fn is_lie(&self) -> bool {
-        matches!(
-            self,
-            Self::Note(_) | Self::Record(_) | Self::NotInLog | Self::Untrue(_)
-        )
+        matches!(self, Self::Note(_) | Self::Record(_) | Self::NotInLog(_))
     }
 }
 
@@ -72,21 +68,15 @@ impl ProveError {
 #[derive(Debug)]
 pub(super) struct Prover {
     key: VerifierKey,
-    files: Files,
+    files: Arc<Files>,
+    tiles: Tiles,
     surroundings: Arc<dyn Surroundings>,
     head: RwLock<Option<Arc<SignedHead>>>,
     /// Held while the head is replaced, so that two larger heads are adopted one after the other.
     advancing: tokio::sync::Mutex<()>,
-    tiles: Mutex<HashMap<(u8, u64), Arc<Tile>>>,
-    proved_heads: Mutex<HashMap<u64, [u8; 32]>>,
-}
-
-/// Tiles for one proof, and which of them the sources just gave.
-struct Gathered {
-    tiles: HashMap<(u8, u64), Tile>,
-    fetched: Vec<(u8, u64)>,
-    /// The only source that gave any of `fetched`; nothing when several did.
-    giver: Option<Arc<dyn LogSource>>,
+    /// Roots of older heads that were compared, by size.
+    compared: Mutex<HashMap<u64, Hash>>,
+    shutdown: Shutdown,
 }
 
 impl Prover {
@@ -94,16 +84,19 @@ impl Prover {
         key: VerifierKey,
         files: Files,
         surroundings: Arc<dyn Surroundings>,
+        shutdown: &Shutdown,
     ) -> Self {
         let head = newest_whole_head(&files, &key);
+        let files = Arc::new(files);
         Self {
             key,
+            tiles: Tiles::new(Arc::clone(&files)),
             files,
             surroundings,
             head: RwLock::new(head.map(Arc::new)),
             advancing: tokio::sync::Mutex::default(),
-            tiles: Mutex::default(),
-            proved_heads: Mutex::default(),
+            compared: Mutex::default(),
+            shutdown: shutdown.clone(),
         }
     }
 
@@ -115,6 +108,11 @@ impl Prover {
         &self.files
     }
 
+    /// The kept tile at `level` and `index`, in its widest form.
+    pub(super) fn kept_tile(&self, level: u8, index: u64) -> Option<Arc<Tile>> {
+        self.tiles.kept(level, index)
+    }
+
     pub(super) fn head(&self) -> Option<Arc<SignedHead>> {
         self.head
             .read()
@@ -123,9 +121,9 @@ impl Prover {
     }
 
     /// Proves that `answer` is the record of `of` under the current head, which may move to the answer's head first.
-    /// The first of `sources` gave the answer.
+    /// The first of `sources` gave the answer, and is blamed if it is false.
     pub(super) async fn prove(
-        &self,
+        self: &Arc<Self>,
         of: &ModuleVersion,
         answer: LookupAnswer,
         sources: &[Arc<dyn LogSource>],
@@ -133,7 +131,6 @@ impl Prover {
         let result = self.prove_record(of, &answer, sources).await;
         if let (Err(error), Some(giver)) = (&result, sources.first())
             && error.is_lie()
-            && !matches!(error, ProveError::Untrue(_))
         {
             giver.blame(&error.to_string(), &evidence(&answer));
         }
@@ -141,96 +138,110 @@ impl Prover {
     }
 
     async fn prove_record(
-        &self,
+        self: &Arc<Self>,
         of: &ModuleVersion,
         answer: &LookupAnswer,
         sources: &[Arc<dyn LogSource>],
     ) -> Result<Arc<ListedRecord>, ProveError> {
-        let record = Record {
-            id: answer.id,
-            text: answer.text.clone(),
-        };
+        let record = Record::new(answer.id, answer.text.clone())?;
         let sums = record.sums(of)?;
         let head = self.merge(&answer.note, sources).await?;
         if record.id >= head.size() {
-            return Err(ProveError::NotInLog);
+            return Err(ProveError::NotInLog(record.id));
         }
         let goals = Goals {
             records: vec![record.id],
             heads: Vec::new(),
         };
-        let proved = self.authenticated(&head, &goals, sources).await?;
+        let proved = self.tiles.prove(&head, &goals, sources).await?;
         if proved.leaf(record.id) != Some(record.leaf_hash()) {
-            return Err(ProveError::NotInLog);
+            return Err(ProveError::NotInLog(record.id));
         }
         self.files.write_record(of, &record)?;
-        let listed = ListedRecord {
+        Ok(Arc::new(ListedRecord {
             database: self.key.name().to_owned(),
             id: record.id,
             text: record.text,
             sums,
-        };
-        Ok(Arc::new(listed))
+        }))
     }
 
-    /// Checks the signature of `note` and its consistency with the current head, and adopts it if it is larger.
+    /// Checks the signature of `note` and makes it current if it is larger than the current head and extends it.
     /// Returns the current head, which is at least as large as that of `note`.
     pub(super) async fn merge(
-        &self,
+        self: &Arc<Self>,
         note: &[u8],
         sources: &[Arc<dyn LogSource>],
     ) -> Result<Arc<SignedHead>, ProveError> {
         let offered = SignedHead::open(note, &self.key)?;
         if let Some(current) = self.head().filter(|head| head.size() >= offered.size()) {
-            self.check_older(&current, &offered, sources).await?;
+            self.compare_older(&current, offered, sources)?;
             return Ok(current);
         }
         let _advancing = self.advancing.lock().await;
         match self.head() {
             // Somebody else advanced meanwhile, at least as far.
             Some(current) if current.size() >= offered.size() => {
-                self.check_older(&current, &offered, sources).await?;
+                self.compare_older(&current, offered, sources)?;
                 Ok(current)
             }
             current => self.advance(current.as_deref(), offered, sources).await,
         }
     }
 
-    /// A head that is not larger: proved a prefix of ours where the tiles for that are to be had, then dropped.
-    async fn check_older(
-        &self,
-        current: &SignedHead,
-        offered: &SignedHead,
+    /// A head that is not larger: dropped, after it was compared with ours. What cannot be compared from what is at hand
+    /// is compared in the background, because nothing rests on an older head and nobody should wait for it.
+    fn compare_older(
+        self: &Arc<Self>,
+        current: &Arc<SignedHead>,
+        offered: SignedHead,
         sources: &[Arc<dyn LogSource>],
     ) -> Result<(), ProveError> {
-        let size = offered.size();
-        let ours = if size == current.size() {
+        let (size, root) = (offered.size(), offered.head().root);
+        let known = if size == current.size() {
             Some(current.head().root)
-        } else if let Some(root) = self.proved_heads().get(&size) {
-            Some(*root)
         } else {
-            let goals = Goals {
-                records: Vec::new(),
-                heads: vec![size],
-            };
-            match self.authenticated(current, &goals, sources).await {
-                Ok(proved) => proved.root_of(size),
-                // Nothing here rests on an older head, so a proof that cannot be made now is not an obstacle.
-                Err(ProveError::MissingTile(_)) => return Ok(()),
-                Err(error) => return Err(error),
+            let mut compared = self.compared();
+            if compared.len() >= HEADS_REMEMBERED_MAX {
+                compared.clear();
             }
+            let known = compared.get(&size).copied();
+            compared.entry(size).or_insert(root);
+            known
         };
-        match ours {
-            Some(root) if root != offered.head().root => Err(self.contradiction(offered, current)),
-            Some(root) => {
-                let mut proved = self.proved_heads();
-                if proved.len() >= HEADS_REMEMBERED_MAX {
-                    proved.clear();
-                }
-                proved.insert(size, root);
+        match known {
+            Some(known) if known != root => Err(self.contradiction(&offered, current)),
+            Some(_) => Ok(()),
+            None if size == 0 => Ok(()),
+            None => {
+                let (prover, current, sources) =
+                    (Arc::clone(self), Arc::clone(current), sources.to_vec());
+                self.shutdown.spawn("compare heads", async move {
+                    if let Err(error) = prover.prove_older(&current, &offered, &sources).await {
+                        prover.compared().remove(&offered.size());
+                        tracing::debug!(size = offered.size(), %error, "an older tree head was not compared");
+                    }
+                });
                 Ok(())
             }
-            None => Ok(()),
+        }
+    }
+
+    async fn prove_older(
+        &self,
+        current: &SignedHead,
+        older: &SignedHead,
+        sources: &[Arc<dyn LogSource>],
+    ) -> Result<(), ProveError> {
+        let goals = Goals {
+            records: Vec::new(),
+            heads: vec![older.size()],
+        };
+        let proved = self.tiles.prove(current, &goals, sources).await?;
+        if proved.root_of(older.size()) == Some(older.head().root) {
+            Ok(())
+        } else {
+            Err(self.contradiction(older, current))
         }
     }
 
@@ -245,16 +256,13 @@ impl Prover {
         offered: SignedHead,
         sources: &[Arc<dyn LogSource>],
     ) -> Result<Arc<SignedHead>, ProveError> {
+        let current = current.filter(|head| head.size() > 0);
         let goals = Goals {
             records: Vec::new(),
-            heads: current
-                .map(SignedHead::size)
-                .into_iter()
-                .filter(|size| *size > 0)
-                .collect(),
+            heads: current.map(SignedHead::size).into_iter().collect(),
         };
-        let proved = self.authenticated(&offered, &goals, sources).await?;
-        if let Some(current) = current.filter(|head| head.size() > 0)
+        let proved = self.tiles.prove(&offered, &goals, sources).await?;
+        if let Some(current) = current
             && proved.root_of(current.size()) != Some(current.head().root)
         {
             return Err(self.contradiction(current, &offered));
@@ -271,126 +279,6 @@ impl Prover {
         Ok(offered)
     }
 
-    /// Gathers and authenticates what `goals` need under `head`, and keeps what was new.
-    async fn authenticated(
-        &self,
-        head: &SignedHead,
-        goals: &Goals,
-        sources: &[Arc<dyn LogSource>],
-    ) -> Result<Authenticated, ProveError> {
-        let needed = tiles_needed(head.size(), goals).map_err(|_| ProveError::Size(head.size()))?;
-        let mut sources = sources.to_vec();
-        loop {
-            let gathered = self.gather(&needed, &sources).await?;
-            match authenticate(head.head(), goals, &gathered.tiles) {
-                Ok(proved) => {
-                    self.keep(&needed, gathered)?;
-                    return Ok(proved);
-                }
-                Err(untrue) => match gathered.giver {
-                    Some(giver) => {
-                        giver.blame(&untrue.to_string(), head.note().as_bytes());
-                        sources.retain(|source| source.name() != giver.name());
-                    }
-                    // What was kept is false, or several gave a part: begin again with fewer to ask and nothing kept.
-                    None if !sources.is_empty() => {
-                        for coordinate in &needed {
-                            self.forget_tile(coordinate.level, coordinate.index);
-                        }
-                        if !gathered.fetched.is_empty() {
-                            sources.remove(0);
-                        }
-                        if sources.is_empty() {
-                            return Err(untrue.into());
-                        }
-                    }
-                    None => return Err(untrue.into()),
-                },
-            }
-            if sources.is_empty() {
-                // Without anybody left to ask, another round would gather the same.
-                let missing = needed
-                    .iter()
-                    .find(|coordinate| self.kept_wide_enough(**coordinate).is_none());
-                if let Some(coordinate) = missing {
-                    return Err(ProveError::MissingTile(*coordinate));
-                }
-            }
-        }
-    }
-
-    async fn gather(
-        &self,
-        needed: &[TileCoordinate],
-        sources: &[Arc<dyn LogSource>],
-    ) -> Result<Gathered, ProveError> {
-        let mut gathered = Gathered {
-            tiles: HashMap::new(),
-            fetched: Vec::new(),
-            giver: None,
-        };
-        let mut missing = Vec::new();
-        for coordinate in needed {
-            match self.kept_wide_enough(*coordinate) {
-                Some(tile) => {
-                    gathered
-                        .tiles
-                        .insert((coordinate.level, coordinate.index), (*tile).clone());
-                }
-                None => missing.push(*coordinate),
-            }
-        }
-        let mut givers = 0;
-        for source in sources {
-            if missing.is_empty() {
-                break;
-            }
-            let answers = source.tiles(&missing).await;
-            let mut gave = false;
-            let mut still_missing = Vec::new();
-            for (index, coordinate) in missing.iter().enumerate() {
-                let tile = answers
-                    .get(index)
-                    .and_then(|answer| answer.as_ref().ok())
-                    .and_then(|(width, bytes)| tile_as_given(*coordinate, *width, bytes));
-                match tile {
-                    Some(tile) => {
-                        gave = true;
-                        let at = (coordinate.level, coordinate.index);
-                        gathered.fetched.push(at);
-                        gathered.tiles.insert(at, tile);
-                    }
-                    None => still_missing.push(*coordinate),
-                }
-            }
-            missing = still_missing;
-            if gave {
-                givers += 1;
-                gathered.giver = (givers == 1).then(|| Arc::clone(source));
-            }
-        }
-        match missing.first() {
-            Some(coordinate) => Err(ProveError::MissingTile(*coordinate)),
-            None => Ok(gathered),
-        }
-    }
-
-    /// Keeps the tiles that were fetched, no wider than they were proved.
-    fn keep(&self, needed: &[TileCoordinate], gathered: Gathered) -> Result<(), ProveError> {
-        let mut tiles = gathered.tiles;
-        for at in gathered.fetched {
-            let proved = needed
-                .iter()
-                .find(|coordinate| (coordinate.level, coordinate.index) == at)
-                .and_then(|coordinate| tiles.remove(&at)?.cut(coordinate.width));
-            if let Some(tile) = proved {
-                self.files.write_tile(&tile)?;
-                self.remember_tile(Arc::new(tile));
-            }
-        }
-        Ok(())
-    }
-
     /// The tile at `coordinate` under `head`, asked for and proved.
     pub(super) async fn fetch_tile(
         &self,
@@ -399,54 +287,15 @@ impl Prover {
         sources: &[Arc<dyn LogSource>],
     ) -> Result<Option<Tile>, ProveError> {
         // The path of the first record below the tile leads through it.
-        let first = coordinate
-            .index
-            .checked_shl(8 * (u32::from(coordinate.level) + 1))
-            .filter(|first| *first < head.size())
-            .ok_or(ProveError::Size(head.size()))?;
+        let below = 8 * (u32::from(coordinate.level) + 1);
         let goals = Goals {
-            records: vec![first],
+            records: vec![coordinate.index.checked_shl(below).unwrap_or(u64::MAX)],
             heads: Vec::new(),
         };
-        self.authenticated(head, &goals, sources).await?;
+        self.tiles.prove(head, &goals, sources).await?;
         Ok(self
             .kept_tile(coordinate.level, coordinate.index)
             .and_then(|tile| tile.cut(coordinate.width)))
-    }
-
-    /// The kept tile in its widest form.
-    pub(super) fn kept_tile(&self, level: u8, index: u64) -> Option<Arc<Tile>> {
-        if let Some(tile) = self.tiles().get(&(level, index)) {
-            return Some(Arc::clone(tile));
-        }
-        let tile = Arc::new(self.files.tile(level, index)?);
-        self.remember_tile(Arc::clone(&tile));
-        Some(tile)
-    }
-
-    fn kept_wide_enough(&self, coordinate: TileCoordinate) -> Option<Arc<Tile>> {
-        self.kept_tile(coordinate.level, coordinate.index)
-            .filter(|tile| tile.coordinate().width >= coordinate.width)
-    }
-
-    fn remember_tile(&self, tile: Arc<Tile>) {
-        let at = (tile.coordinate().level, tile.coordinate().index);
-        let mut tiles = self.tiles();
-        if tiles
-            .get(&at)
-            .is_some_and(|kept| kept.coordinate().width >= tile.coordinate().width)
-        {
-            return;
-        }
-        if tiles.len() >= TILES_IN_MEMORY_MAX {
-            tiles.clear();
-        }
-        tiles.insert(at, tile);
-    }
-
-    fn forget_tile(&self, level: u8, index: u64) {
-        self.tiles().remove(&(level, index));
-        self.files.forget_tile(level, index);
     }
 
     fn contradiction(&self, older: &SignedHead, newer: &SignedHead) -> ProveError {
@@ -454,7 +303,7 @@ impl Prover {
             database = self.key.name(),
             older = older.note(),
             newer = newer.note(),
-            "SECURITY: two signed tree heads of the checksum database contradict each other; the smaller log is not a prefix of the larger one"
+            "SECURITY: two signed tree heads of the checksum database contradict each other: the smaller log is not a prefix of the larger one"
         );
         ProveError::Contradiction {
             database: self.key.name().to_owned(),
@@ -463,14 +312,8 @@ impl Prover {
         }
     }
 
-    fn tiles(&self) -> std::sync::MutexGuard<'_, HashMap<(u8, u64), Arc<Tile>>> {
-        self.tiles.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn proved_heads(&self) -> std::sync::MutexGuard<'_, HashMap<u64, [u8; 32]>> {
-        self.proved_heads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn compared(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Hash>> {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -493,14 +336,6 @@ fn newest_whole_head(files: &Files, key: &VerifierKey) -> Option<SignedHead> {
             }
         }
     })
-}
-
-/// A tile as a source gave it, if it has the form of one that is wide enough.
-fn tile_as_given(asked: TileCoordinate, width: u16, bytes: &[u8]) -> Option<Tile> {
-    if width < asked.width {
-        return None;
-    }
-    Tile::new(TileCoordinate { width, ..asked }, bytes.to_vec()).ok()
 }
 
 fn evidence(answer: &LookupAnswer) -> Vec<u8> {

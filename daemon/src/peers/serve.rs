@@ -4,16 +4,20 @@
 //! the host or of the neighbour are reached. Only beyond a bound of refusals under way is a stream reset without a word.
 //! What the shelf does not have is not looked for elsewhere: no question makes this host ask anybody else. A body that ends
 //! early is cut (the stream is reset), never ended as if it were whole.
+//!
+//! A file is hashed while it is sent, and its last bytes go out only when the hash is right: so a disk that fails under an
+//! honest host looks like a cut and never like a lie.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::sync::{Arc, Mutex};
 
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use libp2p::PeerId;
 use libp2p::swarm::Stream;
 use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::digest::{BlobId, Hasher};
 use modmesh_protocol::limits::{
     NO_PROGRESS_MAX, REFUSALS_MAX, RETRY_AFTER_MS, SEND_STALL_MAX, SERVED_STREAMS_MAX,
     SERVED_STREAMS_PER_PEER_MAX, UPLOADS_MAX,
@@ -274,11 +278,13 @@ async fn answer_file(shared: &Shared, peer: PeerId, stream: &mut Stream) -> Resu
     Ok(())
 }
 
-/// A file that was taken from the shelf, with its first bytes.
+/// A file that was taken from the shelf, with its first bytes and their hash so far.
 struct Taken {
     file: File,
+    blob: BlobId,
     length: u64,
     first: Vec<u8>,
+    hasher: Hasher,
 }
 
 async fn send_file(
@@ -297,18 +303,24 @@ async fn send_file(
     let mut head_and_first = encode(&header)?;
     head_and_first.extend_from_slice(&taken.first);
     send(shared, &peer, stream, &head_and_first).await?;
-    let left = taken.length - taken.first.len() as u64;
-    if left == 0 {
+    if taken.length == taken.first.len() as u64 {
         return Ok(());
     }
     let (chunks, mut ready) = mpsc::channel(CHUNKS_AHEAD);
-    let reading = tokio::task::spawn_blocking(move || read_ahead(taken.file, left, &chunks));
+    let shelf = Arc::clone(&shared.shelf);
+    let reading = tokio::task::spawn_blocking(move || {
+        read_ahead(taken, &chunks).inspect_err(|error| {
+            if error.kind() == ErrorKind::InvalidData {
+                shelf.damaged(key);
+            }
+        })
+    });
     while let Some(chunk) = ready.recv().await {
         send(shared, &peer, stream, &chunk).await?;
     }
     match reading.await {
         Ok(read) => Ok(read?),
-        Err(_) => Err(FrameError::Stream(std::io::ErrorKind::Other.into())),
+        Err(_) => Err(FrameError::Stream(ErrorKind::Other.into())),
     }
 }
 
@@ -333,30 +345,44 @@ fn take_from_shelf(shelf: &dyn Shelf, key: KeyHash) -> Option<(FileAnswer, Taken
         tracing::warn!(%error, "a file of the store cannot be read; it is not offered");
         return None;
     }
+    let mut hasher = Hasher::new();
+    hasher.update(&first);
+    let (blob, length) = (shelved.blob, shelved.length);
+    if length == first.len() as u64 && BlobId(hasher.clone().finish()) != blob {
+        shelf.damaged(key);
+        return None;
+    }
     let header = FileAnswer::Here {
-        blob: shelved.blob.0,
-        length: shelved.length,
+        blob: blob.0,
+        length,
     };
     let taken = Taken {
         file: shelved.file,
-        length: shelved.length,
+        blob,
+        length,
         first,
+        hasher,
     };
     Some((header, taken))
 }
 
-/// Blocks on the disk: hands over exactly `left` bytes in chunks, or fails. Ends early when nobody takes them.
-fn read_ahead(
-    mut file: File,
-    mut left: u64,
-    chunks: &mpsc::Sender<Vec<u8>>,
-) -> std::io::Result<()> {
+/// Blocks on the disk: hands over the rest of the file in chunks, or fails. The last chunk is held back until all bytes
+/// have the hash that was promised. Ends early when nobody takes them.
+fn read_ahead(mut taken: Taken, chunks: &mpsc::Sender<Vec<u8>>) -> std::io::Result<()> {
+    let mut left = taken.length - taken.first.len() as u64;
     while left > 0 {
         let mut chunk = vec![0; left.min(CHUNK_BYTES as u64) as usize];
-        file.read_exact(&mut chunk)?;
+        taken.file.read_exact(&mut chunk)?;
+        taken.hasher.update(&chunk);
         left -= chunk.len() as u64;
+        if left == 0 && BlobId(taken.hasher.clone().finish()) != taken.blob {
+            return Err(std::io::Error::new(
+                ErrorKind::InvalidData,
+                "a file of the store has changed",
+            ));
+        }
         if chunks.blocking_send(chunk).is_err() {
-            return Err(std::io::ErrorKind::BrokenPipe.into());
+            return Err(ErrorKind::BrokenPipe.into());
         }
     }
     Ok(())

@@ -39,6 +39,13 @@ impl Shelf for OpenShelf {
         })
     }
 
+    fn damaged(&self, key: KeyHash) {
+        if let Some(stored) = self.store.get_shareable(key) {
+            self.store
+                .quarantine(&stored.entry, "its bytes are not those that were kept");
+        }
+    }
+
     fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)> {
         let measured = self.store.shareable_summary(key)?;
         Some((measured.blob, measured.length))
@@ -69,7 +76,10 @@ impl Shelf for OpenShelf {
         self.mirrors
             .all()
             .iter()
-            .filter_map(|mirror| Some((mirror.database_id(), mirror.head()?.size())))
+            .map(|mirror| {
+                let size = mirror.head().map_or(0, |head| head.size());
+                (mirror.database_id(), size)
+            })
             .collect()
     }
 }

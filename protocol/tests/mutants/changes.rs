@@ -7,7 +7,7 @@ use super::stream::{FAULTS, Fault, encode};
 
 type Change = fn(&mut Random, &mut Zip);
 
-const CHANGES: [Change; 26] = [
+const CHANGES: [Change; 27] = [
     number,
     number,
     flags,
@@ -34,6 +34,7 @@ const CHANGES: [Change; 26] = [
     record,
     zip64,
     entry_zip64,
+    far_descriptor,
 ];
 
 /// Makes one change to the value, and sees to it that it is written.
@@ -315,17 +316,21 @@ fn duplicate(random: &mut Random, zip: &mut Zip) {
 
 /// A directory of 65,535 bytes, which Go takes for a sign of zip64.
 fn directory_size(random: &mut Random, zip: &mut Zip) {
+    if random.once_in(4) {
+        fill_directory(random, zip);
+    } else {
+        zip.size_shift = [1, -1, 65_535, -65_535, 1 << 31, 10][random.below(6)];
+    }
+}
+
+fn fill_directory(random: &mut Random, zip: &mut Zip) {
     let now: usize = zip
         .listed
         .iter()
         .filter_map(|at| zip.entries.get(*at))
         .map(|e| 46 + e.central.name.len() + e.central.extra.len() + e.comment.len())
         .sum();
-    if random.once_in(4) {
-        entry(random, zip).comment = vec![b' '; 65_535usize.saturating_sub(now)];
-    } else {
-        zip.size_shift = [1, -1, 65_535, -65_535, 1 << 31, 10][random.below(6)];
-    }
+    entry(random, zip).comment = vec![b' '; 65_535usize.saturating_sub(now)];
 }
 
 /// The same content, packed in another way.
@@ -376,7 +381,12 @@ fn size(random: &mut Random, zip: &mut Zip) {
     match random.below(6) {
         0 => entry.central.size = entry.central.size.wrapping_add(1),
         1 => entry.central.size = entry.central.size.saturating_sub(1),
-        2 => entry.central.packed += 1 + random.below(40) as u32,
+        2 => {
+            entry.central.packed = entry
+                .central
+                .packed
+                .wrapping_add(1 + random.below(40) as u32);
+        }
         3 => entry.central.packed = entry.central.packed.saturating_sub(1),
         4 => entry.central.packed = odd(random, entry.central.packed),
         _ => entry.central.size = odd(random, entry.central.size),
@@ -447,7 +457,16 @@ fn gap(random: &mut Random, zip: &mut Zip) {
 
 /// The directory lists what is not there, or not what is there.
 fn listing(random: &mut Random, zip: &mut Zip) {
-    match random.below(4) {
+    match random.below(5) {
+        3 => {
+            // One more that is no valid entry, and is not counted.
+            let mut bad = entry(random, zip).clone();
+            bad.central.extra = b"\x01\0\x04\0\x01\x02\x03\x04".to_vec();
+            bad.central.packed = u32::MAX;
+            zip.entries.push(bad);
+            zip.listed.push(zip.entries.len() - 1);
+            zip.records_shift = -1;
+        }
         0 => {
             zip.listed.pop();
         }
@@ -463,7 +482,7 @@ fn listing(random: &mut Random, zip: &mut Zip) {
 }
 
 fn record(random: &mut Random, zip: &mut Zip) {
-    match random.below(7) {
+    match random.below(8) {
         0 => zip.disks = (odd(random, 0) as u16, odd(random, 0) as u16),
         1 => zip.offset_shift = [1, -1, 17, -17, 1 << 31, 22][random.below(6)],
         2 => {
@@ -482,7 +501,14 @@ fn record(random: &mut Random, zip: &mut Zip) {
             let count = random.below(40);
             zip.comment.extend(vec![0; count]);
         }
-        _ => zip.before_directory = zip.write(),
+        6 => zip.before_directory = zip.write(),
+        _ => {
+            // The last comment swallows the end record, wholly or in part, and runs into the end of the file.
+            let last = zip.listed.last().copied().unwrap_or(0);
+            if let Some(entry) = zip.entries.get_mut(last) {
+                entry.comment_shift = [22, 22, 21, 23, 1][random.below(5)];
+            }
+        }
     }
 }
 
@@ -502,14 +528,50 @@ fn zip64(random: &mut Random, zip: &mut Zip) {
         disks: u32::from(random.once_in(8)),
         hidden: [random.once_in(2), random.once_in(3), random.once_in(2)],
     });
-    if random.once_in(3) {
-        zip.records_shift = 65_535 - zip.listed.len() as i64;
+    match random.below(6) {
+        0 | 1 => zip.records_shift = 65_535 - zip.listed.len() as i64,
+        2 => fill_directory(random, zip),
+        _ => {}
     }
 }
 
 fn entry_zip64(random: &mut Random, zip: &mut Zip) {
-    let shift = [0, 0, 0, 0, 1, -1, i64::MIN][random.below(7)];
-    entry(random, zip).zip64 = Some(shift);
+    let entry = entry(random, zip);
+    let mut shifts = [0; 3];
+    if random.once_in(2) {
+        shifts[random.below(3)] = [1, -1, i64::MIN, i64::MIN, i64::MAX / 2][random.below(5)];
+        entry.set_descriptor(random.once_in(3));
+    }
+    entry.zip64 = Some(shifts);
+}
+
+/// A packed size that reaches to the end of the file, where the beginning of a descriptor is, in the comment.
+fn far_descriptor(random: &mut Random, zip: &mut Zip) {
+    let entry = entry(random, zip);
+    entry.central.method = 8;
+    entry.set_descriptor(true);
+    let (packed, mut tail) = (entry.packed.clone(), entry.descriptor.clone());
+    if random.once_in(2) {
+        tail.drain(..4);
+    }
+    tail.truncate(random.below(17));
+    let tail_bytes = tail.len();
+    let name = entry.central.name.clone();
+    zip.comment = tail;
+    let bytes = zip.write();
+    let start = bytes
+        .windows(packed.len().max(1))
+        .position(|window| window == packed)
+        .unwrap_or(0);
+    let reach = bytes.len().saturating_sub(tail_bytes + start);
+    for entry in zip
+        .entries
+        .iter_mut()
+        .filter(|entry| entry.central.name == name)
+    {
+        entry.local.get_or_insert(entry.central.clone());
+        entry.central.packed = reach as u32;
+    }
 }
 
 /// Changes the written bytes without knowing what they mean.

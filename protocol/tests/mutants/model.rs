@@ -13,6 +13,8 @@ pub struct Entry {
     pub local: Option<Header>,
     pub descriptor: Vec<u8>,
     pub comment: Vec<u8>,
+    /// Added to the declared length of the comment.
+    pub comment_shift: u16,
     pub disk: u16,
     /// Bytes before the local header.
     pub gap: Vec<u8>,
@@ -20,8 +22,8 @@ pub struct Entry {
     pub offset_shift: i64,
     /// Given instead of the offset, when the true one is in an extra field.
     pub offset: Option<u32>,
-    /// Added to every 64-bit field of a zip64 extra field made when writing; no such field when there is nothing.
-    pub zip64: Option<i64>,
+    /// Added to size, packed size and offset in a zip64 extra field; no such field when there is nothing.
+    pub zip64: Option<[i64; 3]>,
 }
 
 /// The fields that both headers have.
@@ -96,6 +98,7 @@ impl Entry {
             local: None,
             descriptor: Vec::new(),
             comment: Vec::new(),
+            comment_shift: 0,
             disk: 0,
             gap: Vec::new(),
             offset_shift: 0,
@@ -260,9 +263,10 @@ fn put_central(out: &mut Vec<u8>, entry: &Entry, offset: i64) {
     let mut header = entry.central.clone();
     let offset = offset + entry.offset_shift;
     let mut offset32 = entry.offset.unwrap_or(offset as u32);
-    if let Some(shift) = entry.zip64 {
+    if let Some(shifts) = entry.zip64 {
         header.extra.extend(b"\x01\0\x18\0");
-        for number in [i64::from(header.size), i64::from(header.packed), offset] {
+        let numbers = [i64::from(header.size), i64::from(header.packed), offset];
+        for (number, shift) in numbers.into_iter().zip(shifts) {
             header
                 .extra
                 .extend(number.wrapping_add(shift).to_le_bytes());
@@ -271,7 +275,8 @@ fn put_central(out: &mut Vec<u8>, entry: &Entry, offset: i64) {
     }
     out.extend(b"PK\x01\x02\x14\0");
     put_fields(out, &header, &header.extra);
-    out.extend((entry.comment.len() as u16).to_le_bytes());
+    let comment = (entry.comment.len() as u16).wrapping_add(entry.comment_shift);
+    out.extend(comment.to_le_bytes());
     out.extend(entry.disk.to_le_bytes());
     out.extend([0; 6]);
     out.extend(offset32.to_le_bytes());

@@ -1,0 +1,587 @@
+//! A host of a test: the real `modmesh` binary as a child process, with a state folder of its own.
+//!
+//! A host listens on free ports, keeps them over a restart, and is killed when it is dropped. Its output is kept and is
+//! shown when the test panics. The environment is empty but for what the test gives: no `go env` of the machine leaks in.
+
+mod binary;
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::go::GoHome;
+use crate::http::{Failure, Request, Response};
+use crate::place::Place;
+use crate::process;
+
+pub use binary::modmesh_binary;
+
+/// Time that a host has to start, to become ready, or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two looks at something that tells nobody when it changes.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Lines of output that are kept.
+const LINES_KEPT: usize = 2000;
+
+/// How a host is started.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    name: String,
+    upstream: String,
+    sumdb: Vec<String>,
+    peers: Vec<String>,
+    mdns: bool,
+    peer_listen: String,
+    place: Place,
+    state: Option<PathBuf>,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+}
+
+/// A running host, or one that was stopped and can be started again.
+#[derive(Debug)]
+pub struct TestHost {
+    options: HostOptions,
+    home: TempDir,
+    state: PathBuf,
+    child: Option<Child>,
+    said: Arc<Said>,
+    listen: String,
+    peer_listen: String,
+}
+
+/// What the process printed, line by line.
+#[derive(Debug, Default)]
+struct Said {
+    lines: Mutex<Lines>,
+    more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    kept: VecDeque<String>,
+    open_pipes: u8,
+}
+
+impl HostOptions {
+    /// A host without upstream and neighbours, whose database is off. `name` stands before each line of its output.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            upstream: "off".to_owned(),
+            sumdb: Vec::new(),
+            peers: Vec::new(),
+            mdns: false,
+            peer_listen: "127.0.0.1:0".to_owned(),
+            place: Place::Here,
+            state: None,
+            arguments: Vec::new(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// `--upstream`
+    #[must_use]
+    pub fn upstream(mut self, list: &str) -> Self {
+        self.upstream = list.to_owned();
+        self
+    }
+
+    /// `--sumdb`, once more.
+    #[must_use]
+    pub fn sumdb(mut self, setting: &str) -> Self {
+        self.sumdb.push(setting.to_owned());
+        self
+    }
+
+    /// `--peer`, once more.
+    #[must_use]
+    pub fn peer(mut self, address: &str) -> Self {
+        self.peers.push(address.to_owned());
+        self
+    }
+
+    /// Finds its neighbours by mDNS, as it does by default outside of tests.
+    #[must_use]
+    pub fn mdns(mut self) -> Self {
+        self.mdns = true;
+        self
+    }
+
+    /// `--peer-listen`; without it, a free port of 127.0.0.1.
+    #[must_use]
+    pub fn peer_listen(mut self, address: &str) -> Self {
+        self.peer_listen = address.to_owned();
+        self
+    }
+
+    /// Runs in the given place.
+    #[must_use]
+    pub fn in_place(mut self, place: &Place) -> Self {
+        self.place = place.clone();
+        self
+    }
+
+    /// Uses this state folder instead of a new one.
+    #[must_use]
+    pub fn state(mut self, directory: &Path) -> Self {
+        self.state = Some(directory.to_owned());
+        self
+    }
+
+    /// One more argument of `modmesh up`.
+    #[must_use]
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// One more environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the host and waits until it serves.
+    ///
+    /// # Panics
+    /// When it ends or does not serve within 30 s; the message holds its output.
+    #[track_caller]
+    pub fn start(self) -> TestHost {
+        let home = temporary("modmesh-host-");
+        let state = self
+            .state
+            .clone()
+            .unwrap_or_else(|| home.path().join("state"));
+        let mut host = TestHost {
+            listen: "127.0.0.1:0".to_owned(),
+            peer_listen: self.peer_listen.clone(),
+            options: self,
+            state,
+            home,
+            child: None,
+            said: Arc::default(),
+        };
+        host.launch();
+        host
+    }
+
+    /// Runs `modmesh up` to its end, for starts that must fail.
+    pub fn run_to_end(self) -> process::Output {
+        let home = temporary("modmesh-host-");
+        let state = self
+            .state
+            .clone()
+            .unwrap_or_else(|| home.path().join("state"));
+        let mut command = self.command(home.path(), &state, "127.0.0.1:0", &self.peer_listen);
+        process::run(&mut command, PATIENCE)
+    }
+
+    fn command(&self, home: &Path, state: &Path, listen: &str, peer_listen: &str) -> Command {
+        let mut command = self.place.command(modmesh_binary());
+        command.env_clear().env("HOME", home).env("GOENV", "off");
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        command.arg("up").arg("--state").arg(state);
+        let mut option = |name: &str, value: &str| {
+            command.arg(name).arg(value);
+        };
+        if !self.arguments.iter().any(|argument| argument == "--listen") {
+            option("--listen", listen);
+        }
+        option("--peer-listen", peer_listen);
+        option("--upstream", &self.upstream);
+        for peer in &self.peers {
+            option("--peer", peer);
+        }
+        for setting in &self.sumdb {
+            option("--sumdb", setting);
+        }
+        if self.sumdb.is_empty() {
+            option("--sumdb", "off");
+        }
+        if !self.mdns {
+            command.arg("--no-mdns");
+        }
+        command.args(&self.arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.current_dir(home);
+        command
+    }
+}
+
+/// Its life.
+impl TestHost {
+    /// Kills it as `kill -9` does; a power cut of the process.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Ends it as service managers do, by SIGTERM, and says how it ended.
+    ///
+    /// # Panics
+    /// When it has not ended within 30 s.
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a host that runs");
+        process::signal(&child, Signal::TERM);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().expect("the end of the host") {
+                return status;
+            }
+            if Instant::now() >= deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("{} did not end after SIGTERM:\n{}", self.name(), self.log());
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Starts it again on the same state and the same ports, with the same options. What still runs is killed first.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.kill();
+        self.launch();
+    }
+
+    /// As [`TestHost::restart`], with other options; state, ports and place stay.
+    #[track_caller]
+    pub fn restart_with(&mut self, change: impl FnOnce(HostOptions) -> HostOptions) {
+        self.kill();
+        self.options = change(self.options.clone());
+        self.launch();
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a host that runs").id()
+    }
+
+    /// CPU seconds that the process has used, in user and system mode, from `/proc`.
+    pub fn cpu_seconds(&self) -> f64 {
+        const TICKS_PER_SECOND: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // Fields 14 and 15; the second is a name in brackets that may hold spaces.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let ticks: f64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<f64>().unwrap())
+            .sum();
+        ticks / TICKS_PER_SECOND
+    }
+
+    /// The value of a line of `/proc/PID/status` in bytes, such as `RssAnon` or `VmHWM`.
+    pub fn memory_bytes(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let kibibytes = status
+            .lines()
+            .find_map(|text| text.strip_prefix(line)?.strip_prefix(':'))
+            .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+        kibibytes.expect("a line of the process's status") * 1024
+    }
+}
+
+/// What it says.
+impl TestHost {
+    /// Its name in messages.
+    pub fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    /// Where its state lies.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Its URL, for GOPROXY.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    /// Everything it printed, the last lines of it.
+    pub fn log(&self) -> String {
+        self.said.text()
+    }
+
+    /// A request for a path (without leading slash) from the host itself.
+    pub fn request(&self, path: &str) -> Request {
+        Request::get(&format!("{}/{path}", self.url())).from_place(&self.options.place)
+    }
+
+    /// Gets a path from the host itself.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Response {
+        match self.request(path).send() {
+            Ok(response) => response,
+            Err(failure) => panic!("{}: {failure}\n{}", self.name(), self.log()),
+        }
+    }
+
+    /// `/api/v1/status`
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        self.json("api/v1/status")
+    }
+
+    /// `/api/v1/peers`
+    #[track_caller]
+    pub fn peers(&self) -> Value {
+        self.json("api/v1/peers")
+    }
+
+    /// The sum of all samples of a metric that carry all the given labels; 0 where there is none.
+    #[track_caller]
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let text = self.get("metrics").text();
+        text.lines()
+            .filter_map(|line| sample(line, name, labels))
+            .sum()
+    }
+
+    /// The address that other hosts take as `--peer`: the first one it listens on.
+    #[track_caller]
+    pub fn peer_address(&self) -> String {
+        let status = self.status();
+        let address = status["peer_addrs"][0].as_str();
+        let address = address.unwrap_or_else(|| panic!("no peer address in {status:#}"));
+        match status["peer_id"].as_str() {
+            Some(id) if !address.contains("/p2p/") => format!("{address}/p2p/{id}"),
+            _ => address.to_owned(),
+        }
+    }
+
+    /// Its peer id.
+    #[track_caller]
+    pub fn peer_id(&self) -> String {
+        let status = self.status();
+        status["peer_id"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A fresh `go` whose GOPROXY is this host alone.
+    pub fn go(&self, sumdb: &str) -> GoHome {
+        GoHome::new(&self.url(), sumdb).in_place(&self.options.place)
+    }
+
+    /// Waits until it has at least `count` neighbours that can be asked.
+    #[track_caller]
+    pub fn wait_for_neighbours(&self, count: u64) {
+        self.wait_until("it has its neighbours", |host| {
+            host.status()["peers"]["connected"].as_u64() >= Some(count)
+        });
+    }
+
+    /// Looks again and again until `truth` holds.
+    ///
+    /// # Panics
+    /// When it does not within 30 s.
+    #[track_caller]
+    pub fn wait_until(&self, what: &str, truth: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !truth(self) {
+            assert!(
+                Instant::now() < deadline,
+                "{}: in vain waited until {what}; status: {:#}",
+                self.name(),
+                self.status()
+            );
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    #[track_caller]
+    fn json(&self, path: &str) -> Value {
+        let body = self.get(path).expect_body();
+        serde_json::from_slice(&body)
+            .unwrap_or_else(|error| panic!("{path}: {error}: {}", String::from_utf8_lossy(&body)))
+    }
+}
+
+impl TestHost {
+    #[track_caller]
+    fn launch(&mut self) {
+        let mut command = self.options.command(
+            self.home.path(),
+            &self.state,
+            &self.listen,
+            &self.peer_listen,
+        );
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the modmesh binary");
+        self.said = Arc::default();
+        self.said.follow(child.stdout.take(), self.name());
+        self.said.follow(child.stderr.take(), self.name());
+        self.child = Some(child);
+        let address = self.said.wait_for(PATIENCE, printed_address);
+        let Some(address) = address else {
+            panic!(
+                "{} does not say where it listens:\n{}",
+                self.name(),
+                self.log()
+            );
+        };
+        self.listen = address.to_string();
+        let deadline = Instant::now() + PATIENCE;
+        while !self.is_ready() {
+            assert!(
+                Instant::now() < deadline,
+                "{} does not become ready:\n{}",
+                self.name(),
+                self.log()
+            );
+            thread::sleep(LOOK_EVERY);
+        }
+        self.keep_peer_port();
+    }
+
+    fn is_ready(&self) -> bool {
+        let answer: Result<Response, Failure> =
+            self.request("readyz").within(Duration::from_secs(2)).send();
+        answer.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// A restarted host listens where its neighbours were told to find it.
+    fn keep_peer_port(&mut self) {
+        if let Some(host) = self.peer_listen.strip_suffix(":0") {
+            let status = self.status();
+            let port = status["peer_addrs"][0]
+                .as_str()
+                .and_then(|address| address.split('/').nth(4)?.parse::<u16>().ok());
+            if let Some(port) = port {
+                self.peer_listen = format!("{host}:{port}");
+            }
+        }
+    }
+}
+
+impl Drop for TestHost {
+    // The one way of a test to show what its processes said.
+    #[allow(clippy::print_stderr)]
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            eprintln!("--- output of {}\n{}", self.name(), self.log());
+        }
+    }
+}
+
+impl Said {
+    fn follow(self: &Arc<Self>, pipe: Option<impl Read + Send + 'static>, name: &str) {
+        let Some(pipe) = pipe else { return };
+        let (said, name) = (Arc::clone(self), name.to_owned());
+        said.lines.lock().expect("the lines").open_pipes += 1;
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                let mut lines = said.lines.lock().expect("the lines");
+                if lines.kept.len() == LINES_KEPT {
+                    lines.kept.pop_front();
+                }
+                let line = String::from_utf8_lossy(&line);
+                lines.kept.push_back(format!("{name}: {line}"));
+                said.more.notify_all();
+            }
+            said.lines.lock().expect("the lines").open_pipes -= 1;
+            said.more.notify_all();
+        });
+    }
+
+    /// Waits until some line gives what is looked for, or the process has closed its pipes.
+    fn wait_for<T>(&self, deadline: Duration, look: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let lines = self.lines.lock().expect("the lines");
+        let found = |lines: &Lines| lines.kept.iter().find_map(|line| look(line));
+        let (lines, _) = self
+            .more
+            .wait_timeout_while(lines, deadline, |lines| {
+                lines.open_pipes > 0 && found(lines).is_none()
+            })
+            .expect("the lines");
+        found(&lines)
+    }
+
+    fn text(&self) -> String {
+        let lines = self.lines.lock().expect("the lines");
+        lines.kept.iter().fold(String::new(), |mut text, line| {
+            let _ = writeln!(text, "{line}");
+            text
+        })
+    }
+}
+
+/// The first address of a line that has the form `http://IP:PORT`.
+fn printed_address(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("http://")?;
+    let end = rest
+        .find(|c: char| !(c.is_ascii_hexdigit() || "[].:".contains(c)))
+        .unwrap_or(rest.len());
+    rest[..end]
+        .parse()
+        .ok()
+        .filter(|a: &SocketAddr| a.port() != 0)
+}
+
+/// The value of a line of Prometheus text when it is a sample of the metric with all the labels.
+fn sample(line: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    let rest = line.strip_prefix(name)?;
+    let (own, value) = match rest.strip_prefix('{') {
+        Some(rest) => rest.split_once('}')?,
+        None => ("", rest.strip_prefix(' ')?),
+    };
+    let carries = |(label, value): &(&str, &str)| own.contains(&format!("{label}=\"{value}\""));
+    labels
+        .iter()
+        .all(carries)
+        .then(|| value.trim().parse().ok())?
+}
+
+fn temporary(prefix: &str) -> TempDir {
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir()
+        .expect("a directory for the host")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_found_by_name_and_labels() {
+        let line = r#"modmesh_http_requests_total{kind="zip",source="peer",code="200"} 3"#;
+        let name = "modmesh_http_requests_total";
+        assert_eq!(sample(line, name, &[("kind", "zip")]), Some(3.0));
+        assert_eq!(sample(line, name, &[("kind", "mod")]), None);
+        assert_eq!(sample(line, "modmesh_http", &[]), None);
+        assert_eq!(sample("modmesh_peers 2", "modmesh_peers", &[]), Some(2.0));
+    }
+
+    #[test]
+    fn the_address_is_read_from_what_the_host_prints() {
+        let address = printed_address("  go env -w GOPROXY=\"http://127.0.0.1:4321|direct\"");
+        assert_eq!(address, "127.0.0.1:4321".parse().ok());
+        assert_eq!(printed_address("upstream http://proxy.test/"), None);
+    }
+}

@@ -1,0 +1,401 @@
+//! A neighbour that lies, made of the true network room and a shelf that forges.
+//!
+//! It speaks the mesh's own protocols through [`modmesh_daemon::peers`], so connections, greetings and bounds are the true
+//! ones; only what lies on its shelf is not. A forgery is made as well as it can be without the key of the checksum
+//! database: a forged record comes with the files that it would prove, a forged tile with all tiles below it made to fit.
+//! With [`PeerLie::None`] it is an honest neighbour without a daemon.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use modmesh_daemon::peers::{Listener, NeighbourEvent, Peers, PeersConfig, Shelf, Shelved};
+use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::digest::BlobId;
+use modmesh_protocol::log::{DatabaseId, VerifierKey};
+use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
+use modmesh_protocol::peer_name::PeerName;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::log::{TestLog, forged_record};
+use crate::module::{Module, ZipLie};
+use crate::place::Place;
+
+/// What a neighbour lies about. All else that it says is true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerLie {
+    /// Nothing.
+    None,
+    /// The zip, in one of the ways in which zips are wrong.
+    Zip(ZipLie),
+    /// The go.mod: it requires something more.
+    GoMod,
+    /// The record: it lists the sums of forged files, which are on the shelf too.
+    Record,
+    /// As `Record`, and the tiles of the lowest level fit the forged record.
+    Tile,
+    /// As `Record`, and every tile and the head fit it; the head is signed by a stranger.
+    Head,
+    /// As `Head`, but what is not a module of ours is left alone: only the head is forged, over the true tree.
+    HeadOfTrueTree,
+}
+
+impl PeerLie {
+    /// Every lie, without the truth.
+    pub fn all() -> Vec<PeerLie> {
+        let mut lies: Vec<PeerLie> = ZipLie::ALL.into_iter().map(PeerLie::Zip).collect();
+        lies.extend([
+            PeerLie::GoMod,
+            PeerLie::Record,
+            PeerLie::Tile,
+            PeerLie::Head,
+            PeerLie::HeadOfTrueTree,
+        ]);
+        lies
+    }
+}
+
+/// A neighbour with a forging shelf.
+#[derive(Debug)]
+pub struct LyingPeer {
+    peers: Peers,
+    shelf: Arc<ForgingShelf>,
+    runtime: Option<Runtime>,
+    keys: Vec<KeyHash>,
+    _folder: TempDir,
+}
+
+/// What a neighbour was asked for, over all who asked.
+#[derive(Debug, Default)]
+struct Asked {
+    files: AtomicU64,
+    records: AtomicU64,
+    tiles: AtomicU64,
+}
+
+#[derive(Debug)]
+struct ForgingShelf {
+    database: DatabaseId,
+    files: HashMap<KeyHash, Laid>,
+    records: HashMap<KeyHash, (u64, String)>,
+    log: TestLog,
+    /// The log that the tiles of the lowest levels come from, and how many levels.
+    forged: Option<(TestLog, u8)>,
+    head: String,
+    asked: Asked,
+}
+
+/// A file as it lies on the shelf.
+#[derive(Debug)]
+struct Laid {
+    path: PathBuf,
+    blob: BlobId,
+    length: u64,
+}
+
+impl LyingPeer {
+    /// Starts a neighbour on a free port of 127.0.0.1 that has `modules`, which `log` lists, and lies in one way.
+    /// It dials nobody: give its address to others as `--peer`.
+    pub fn start(modules: &[Module], log: &TestLog, lie: PeerLie) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_in(&Place::Here, listen, modules, log, lie, &[], false)
+    }
+
+    /// Starts a neighbour in a place, which dials `dial` and, when asked to, finds others by mDNS.
+    ///
+    /// # Panics
+    /// When it cannot listen.
+    pub fn start_in(
+        place: &Place,
+        listen: SocketAddr,
+        modules: &[Module],
+        log: &TestLog,
+        lie: PeerLie,
+        dial: &[String],
+        mdns: bool,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the shelf");
+        let shelf = Arc::new(ForgingShelf::new(&folder, modules, log, lie));
+        let keys = shelf.files.keys().copied().collect();
+        let standing = place.clone();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .on_thread_start(move || standing.enter().expect("the neighbour's namespace"))
+            .enable_all()
+            .build()
+            .expect("a runtime for the neighbour");
+        let config = PeersConfig {
+            identity_file: folder.path().join("identity"),
+            evidence_dir: folder.path().join("evidence"),
+            machine_id: None,
+            listen: vec![listen],
+            listen_asked: true,
+            peers: dial.to_vec(),
+            mdns,
+            release: "liar".to_owned(),
+            can_fetch: false,
+        };
+        let shown: Arc<dyn Shelf> = Arc::clone(&shelf) as _;
+        let starting = runtime
+            .spawn(async move { Peers::start(config, shown, Arc::new(Deaf), Arc::new(())).await });
+        let peers = runtime
+            .block_on(starting)
+            .expect("the neighbour's start")
+            .expect("a neighbour that listens");
+        Self {
+            peers,
+            shelf,
+            runtime: Some(runtime),
+            keys,
+            _folder: folder,
+        }
+    }
+
+    /// The address that other hosts take as `--peer`.
+    pub fn peer_address(&self) -> String {
+        self.peers
+            .addresses()
+            .into_iter()
+            .next()
+            .expect("an address")
+    }
+
+    /// Its peer id.
+    pub fn peer_id(&self) -> String {
+        self.peers.name().to_string()
+    }
+
+    /// Tells all neighbours what it has.
+    pub fn announce(&self) {
+        let runtime = self.runtime.as_ref().expect("a runtime");
+        let _inside = runtime.enter();
+        self.peers.announce(self.keys.clone());
+    }
+
+    /// Neighbours that are connected to it.
+    pub fn connected(&self) -> usize {
+        self.peers.connected()
+    }
+
+    /// How many times a file was taken from its shelf.
+    pub fn files_given(&self) -> u64 {
+        self.shelf.asked.files.load(Ordering::Relaxed)
+    }
+
+    /// How many times a record was asked for.
+    pub fn records_given(&self) -> u64 {
+        self.shelf.asked.records.load(Ordering::Relaxed)
+    }
+
+    /// How many times a tile was asked for.
+    pub fn tiles_given(&self) -> u64 {
+        self.shelf.asked.tiles.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for LyingPeer {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            let peers = self.peers.clone();
+            let stopping = runtime.spawn(async move { peers.stop(Duration::from_secs(1)).await });
+            let _ = runtime.block_on(stopping);
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        }
+    }
+}
+
+impl ForgingShelf {
+    fn new(folder: &TempDir, modules: &[Module], log: &TestLog, lie: PeerLie) -> Self {
+        let key = VerifierKey::parse(&log.verifier_key()).expect("the log's key");
+        let mut shelf = Self {
+            database: key.database_id(),
+            files: HashMap::new(),
+            records: HashMap::new(),
+            log: log.clone(),
+            forged: None,
+            head: log.current_head(),
+            asked: Asked::default(),
+        };
+        let lies_about_log = matches!(lie, PeerLie::Record | PeerLie::Tile | PeerLie::Head);
+        let mut forged_log = log.clone();
+        for (number, module) in modules.iter().enumerate() {
+            let evil = module
+                .clone()
+                .file("evil.go", "package evil\n")
+                .requires("example.com/evil", "v1.0.0");
+            let of = identity(module);
+            let id = log.id(module.path(), module.version());
+            let id = id.expect("a module that the log lists");
+            let shown = if lies_about_log { &evil } else { module };
+            let zip = match lie {
+                PeerLie::Zip(lie) => module.lying_zip(lie),
+                _ => shown.zip(),
+            };
+            let go_mod = match lie {
+                PeerLie::GoMod => evil.go_mod(),
+                _ => shown.go_mod(),
+            };
+            let mut record = log.record(id).to_owned();
+            if lies_about_log {
+                record = forged_record(module, &evil);
+                forged_log = forged_log.with_record_replaced(id, &record);
+            }
+            shelf.lay(folder, number, &of, FileKind::Zip, &zip);
+            shelf.lay(folder, number, &of, FileKind::Mod, &go_mod);
+            let hash = KeyHash::of_record(log.name(), &of);
+            shelf.records.insert(hash, (id, record));
+        }
+        match lie {
+            PeerLie::Tile => shelf.forged = Some((forged_log, 1)),
+            PeerLie::Head => {
+                shelf.head = forged_log.forged_head(log.size());
+                shelf.forged = Some((forged_log, u8::MAX));
+            }
+            PeerLie::HeadOfTrueTree => shelf.head = log.forged_head(log.size()),
+            _ => {}
+        }
+        shelf
+    }
+
+    fn lay(
+        &mut self,
+        folder: &TempDir,
+        number: usize,
+        of: &ModuleVersion,
+        kind: FileKind,
+        bytes: &[u8],
+    ) {
+        let path = folder.path().join(format!("{number}.{}", kind.extension()));
+        std::fs::write(&path, bytes).expect("a file on the shelf");
+        let key = ArtifactKey {
+            of: of.clone(),
+            kind,
+        };
+        let laid = Laid {
+            path,
+            blob: BlobId::of(bytes),
+            length: bytes.len() as u64,
+        };
+        self.files.insert(KeyHash::of_file(&key), laid);
+    }
+}
+
+impl Shelf for ForgingShelf {
+    fn file(&self, key: KeyHash) -> Option<Shelved> {
+        let laid = self.files.get(&key)?;
+        self.asked.files.fetch_add(1, Ordering::Relaxed);
+        Some(Shelved {
+            file: File::open(&laid.path).ok()?,
+            blob: laid.blob,
+            length: laid.length,
+        })
+    }
+
+    fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)> {
+        let laid = self.files.get(&key)?;
+        Some((laid.blob, laid.length))
+    }
+
+    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
+        let record = self
+            .records
+            .get(&key)
+            .filter(|_| database == self.database)?;
+        self.asked.records.fetch_add(1, Ordering::Relaxed);
+        Some(record.clone())
+    }
+
+    fn tile(
+        &self,
+        database: DatabaseId,
+        level: u8,
+        index: u64,
+        width_min: u16,
+    ) -> Option<(u16, Vec<u8>)> {
+        self.asked.tiles.fetch_add(1, Ordering::Relaxed);
+        let log = match &self.forged {
+            Some((forged, levels)) if level < *levels => forged,
+            _ => &self.log,
+        };
+        let width = TestLog::tile_width(level, index, log.size());
+        if database != self.database || width < width_min {
+            return None;
+        }
+        Some((width, log.tile(level, index, width)?))
+    }
+
+    fn head(&self, database: DatabaseId) -> Option<String> {
+        (database == self.database).then(|| self.head.clone())
+    }
+
+    fn heads(&self) -> Vec<(DatabaseId, u64)> {
+        vec![(self.database, self.log.size())]
+    }
+}
+
+/// Listens to nobody.
+struct Deaf;
+
+impl Listener for Deaf {
+    fn head(&self, _from: PeerName, _database: DatabaseId, _note: String) {}
+    fn neighbour(&self, _event: NeighbourEvent) {}
+}
+
+fn identity(module: &Module) -> ModuleVersion {
+    let path = ModulePath::parse(module.path()).expect("a module path");
+    let version = Version::parse(module.version()).expect("a version");
+    ModuleVersion::new(path, version).expect("a module and its version")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_neighbours_connect_and_one_shows_what_the_other_asks_for() {
+        let module = Module::package("example.com/hello", "v1.0.0");
+        let mut log = TestLog::new("sumdb.example.test");
+        log.append(&module);
+        let lie = PeerLie::Zip(ZipLie::Tampered);
+        let first = LyingPeer::start(std::slice::from_ref(&module), &log, lie);
+        let second = LyingPeer::start_in(
+            &Place::Here,
+            SocketAddr::from(([127, 0, 0, 1], 0)),
+            &[],
+            &log,
+            PeerLie::None,
+            &[first.peer_address()],
+            false,
+        );
+        let key = ArtifactKey {
+            of: identity(&module),
+            kind: FileKind::Zip,
+        };
+        let (key, peers) = (KeyHash::of_file(&key), second.peers.clone());
+        let asking = second.runtime.as_ref().unwrap().spawn(async move {
+            loop {
+                let deadline = Duration::from_millis(100);
+                let located = peers.locate(Some(key), None, deadline).await;
+                if let Some(holder) = located.first() {
+                    let mut bytes = Vec::new();
+                    let fetched = peers.fetch(&holder.peer, key, 1 << 20, &mut bytes).await;
+                    return fetched.map(|_| bytes);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let runtime = second.runtime.as_ref().unwrap();
+        let bytes = runtime
+            .block_on(async { tokio::time::timeout(Duration::from_secs(20), asking).await })
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        assert_eq!(bytes, module.lying_zip(ZipLie::Tampered));
+        assert_eq!(first.files_given(), 1);
+    }
+}

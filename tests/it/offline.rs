@@ -1,0 +1,110 @@
+//! The line is cut: packets vanish, the host is restarted, and the same project still downloads with the database on.
+
+use std::path::Path;
+
+use harness::{FakeUpstream, GoHome, HeadPolicy, Module};
+
+use crate::scene::online;
+
+const GO_MOD: &str = "module example.com/project\n\ngo 1.21\n\nrequire example.com/hello v1.0.0\n";
+const SOURCE: &str = "package project\n\nimport _ \"example.com/hello\"\n";
+
+fn world() -> FakeUpstream {
+    let upstream = FakeUpstream::start([]);
+    upstream.log(|log| log.pad_to(250));
+    upstream.publish(&Module::package("example.com/word", "v1.1.0"));
+    upstream.log(|log| log.pad_to(600));
+    upstream.publish(
+        &Module::package("example.com/hello", "v1.0.0")
+            .requires("example.com/word", "v1.1.0")
+            .file("use.go", "package hello\n\nimport _ \"example.com/word\"\n"),
+    );
+    upstream.log(|log| log.pad_to(1000));
+    // Every lookup comes with another head, as those of a cached database do.
+    upstream.send_heads(HeadPolicy::Cached(7));
+    upstream
+}
+
+fn run_all(go: &GoHome, project: &Path, commands: &[&[&str]]) {
+    for command in commands {
+        go.run_in(project, command).expect_success();
+    }
+}
+
+#[test]
+fn a_project_that_was_here_before_needs_no_upstream_any_more() {
+    // The vendor folder comes last: go lists no modules where there is one.
+    const WITH_SUMS: &[&[&str]] = &[
+        &["mod", "download"],
+        &["build", "./..."],
+        &["list", "-m", "all"],
+        &["mod", "vendor"],
+    ];
+    const WITHOUT: &[&[&str]] = &[
+        &["mod", "download"],
+        &["mod", "tidy"],
+        &["build", "./..."],
+        &["list", "-m", "all"],
+        &["mod", "vendor"],
+    ];
+    let upstream = world();
+    let mut host = online("A", &upstream).start();
+    let go = host.go(&upstream.sumdb());
+    let project = go.project("project", &[("go.mod", GO_MOD), ("a.go", SOURCE)]);
+    run_all(&go, &project, WITHOUT);
+    let go_mod = std::fs::read_to_string(project.join("go.mod")).unwrap();
+    let go_sum = std::fs::read_to_string(project.join("go.sum")).unwrap();
+
+    upstream.go_dark();
+    host.restart();
+    let go = host.go(&upstream.sumdb());
+    let project = go.project(
+        "with",
+        &[("go.mod", &go_mod), ("go.sum", &go_sum), ("a.go", SOURCE)],
+    );
+    run_all(&go, &project, WITH_SUMS);
+    let go = host.go(&upstream.sumdb());
+    let project = go.project("without", &[("go.mod", &go_mod), ("a.go", SOURCE)]);
+    run_all(&go, &project, WITHOUT);
+}
+
+#[test]
+fn a_host_started_offline_asks_nobody_and_says_what_it_does_not_have() {
+    let upstream = world();
+    let mut host = online("A", &upstream).start();
+    let module = Module::package("example.com/word", "v1.1.0");
+    host.get(&module.url_path("zip")).expect_body();
+    upstream.forget();
+    host.restart_with(|options| options.argument("--offline"));
+    assert_eq!(
+        host.get(&module.url_path("zip")).expect_body(),
+        module.zip()
+    );
+    let missing = host.get("example.com/hello/@v/v1.0.0.zip");
+    assert_eq!(missing.status, 404, "{}", missing.text());
+    assert!(missing.header("content-type").starts_with("text/plain"));
+    assert_eq!(upstream.traffic_of_all().requests, 0);
+}
+
+#[test]
+fn while_the_line_is_cut_what_is_here_is_served_and_what_is_not_is_no_404() {
+    let upstream = world();
+    let host = online("A", &upstream).start();
+    let module = Module::package("example.com/word", "v1.1.0");
+    host.get(&module.url_path("zip")).expect_body();
+    upstream.close();
+    assert_eq!(
+        host.get(&module.url_path("zip")).expect_body(),
+        module.zip()
+    );
+    let missing = host.get("example.com/hello/@v/v1.0.0.zip");
+    assert!(
+        missing.status >= 500,
+        "{}: {}",
+        missing.status,
+        missing.text()
+    );
+    // Go probes the prefixes of the paths of modules; what lies below a module that is here is known not to be one.
+    let below = host.get("example.com/word/part/@v/v1.1.0.info");
+    assert_eq!(below.status, 404, "{}", below.text());
+}
