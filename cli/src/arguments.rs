@@ -120,8 +120,12 @@ pub(crate) struct SettingArguments {
     /// Modules whose names stay on this host, as in GOPRIVATE [default: go env GONOSUMDB]
     #[arg(long, value_name = "PATTERNS")]
     private: Vec<String>,
-    /// Where neighbours reach this host; may be repeated [default: 0.0.0.0:8485 and [::]:8485]
-    #[arg(long, value_name = "IP:PORT")]
+    // No doc comment: rustdoc would take the address for a link.
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        help = "Where neighbours reach this host; may be repeated [default: 0.0.0.0:8485 and [::]:8485]"
+    )]
     peer_listen: Vec<String>,
     /// A neighbour to call, also on another link, such as /ip4/10.0.0.7/tcp/8485; may be repeated
     #[arg(long, value_name = "MULTIADDR")]

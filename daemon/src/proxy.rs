@@ -1,6 +1,6 @@
 //! The front door: the GOPROXY protocol and the checksum database for this host's `go`, over HTTP/1.1 on loopback.
 //!
-//! What always holds: a request is parsed once, in [`route`], into a [`Route`]; nobody behind it looks at a path string
+//! What always holds: a request is parsed once, in [`route`], into a [`route::Route`]; nobody behind it looks at a path string
 //! again. Every answer says where its body came from (`X-Modmesh-Source`), every refusal is one text/plain line that `go`
 //! shows to the user. A browser page is not a local user: foreign hosts, origins and fetch sites are turned away before
 //! anything is looked up. A body that fails while it is sent is cut, never completed wrongly.
