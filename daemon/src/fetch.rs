@@ -74,6 +74,8 @@ struct Inner {
     files: Flights<ArtifactKey, Result<Source, FetchError>>,
     notes: Flights<NoteKey, Result<NoteAnswer, FetchError>>,
     metrics: Metrics,
+    /// Until then a host that has no upstream waits for a first neighbour.
+    settled_at: Instant,
 }
 
 /// A file to hand out, and where it came from for this request.
@@ -97,6 +99,7 @@ impl Fetcher {
         peers: Peers,
         upstream: Option<Upstream>,
         metrics: Metrics,
+        settled_at: Instant,
         shutdown: &Shutdown,
     ) -> Self {
         Self {
@@ -109,6 +112,7 @@ impl Fetcher {
                 files: Flights::new("file", shutdown.clone()),
                 notes: Flights::new("note", shutdown.clone()),
                 metrics,
+                settled_at,
             }),
         }
     }
@@ -229,6 +233,9 @@ impl Fetcher {
                 Ok(()) => return Ok(Source::Upstream),
                 Err(error) => error,
             };
+            if error.is_absence() && self.a_neighbour_came().await {
+                continue;
+            }
             match retry_after {
                 // A neighbour has it and is busy, and there is nobody else: then it is worth waiting for.
                 Some(pause) if error.is_absence() && Instant::now() + pause < patience => {
@@ -237,6 +244,13 @@ impl Fetcher {
                 _ => return Err(error),
             }
         }
+    }
+
+    /// For a host that was alone when it looked: whether a first neighbour came since, for which it waits only shortly
+    /// after its start.
+    async fn a_neighbour_came(&self) -> bool {
+        let alone = self.inner.peers.connected() == 0;
+        alone && self.inner.peers.somebody_by(self.inner.settled_at).await
     }
 
     /// Neighbours that say they have the file.

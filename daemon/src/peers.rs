@@ -35,7 +35,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use libp2p::PeerId;
 use modmesh_protocol::artifact::KeyHash;
@@ -57,6 +57,9 @@ use lanes::Lanes;
 use outbox::Outbox;
 use roster::Roster;
 use serve::Counter;
+
+/// How often it is looked whether a first neighbour has come.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What this host shows to its neighbours. Called on threads where blocking on small reads is fine.
 ///
@@ -218,6 +221,20 @@ impl Peers {
     /// Neighbours that can be asked now.
     pub fn connected(&self) -> usize {
         self.shared.roster.usable_count()
+    }
+
+    /// Returns when there is a neighbour that can be asked, or at the deadline; says which.
+    pub async fn somebody_by(&self, deadline: Instant) -> bool {
+        loop {
+            if self.connected() > 0 {
+                return true;
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                return false;
+            }
+            tokio::time::sleep(LOOK_AGAIN.min(deadline - now)).await;
+        }
     }
 
     /// Their names.

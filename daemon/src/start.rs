@@ -33,6 +33,9 @@ use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog};
 const EVENTS_MAX: usize = 256;
 /// How often files that could not be judged yet are judged again.
 const JUDGE_PENDING_EVERY: Duration = Duration::from_secs(30);
+/// How long after its start a host without a working upstream waits for a first neighbour before it says that it does not
+/// have something: multicast finds one within a fraction of that.
+const SETTLE: Duration = Duration::from_secs(3);
 /// How often it is looked whether a daemon that ends when idle is idle.
 const IDLE_LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -109,6 +112,7 @@ impl Daemon {
     /// # Errors
     /// A [`StartError`] names what cannot be used and what to do about it.
     pub async fn start(config: Config) -> Result<Running, StartError> {
+        let began = Instant::now();
         let listeners = listen(&config.listen).await?;
         let state = open_state(&config).await?;
         let (shutdown, metrics) = (Shutdown::new(), Metrics::new());
@@ -122,6 +126,7 @@ impl Daemon {
             &peers_slot,
             &metrics,
             &shutdown,
+            began,
         )?;
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let news = NeighbourNews {
@@ -149,10 +154,11 @@ impl Daemon {
             peers.clone(),
             upstream.clone(),
             metrics.clone(),
+            began + SETTLE,
             &shutdown,
         );
         let control = Arc::new(Control {
-            began: Instant::now(),
+            began,
             listen: listeners.iter().map(Listener::address).collect(),
             state_dir: config.state_dir.clone(),
             offline: config.offline,
@@ -320,6 +326,7 @@ fn open_mirrors(
     peers: &Arc<OnceLock<Peers>>,
     metrics: &Metrics,
     shutdown: &Shutdown,
+    began: Instant,
 ) -> Result<(Mirrors, Around), StartError> {
     let mut specs: Vec<DatabaseSpec> = Vec::new();
     for setting in &config.databases {
@@ -351,6 +358,7 @@ fn open_mirrors(
                 })
             }),
             metrics: metrics.clone(),
+            settled_at: began + SETTLE,
         });
         around.insert(database, surroundings.clone());
         let mirror = Mirror::open(state.root(), spec.key, surroundings, shutdown)

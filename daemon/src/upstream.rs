@@ -216,6 +216,14 @@ impl Upstream {
         self.inner.stops.iter().map(state).collect()
     }
 
+    /// Whether every entry that could be asked was found unreachable when it was asked last.
+    pub fn is_down(&self) -> bool {
+        self.inner.stops.iter().all(|stop| match stop {
+            Stop::Entry(entry) => matches!(entry.state(), RoadState::Down { .. }),
+            Stop::Direct | Stop::Off => true,
+        })
+    }
+
     /// The list that is walked. Its `Display` is fit for people.
     pub fn list(&self) -> &ProxyList {
         &self.inner.list

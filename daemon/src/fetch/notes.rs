@@ -128,6 +128,7 @@ impl Fetcher {
                     stale: None,
                 })
             }
+            // A host that was alone when it looked waits for a first neighbour inside, when it asks for the record.
             Err(error) if is_absence(&error) => match self.without_upstream(&key).await {
                 Some(answer) => Ok(answer),
                 None => Err(self.upstream_error(key.module().as_str(), error)),

@@ -1,7 +1,7 @@
 //! The mirror's sources: the upstream and the neighbours, seen as holders of parts of the log.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, join_all};
 use modmesh_protocol::artifact::KeyHash;
@@ -35,6 +35,8 @@ pub(crate) struct AroundUs {
     pub peers: Arc<OnceLock<Peers>>,
     pub upstream: Option<Arc<UpstreamLog>>,
     pub metrics: Metrics,
+    /// Until then a host that has no upstream waits for a first neighbour.
+    pub settled_at: Instant,
 }
 
 /// One neighbour, with the record it said it has.
@@ -204,9 +206,19 @@ impl Surroundings for AroundUs {
         of: &'a ModuleVersion,
     ) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>> {
         Box::pin(async move {
-            let Some(peers) = self.peers.get().filter(|peers| peers.connected() > 0) else {
+            let Some(peers) = self.peers.get() else {
                 return Vec::new();
             };
+            let alone = self
+                .upstream
+                .as_ref()
+                .is_none_or(|log| log.upstream.is_down());
+            if alone {
+                peers.somebody_by(self.settled_at).await;
+            }
+            if peers.connected() == 0 {
+                return Vec::new();
+            }
             let key = KeyHash::of_record(&self.name, of);
             let located = peers
                 .locate(None, Some((self.database, key)), LOCATE_DEADLINE)
