@@ -23,8 +23,8 @@ const PACKED_WINDOW_BYTES: usize = 32 << 10;
 const PLAIN_WINDOW_BYTES: usize = 64 << 10;
 
 /// How many packed bytes are read for one zip before it is refused: entries may share the same bytes, so that a small zip
-/// could ask for reading without end. Four times what a zip and its contents may have. Go has no such bound.
-pub const WORK_BYTES_MAX: u64 = 4 * super::ZIP_BYTES_MAX;
+/// could ask for reading without end. A zip whose entries do not overlap cannot come so far. Go has no such bound.
+pub const WORK_BYTES_MAX: u64 = super::ZIP_BYTES_MAX;
 
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;

@@ -8,6 +8,7 @@ pub mod model;
 pub mod random;
 pub mod seeds;
 pub mod stream;
+pub mod structure;
 
 use random::Random;
 
