@@ -65,17 +65,30 @@ pub(crate) struct Fetcher {
 }
 
 struct Inner {
-    store: Store,
-    judges: Judges,
-    policy: Policy,
-    peers: Peers,
-    /// Nothing when this host is to stay offline.
-    upstream: Option<Upstream>,
+    parts: Parts,
     files: Flights<ArtifactKey, Result<Source, FetchError>>,
     notes: Flights<NoteKey, Result<NoteAnswer, FetchError>>,
-    metrics: Metrics,
+}
+
+/// What the corridor leads to.
+pub(crate) struct Parts {
+    pub store: Store,
+    pub judges: Judges,
+    pub policy: Policy,
+    pub peers: Peers,
+    /// Nothing when this host is to stay offline.
+    pub upstream: Option<Upstream>,
+    pub metrics: Metrics,
     /// Until then a host that has no upstream waits for a first neighbour.
-    settled_at: Instant,
+    pub settled_at: Instant,
+}
+
+impl std::ops::Deref for Inner {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 /// A file to hand out, and where it came from for this request.
@@ -92,27 +105,12 @@ impl std::fmt::Debug for Fetcher {
 }
 
 impl Fetcher {
-    pub(crate) fn new(
-        store: Store,
-        judges: Judges,
-        policy: Policy,
-        peers: Peers,
-        upstream: Option<Upstream>,
-        metrics: Metrics,
-        settled_at: Instant,
-        shutdown: &Shutdown,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts, shutdown: &Shutdown) -> Self {
         Self {
             inner: Arc::new(Inner {
-                store,
-                judges,
-                policy,
-                peers,
-                upstream,
+                parts,
                 files: Flights::new("file", shutdown.clone()),
                 notes: Flights::new("note", shutdown.clone()),
-                metrics,
-                settled_at,
             }),
         }
     }

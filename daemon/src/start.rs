@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 
 use crate::config::Config;
 use crate::control::Control;
-use crate::fetch::{Fetcher, Judges};
+use crate::fetch::{Fetcher, Judges, Parts};
 use crate::log::{Mirror, Mirrors, Surroundings};
 use crate::metrics::Metrics;
 use crate::os;
@@ -148,13 +148,15 @@ impl Daemon {
 
         let judges_modules = mirrors.judge().is_some();
         let fetcher = Fetcher::new(
-            store.clone(),
-            judges(&mirrors),
-            Policy::new(config.private.clone(), judges_modules),
-            peers.clone(),
-            upstream.clone(),
-            metrics.clone(),
-            began + SETTLE,
+            Parts {
+                store: store.clone(),
+                judges: judges(&mirrors),
+                policy: Policy::new(config.private.clone(), judges_modules),
+                peers: peers.clone(),
+                upstream: upstream.clone(),
+                metrics: metrics.clone(),
+                settled_at: began + SETTLE,
+            },
             &shutdown,
         );
         let control = Arc::new(Control {
