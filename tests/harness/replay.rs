@@ -178,6 +178,7 @@ impl Drop for Replay {
 async fn serve(listener: TcpListener, tape: Arc<Tape>) {
     loop {
         if let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
             let tape = Arc::clone(&tape);
             tokio::spawn(async move {
                 let service = service_fn(|request: Request<Incoming>| {

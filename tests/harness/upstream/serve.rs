@@ -48,6 +48,8 @@ pub(super) fn run(
                 _ = reach.wait_for(|reach| *reach == Reach::Closed) => true,
                 taken = listener.accept() => {
                     if let Ok((stream, _)) = taken {
+                        // Small answers must not wait for acknowledgements of their heads.
+                        let _ = stream.set_nodelay(true);
                         tokio::spawn(converse(stream, Arc::clone(shared)));
                     }
                     false
