@@ -90,6 +90,11 @@ fn a_list_is_shown_as_it_counts() {
     assert_eq!(patterns.to_string(), "corp.example,*.test");
     assert!(!patterns.is_empty());
     assert!(Patterns::parse(",/,").unwrap().is_empty());
+    // What is shown reads as the same list again, slashes at the end included.
+    for list in ["a//", "a\\//"] {
+        let patterns = Patterns::parse(list).unwrap();
+        assert_eq!(Patterns::parse(&patterns.to_string()), Ok(patterns));
+    }
 }
 
 #[test]

@@ -46,7 +46,9 @@ impl fmt::Display for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, glob) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            write!(f, "{comma}{}", glob.text)?;
+            // Reading takes one slash from the end, so a glob that ends with another one is written with both.
+            let slash = if glob.text.ends_with('/') { "/" } else { "" };
+            write!(f, "{comma}{}{slash}", glob.text)?;
         }
         Ok(())
     }
