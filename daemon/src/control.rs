@@ -23,7 +23,6 @@ pub(crate) struct Control {
     pub listen: Vec<SocketAddr>,
     pub state_dir: PathBuf,
     pub offline: bool,
-    pub notices: Vec<String>,
     pub upstream: Option<Upstream>,
     pub mirrors: Mirrors,
     pub store: Store,
@@ -44,9 +43,26 @@ impl Control {
             .collect()
     }
 
+    /// Lines for a person, each with its remedy.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        let Some(judge) = self.mirrors.judge() else {
+            return vec![
+                "the checksum database is off, so nothing but toolchains can be proved and shared with neighbours; set GOSUMDB (or --sumdb sum.golang.org) to share"
+                    .to_owned(),
+            ];
+        };
+        let cannot = |reason| {
+            format!(
+                "the checksum database {} could not be asked ({reason}), so what is new here is not shared with neighbours; let this host reach it, itself or through its upstream's /sumdb/",
+                judge.name()
+            )
+        };
+        judge.trouble().map(cannot).into_iter().collect()
+    }
+
     fn databases(&self) -> Vec<DatabaseStatus> {
         self.mirrors
-            .all()
+            .configured()
             .iter()
             .map(|mirror| DatabaseStatus {
                 name: mirror.name().to_owned(),
@@ -92,7 +108,7 @@ impl Showing for Control {
                 connected: self.peers.connected() as u64,
                 members: 0,
             },
-            notices: self.notices.clone(),
+            notices: self.notices(),
         }
     }
 

@@ -5,51 +5,36 @@
 //! laid to; how bytes are got is in [`sources`], what they must be in `trust`, and who may have them in `policy`.
 
 mod error;
+mod gate;
+mod neighbours;
 mod notes;
 mod sources;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
-use modmesh_protocol::module::ModuleVersion;
+use modmesh_protocol::artifact::ArtifactKey;
+use modmesh_protocol::module::ModulePath;
 
 pub(crate) use error::FetchError;
 pub(crate) use notes::{NoteAnswer, NoteKey};
 // The front door speaks to the corridor alone, in the words that the corridor's own signatures use.
 pub(crate) use crate::policy::Client;
 pub(crate) use crate::upstream::UpstreamError;
-use sources::{Holder, Miss, Want};
+use neighbours::{Asked, UpstreamPace};
+use sources::{Miss, Want};
 
 use crate::flight::Flights;
 use crate::metrics::{Metrics, Source};
-use crate::peers::{PeerError, Peers};
+use crate::peers::Peers;
 use crate::policy::{Policy, Treatment};
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
-use crate::trust::{Authority, Expected, Finding, Giver, Proof, Scope, judge};
+use crate::trust::{Authority, Expected, Giver, Scope};
 use crate::upstream::Upstream;
-
-/// How long all neighbours together may take to say whether they have a file (DESIGN section 7).
-const LOCATE_DEADLINE: Duration = Duration::from_millis(100);
-/// How many neighbours are tried for one file before the upstream is.
-const HOLDERS_MAX: usize = 4;
 
 /// How long a file is waited for that only busy neighbours have.
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
-
-/// What came of asking the neighbours.
-enum Asked {
-    /// One gave the file, and it is in the store.
-    Kept,
-    /// None did.
-    Nothing {
-        /// What the file must be, if that was found out on the way.
-        expected: Option<Expected>,
-        /// How long to wait before asking again, when one of them has it and is busy.
-        retry_after: Option<Duration>,
-    },
-}
 
 /// Who judges: one database for modules, or none, and one for toolchains in any case.
 #[derive(Clone)]
@@ -68,6 +53,7 @@ struct Inner {
     parts: Parts,
     files: Flights<ArtifactKey, Result<Source, FetchError>>,
     notes: Flights<NoteKey, Result<NoteAnswer, FetchError>>,
+    upstream_pace: UpstreamPace,
 }
 
 /// What the corridor leads to.
@@ -111,6 +97,7 @@ impl Fetcher {
                 parts,
                 files: Flights::new("file", shutdown.clone()),
                 notes: Flights::new("note", shutdown.clone()),
+                upstream_pace: UpstreamPace::default(),
             }),
         }
     }
@@ -138,46 +125,14 @@ impl Fetcher {
         }
     }
 
+    /// Whether `module` matches a private pattern of this host, so that its name must not leave it.
+    pub(crate) fn is_private(&self, module: &ModulePath) -> bool {
+        self.inner.policy.treatment(module) == Treatment::Private
+    }
+
     /// Puts a body aside that failed while it was read, so that the next request fetches it anew.
     pub(crate) fn quarantine(&self, fetched: &Arc<crate::store::Entry>, reason: &str) {
         self.inner.store.quarantine(fetched, reason);
-    }
-
-    /// Judges every pending file again, now that the database may answer: promotes it or drops it.
-    pub(crate) async fn judge_pending(&self) {
-        for entry in self.inner.store.pending() {
-            let key = entry.proof.key().clone();
-            let treatment = self.inner.policy.treatment(&key.of.module);
-            let expected = self.expected(&key.of, treatment).await;
-            if matches!(expected, Expected::Pending(_)) {
-                return;
-            }
-            let store = self.inner.store.clone();
-            let (name, metrics) = (key.clone(), self.inner.metrics.clone());
-            let judged = tokio::task::spawn_blocking(move || {
-                let staged = store.take_back(&entry)?;
-                let proof = judge(
-                    staged.open()?,
-                    staged.measured(),
-                    &key,
-                    &expected,
-                    Giver::Upstream,
-                )
-                .inspect_err(|_| metrics.verification_failure(Source::Store))?;
-                store.commit(staged, proof).map_err(FetchError::from)
-            })
-            .await;
-            match judged {
-                Ok(Ok(stored)) => {
-                    self.announce(&stored.entry.proof);
-                    tracing::info!(key = %name, scope = %stored.entry.proof.scope(), "a pending file was judged");
-                }
-                Ok(Err(error)) => tracing::warn!(key = %name, %error, "a pending file was dropped"),
-                Err(error) => {
-                    tracing::warn!(key = %name, %error, "a pending file could not be judged")
-                }
-            }
-        }
     }
 
     /// From the store, if it is there. Hashing a suspect body is left to a thread that may wait.
@@ -221,7 +176,7 @@ impl Fetcher {
         loop {
             let asked = self.ask_neighbours(&want, treatment).await?;
             let (expected, retry_after) = match asked {
-                Asked::Kept => return Ok(Source::Peer),
+                Asked::Kept(source) => return Ok(source),
                 Asked::Nothing {
                     expected,
                     retry_after,
@@ -251,71 +206,6 @@ impl Fetcher {
         alone && self.inner.peers.somebody_by(self.inner.settled_at).await
     }
 
-    /// Neighbours that say they have the file.
-    async fn holders(&self, key: &ArtifactKey, treatment: Treatment) -> Vec<Holder> {
-        let may_ask = matches!(treatment, Treatment::Judged | Treatment::Toolchain);
-        if !may_ask || self.inner.peers.connected() == 0 {
-            return Vec::new();
-        }
-        let hash = KeyHash::of_file(key);
-        let mut holders: Vec<_> = self
-            .inner
-            .peers
-            .locate(Some(hash), None, LOCATE_DEADLINE)
-            .await
-            .into_iter()
-            .filter_map(Holder::of)
-            .collect();
-        holders.truncate(HOLDERS_MAX);
-        holders
-    }
-
-    /// Tries the neighbours that have the file, one after the other. An error is one that no other source can mend.
-    async fn ask_neighbours(&self, want: &Want, treatment: Treatment) -> Result<Asked, FetchError> {
-        let (mut expected, mut retry_after) = (None, None);
-        for holder in self.holders(&want.key, treatment).await {
-            let staging = self.inner.store.stage().await?;
-            let obtained = holder.obtain(&self.inner.peers, want, staging);
-            let staged = if expected.is_some() {
-                obtained.await
-            } else {
-                // The proof and the bytes travel at the same time; nothing is used before both are here.
-                let known = self.expected(&want.key.of, treatment);
-                let (known, staged) = tokio::join!(known, obtained);
-                expected = Some(known);
-                staged
-            };
-            let Some(listed @ Expected::Listed(_)) = &expected else {
-                // Without a listed hash a neighbour's bytes are worth nothing.
-                break;
-            };
-            match staged {
-                Ok(staged) => match self.keep(staged, want, listed, Giver::Neighbour).await {
-                    Ok(()) => {
-                        self.inner.peers.proven(&holder.peer);
-                        return Ok(Asked::Kept);
-                    }
-                    Err(FetchError::Untrue(rejection)) => {
-                        self.inner.metrics.verification_failure(Source::Peer);
-                        holder.blame(&self.inner.peers, want, &rejection);
-                    }
-                    Err(error) => return Err(error),
-                },
-                Err(Miss::Store(error)) => return Err(error.into()),
-                Err(miss) => {
-                    if let Miss::Peer(PeerError::Busy { retry_after: pause }) = &miss {
-                        retry_after = Some(retry_after.map_or(*pause, |least| *pause.min(&least)));
-                    }
-                    tracing::debug!(key = %want.key, peer = %holder.peer, %miss, "a neighbour did not give a file");
-                }
-            }
-        }
-        Ok(Asked::Nothing {
-            expected,
-            retry_after,
-        })
-    }
-
     /// Asks upstream, and at the same time the database unless it has answered already.
     async fn ask_upstream(
         &self,
@@ -324,13 +214,22 @@ impl Fetcher {
         expected: Option<Expected>,
     ) -> Result<(), FetchError> {
         let staging = self.inner.store.stage().await?;
-        let download = sources::from_upstream(self.inner.upstream.as_ref(), want, staging);
+        let download = self.download(want, staging);
         let (expected, staged) = match expected {
             Some(expected) => (expected, download.await),
             None => tokio::join!(self.expected(&want.key.of, treatment), download),
         };
         let staged = staged.map_err(|miss| self.missed(want, miss))?;
-        let kept = self.keep(staged, want, &expected, Giver::Upstream).await;
+        self.keep_from_upstream(staged, want, &expected).await
+    }
+
+    async fn keep_from_upstream(
+        &self,
+        staged: Staged,
+        want: &Want,
+        expected: &Expected,
+    ) -> Result<(), FetchError> {
+        let kept = self.keep(staged, want, expected, Giver::Upstream).await;
         if let Err(FetchError::Untrue(rejection)) = &kept {
             self.inner.metrics.verification_failure(Source::Upstream);
             tracing::warn!(key = %want.key, %rejection, "upstream gave a false file");
@@ -343,65 +242,6 @@ impl Fetcher {
             Miss::Store(error) => error.into(),
             Miss::Upstream(error) => self.upstream_error(want.key.of.module.as_str(), error),
             Miss::Peer(error) => FetchError::Neighbour(error.to_string().into()),
-        }
-    }
-
-    /// Through the gate and into the store.
-    async fn keep(
-        &self,
-        staged: Staged,
-        want: &Want,
-        expected: &Expected,
-        giver: Giver,
-    ) -> Result<(), FetchError> {
-        match expected {
-            Expected::Listed(_) => {}
-            Expected::Unlisted(reason) => {
-                tracing::debug!(key = %want.key, %reason, "kept apart, for this host alone");
-            }
-            Expected::Pending(reason) => {
-                tracing::info!(key = %want.key, %reason, "kept apart until the checksum database can be asked");
-            }
-        }
-        let (store, key, expected) = (self.inner.store.clone(), want.key.clone(), expected.clone());
-        let kept = tokio::task::spawn_blocking(move || -> Result<Stored, FetchError> {
-            let proof = judge(staged.open()?, staged.measured(), &key, &expected, giver)?;
-            Ok(store.commit(staged, proof)?)
-        })
-        .await
-        .map_err(|_| FetchError::Crashed)??;
-        self.announce(&kept.entry.proof);
-        Ok(())
-    }
-
-    fn announce(&self, proof: &Proof) {
-        if proof.is_shareable() {
-            self.inner
-                .peers
-                .announce(vec![KeyHash::of_file(proof.key())]);
-        }
-    }
-
-    /// What the files of `of` must be.
-    async fn expected(&self, of: &ModuleVersion, treatment: Treatment) -> Expected {
-        let judges = &self.inner.judges;
-        let authority = match treatment {
-            Treatment::Private => {
-                return Expected::Unlisted("it matches a private pattern of this host".into());
-            }
-            Treatment::Judged => judges.modules.as_ref(),
-            Treatment::Toolchain => judges.toolchains.as_ref(),
-            Treatment::Unjudged => None,
-        };
-        let Some(authority) = authority else {
-            return Expected::Unlisted("the checksum database is off on this host".into());
-        };
-        match authority.find(of).await {
-            Finding::Listed(record) => Expected::Listed(record),
-            Finding::Unlisted => {
-                Expected::Unlisted("the checksum database has no record of it".into())
-            }
-            Finding::Unreachable(reason) => Expected::Pending(reason),
         }
     }
 }

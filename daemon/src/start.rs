@@ -164,7 +164,6 @@ impl Daemon {
             listen: listeners.iter().map(Listener::address).collect(),
             state_dir: config.state_dir.clone(),
             offline: config.offline,
-            notices: notices(judges_modules),
             upstream,
             mirrors: mirrors.clone(),
             store: store.clone(),
@@ -217,8 +216,8 @@ impl Running {
     }
 
     /// Lines for a person, each with its remedy.
-    pub fn notices(&self) -> &[String] {
-        &self.control.notices
+    pub fn notices(&self) -> Vec<String> {
+        self.control.notices()
     }
 
     /// Neighbours as they come and go, from now on.
@@ -337,9 +336,11 @@ fn open_mirrors(
         }
     }
     let judges_modules = matches!(config.databases.first(), Some(SumdbSetting::Database(_)));
-    if specs.is_empty() {
+    if !judges_modules {
         // Toolchains are judged whatever the setting says, by the key that go has built in.
-        specs.push(DatabaseSpec::sum_golang_org());
+        let built_in = DatabaseSpec::sum_golang_org();
+        specs.retain(|spec| spec.name() != built_in.name());
+        specs.insert(0, built_in);
     }
     let (mut mirrors, mut around) = (Vec::new(), Around::new());
     for spec in specs {
@@ -390,16 +391,6 @@ fn peers_config(config: &Config, state: &State, can_fetch: bool) -> PeersConfig 
         release: env!("CARGO_PKG_VERSION").to_owned(),
         can_fetch,
     }
-}
-
-fn notices(judges_modules: bool) -> Vec<String> {
-    if judges_modules {
-        return Vec::new();
-    }
-    vec![
-        "the checksum database is off, so nothing but toolchains can be proved and shared with neighbours; set GOSUMDB (or --sumdb sum.golang.org) to share"
-            .to_owned(),
-    ]
 }
 
 /// The daemon's own recurring work.

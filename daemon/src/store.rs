@@ -28,6 +28,7 @@ use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
 pub(crate) use catalog::{Entry, Totals};
+pub(crate) use notes::Note;
 pub(crate) use staging::{Staged, Staging};
 
 use crate::trust::{MeasuredFile, Proof, Scope};

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::policy::{Client, Treatment};
+use crate::store::Note;
 use crate::trust::{Expected, Scope};
 use crate::upstream::UpstreamError;
 
@@ -97,20 +98,22 @@ impl Fetcher {
 
     async fn fresh(&self, key: &NoteKey) -> Option<NoteAnswer> {
         let note = self.kept_note(key).await?;
-        let is_fresh = key.version().is_some() || note.1 < TIME_TO_LIVE;
-        is_fresh.then_some(NoteAnswer {
-            bytes: note.0,
+        let is_fresh = match key.version() {
+            Some(_) => !note.provisional,
+            None => note.age < TIME_TO_LIVE,
+        };
+        is_fresh.then(|| NoteAnswer {
+            bytes: note.bytes.into(),
             source: Source::Store,
             stale: None,
         })
     }
 
-    async fn kept_note(&self, key: &NoteKey) -> Option<(Bytes, Duration)> {
+    async fn kept_note(&self, key: &NoteKey) -> Option<Note> {
         let (store, path) = (self.inner.store.clone(), key.url_path());
-        let note = tokio::task::spawn_blocking(move || store.read_note(&path))
+        tokio::task::spawn_blocking(move || store.read_note(&path))
             .await
-            .ok()??;
-        Some((Bytes::from(note.bytes), note.age))
+            .ok()?
     }
 
     async fn obtain_note(self, key: NoteKey) -> Result<NoteAnswer, FetchError> {
@@ -118,23 +121,29 @@ impl Fetcher {
             Some(upstream) => upstream.get(&key.url_path(), NOTE_BYTES_MAX).await,
             None => Err(UpstreamError::Off),
         };
-        match asked {
+        let error = match asked {
             Ok(answer) => {
                 check(&key, &answer.body)?;
                 self.keep_note(&key, answer.body.clone()).await;
-                Ok(NoteAnswer {
+                return Ok(NoteAnswer {
                     bytes: answer.body,
                     source: Source::Upstream,
                     stale: None,
-                })
+                });
             }
-            // A host that was alone when it looked waits for a first neighbour inside, when it asks for the record.
-            Err(error) if is_absence(&error) => match self.without_upstream(&key).await {
-                Some(answer) => Ok(answer),
-                None => Err(self.upstream_error(key.module().as_str(), error)),
-            },
-            Err(error) => Err(self.upstream_error(key.module().as_str(), error)),
-        }
+            Err(error) => error,
+        };
+        let instead = match &error {
+            // Upstream has spoken; its word counts, whatever was here before.
+            UpstreamError::NotFound(_) | UpstreamError::Refused(_) => None,
+            _ if is_absence(&error) => self.without_upstream(&key).await,
+            // It is in trouble, not gone: what it said before is better than nothing, what is derived here is not.
+            _ => self
+                .kept_note(&key)
+                .await
+                .map(|note| stale(note.bytes.into(), note.age)),
+        };
+        instead.ok_or_else(|| self.upstream_error(key.module().as_str(), error))
     }
 
     /// A note that cannot be kept is still an answer.
@@ -151,14 +160,19 @@ impl Fetcher {
     async fn without_upstream(&self, key: &NoteKey) -> Option<NoteAnswer> {
         let kept = self.kept_note(key).await;
         match key {
-            NoteKey::Info(..) => match key.version() {
-                Some(of) => self.synthesised_info(&of).await,
-                None => kept.map(|(bytes, age)| stale(bytes, age)),
+            NoteKey::Info(..) => match (key.version(), kept) {
+                (Some(_), Some(note)) => Some(NoteAnswer {
+                    bytes: note.bytes.into(),
+                    source: Source::Store,
+                    stale: None,
+                }),
+                (Some(of), None) => self.synthesised_info(key, &of).await,
+                (None, kept) => kept.map(|note| stale(note.bytes.into(), note.age)),
             },
             NoteKey::List(module) => {
                 let held = self.inner.store.versions(module);
                 match kept {
-                    Some((bytes, age)) => Some(stale(with_versions(&bytes, &held), age)),
+                    Some(note) => Some(stale(with_versions(&note.bytes, &held), note.age)),
                     None if !held.is_empty() => {
                         Some(stale(with_versions(b"", &held), Duration::ZERO))
                     }
@@ -166,7 +180,7 @@ impl Fetcher {
                 }
             }
             NoteKey::Latest(module) => match kept {
-                Some((bytes, age)) => Some(stale(bytes, age)),
+                Some(note) => Some(stale(note.bytes.into(), note.age)),
                 None => {
                     let newest = newest(&self.inner.store.versions(module))?;
                     Some(stale(info_of(&newest), Duration::ZERO))
@@ -175,14 +189,28 @@ impl Fetcher {
         }
     }
 
-    /// `.info` from what is proved: the version itself, and for a pseudo-version the time that stands in it.
-    async fn synthesised_info(&self, of: &ModuleVersion) -> Option<NoteAnswer> {
+    /// `.info` from what is proved: the version itself, and for a pseudo-version the time that stands in it. Kept, so
+    /// that the store stays a whole `file://` GOPROXY, until upstream gives its own.
+    async fn synthesised_info(&self, key: &NoteKey, of: &ModuleVersion) -> Option<NoteAnswer> {
         let treatment = self.inner.policy.treatment(&of.module);
-        let known = matches!(self.expected(of, treatment).await, Expected::Listed(_))
+        let listed = matches!(self.expected(of, treatment).await, Expected::Listed(_));
+        let known = listed
             || self.inner.store.holds_version(of, Scope::Unlisted)
             || self.inner.store.holds_version(of, Scope::Pending);
-        known.then(|| NoteAnswer {
-            bytes: info_of(&of.version),
+        if !known {
+            return None;
+        }
+        let bytes = info_of(&of.version);
+        if listed {
+            let (store, path, bytes) = (self.inner.store.clone(), key.url_path(), bytes.clone());
+            let kept =
+                tokio::task::spawn_blocking(move || store.note_provisionally(&path, &bytes)).await;
+            if let Ok(Err(error)) = kept {
+                tracing::warn!(note = key.url_path(), %error, "an answer could not be kept");
+            }
+        }
+        Some(NoteAnswer {
+            bytes,
             source: Source::None,
             stale: None,
         })

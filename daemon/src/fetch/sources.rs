@@ -70,13 +70,18 @@ impl Want {
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
     pub peer: PeerName,
+    /// How long it says the file is, in bytes.
+    pub length: u64,
 }
 
 impl Holder {
     /// The neighbour of `located`, if it has the file.
     pub(crate) fn of(located: Located) -> Option<Self> {
-        located.file?;
-        Some(Self { peer: located.peer })
+        let (_, length) = located.file?;
+        Some(Self {
+            peer: located.peer,
+            length,
+        })
     }
 
     /// Has the file sent into `staging`.

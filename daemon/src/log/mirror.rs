@@ -35,6 +35,8 @@ struct Inner {
     surroundings: Arc<dyn Surroundings>,
     lookups: Flights<ModuleVersion, Finding>,
     unlisted: Mutex<HashMap<ModuleVersion, Instant>>,
+    /// Why the database could not be asked, when that was so the last time.
+    trouble: Mutex<Option<Arc<str>>>,
     /// Which module versions' records are kept, by the hash under which neighbours ask for them.
     records: RwLock<HashMap<KeyHash, ModuleVersion>>,
 }
@@ -75,6 +77,7 @@ impl Mirror {
                 surroundings,
                 lookups: Flights::new("lookup", shutdown.clone()),
                 unlisted: Mutex::default(),
+                trouble: Mutex::default(),
                 records: RwLock::new(records),
             }),
         })
@@ -92,6 +95,15 @@ impl Mirror {
     /// The head under which everything here is proved; nothing before the first lookup.
     pub(crate) fn head(&self) -> Option<Arc<SignedHead>> {
         self.inner.prover.head()
+    }
+
+    /// Why the database could not be asked the last time that a record was needed; nothing when it could.
+    pub(crate) fn trouble(&self) -> Option<Arc<str>> {
+        self.inner
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// How many records are kept.
@@ -217,8 +229,22 @@ impl Mirror {
         }))
     }
 
-    /// Asks the neighbours that have the record, then the upstream, until one answer proves itself.
     async fn ask(self, of: ModuleVersion) -> Finding {
+        let finding = self.ask_all(of).await;
+        let trouble = match &finding {
+            Finding::Unreachable(reason) => Some(Arc::clone(reason)),
+            Finding::Listed(_) | Finding::Unlisted => None,
+        };
+        *self
+            .inner
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = trouble;
+        finding
+    }
+
+    /// Asks the neighbours that have the record, then the upstream, until one answer proves itself.
+    async fn ask_all(&self, of: ModuleVersion) -> Finding {
         if let Some(record) = self.kept(&of) {
             return Finding::Listed(record);
         }

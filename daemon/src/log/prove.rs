@@ -4,7 +4,6 @@
 //! needs. An older head is proved a prefix of the current one where that can be done; nothing rests on it.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use modmesh_protocol::log::{
@@ -16,7 +15,7 @@ use modmesh_protocol::module::ModuleVersion;
 use super::ask::{LogSource, LookupAnswer, Surroundings};
 use super::files::Files;
 use super::finding::ListedRecord;
-use super::tiles::Tiles;
+use super::tiles::{Tiles, unkept};
 use crate::shutdown::Shutdown;
 
 /// Heads that were proved consistent, or are being proved, and need not be proved again.
@@ -52,9 +51,6 @@ pub(super) enum ProveError {
     /// The question cannot be answered by a tree of this size.
     #[error(transparent)]
     Goal(#[from] GoalError),
-    /// The disk refused.
-    #[error("cannot write the checksum-database mirror: {0}")]
-    Io(#[from] io::Error),
 }
 
 impl ProveError {
@@ -157,7 +153,9 @@ impl Prover {
         if proved.leaf(record.id) != Some(record.leaf_hash()) {
             return Err(ProveError::NotInLog(record.id));
         }
-        self.files.write_record(of, &record)?;
+        self.files
+            .write_record(of, &record)
+            .unwrap_or_else(|error| unkept(&error));
         Ok(Arc::new(ListedRecord {
             database: self.key.name().to_owned(),
             id: record.id,
@@ -267,7 +265,9 @@ impl Prover {
         {
             return Err(self.contradiction(current, &offered));
         }
-        self.files.write_head(offered.size(), offered.note())?;
+        self.files
+            .write_head(offered.size(), offered.note())
+            .unwrap_or_else(|error| unkept(&error));
         tracing::debug!(
             database = self.key.name(),
             size = offered.size(),

@@ -41,6 +41,15 @@ impl Mirrors {
         self.all.iter().find(|mirror| mirror.database_id() == id)
     }
 
+    /// The databases that the settings name: without the one that is there for toolchains alone.
+    pub(crate) fn configured(&self) -> &[Mirror] {
+        if self.judges_modules {
+            &self.all
+        } else {
+            self.all.get(1..).unwrap_or_default()
+        }
+    }
+
     pub(crate) fn all(&self) -> &[Mirror] {
         &self.all
     }

@@ -4,6 +4,7 @@
 //! one of them against its parent or the root; only then keep what was new, no wider than it was proved.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use modmesh_protocol::log::{
@@ -67,7 +68,7 @@ impl Tiles {
             let gathered = self.gather(&needed, &sources).await?;
             let untrue = match authenticate(head.head(), goals, &gathered.tiles) {
                 Ok(proved) => {
-                    self.keep(&proved, &gathered)?;
+                    self.keep(&proved, &gathered);
                     return Ok(proved);
                 }
                 Err(untrue) => untrue,
@@ -141,15 +142,16 @@ impl Tiles {
     }
 
     /// Keeps what the sources gave, in the widths in which it was proved.
-    fn keep(&self, proved: &Authenticated, gathered: &Gathered) -> Result<(), ProveError> {
+    fn keep(&self, proved: &Authenticated, gathered: &Gathered) {
         for tile in proved.tiles() {
             let at = (tile.coordinate().level, tile.coordinate().index);
             if gathered.givers.contains_key(&at) {
-                self.files.write_tile(tile)?;
+                self.files
+                    .write_tile(tile)
+                    .unwrap_or_else(|error| unkept(&error));
                 self.remember(Arc::new(tile.clone()));
             }
         }
-        Ok(())
     }
 
     fn remember(&self, tile: Arc<Tile>) {
@@ -200,6 +202,11 @@ fn accused(untrue: &Untrue) -> Vec<TileCoordinate> {
         Untrue::Edge { tiles, .. } => tiles.clone(),
         Untrue::Goal(_) | Untrue::Missing(_) => Vec::new(),
     }
+}
+
+/// What was proved counts, kept or not; a full disk must not look like a database that cannot be asked.
+pub(super) fn unkept(error: &io::Error) {
+    tracing::warn!(%error, "a part of the checksum database cannot be kept and will be asked for again; is the disk full?");
 }
 
 /// A tile as a source gave it, if it has the form of one that is wide enough.

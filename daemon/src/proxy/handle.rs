@@ -126,6 +126,13 @@ impl FrontDoor {
                     "no tree head is known here yet; it comes with the first lookup",
                 ),
             },
+            // The database would hear the name, and the neighbours its hash.
+            SumdbRoute::Lookup(of) if self.fetcher.is_private(&of.module) => respond::line(
+                StatusCode::NOT_FOUND,
+                format!(
+                    "{of} matches a private pattern of this host, so the checksum database is not asked for it; go needs it in GONOSUMDB or GOPRIVATE too"
+                ),
+            ),
             SumdbRoute::Lookup(of) => match mirror.lookup(&of).await {
                 Ok(body) => respond::sumdb_text(body),
                 Err(finding) => respond::no_record(&finding, self.offline),

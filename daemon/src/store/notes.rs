@@ -1,10 +1,10 @@
 //! The second door: `.info`, `list`, `@latest` and branch answers, which no hash covers.
 //!
-//! They enter whole, by rename, under their own URL paths; their age is the file's modification time. They are never
-//! offered to an open mesh.
+//! They enter whole, by rename, under their own URL paths; their age is the file's modification time, and the beginning of
+//! Unix time marks those that this host made itself. They are never offered to an open mesh.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,9 @@ use crate::trust::Scope;
 
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 
+/// The modification time that marks a note as provisional.
+const PROVISIONAL: SystemTime = SystemTime::UNIX_EPOCH;
+
 /// Largest note that is kept or read; the longest list of the public Go proxy is below a tenth of it.
 pub(crate) const NOTE_BYTES_MAX: u64 = 4 << 20;
 
@@ -22,6 +25,8 @@ pub(crate) const NOTE_BYTES_MAX: u64 = 4 << 20;
 pub(crate) struct Note {
     pub bytes: Vec<u8>,
     pub age: Duration,
+    /// Made here while upstream was gone: good enough to serve then, to be replaced by upstream's own.
+    pub provisional: bool,
 }
 
 impl Store {
@@ -44,21 +49,45 @@ impl Store {
         } else {
             Scope::Proven
         };
+        self.write_note(scope, url_path, bytes, false)
+    }
+
+    /// Keeps what was made here while upstream was gone, until upstream's own takes its place. Blocks shortly.
+    pub(crate) fn note_provisionally(
+        &self,
+        url_path: &str,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        self.write_note(Scope::Proven, url_path, bytes, true)
+    }
+
+    fn write_note(
+        &self,
+        scope: Scope,
+        url_path: &str,
+        bytes: &[u8],
+        provisional: bool,
+    ) -> Result<(), StoreError> {
         let path = self.inner.layout.note(scope, url_path);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let written = self
-            .inner
-            .layout
-            .staging()
-            .join(format!("note-{}-{serial}", std::process::id()));
+        let staging = self.inner.layout.staging();
+        let written = staging.join(format!("note-{}-{serial}", std::process::id()));
+        // Both may be gone if somebody removed the state folder under a running daemon.
+        fs::create_dir_all(&staging)?;
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        fs::write(&written, bytes)
-            .and_then(|()| fs::rename(&written, &path))
-            .inspect_err(|_| {
-                let _swept_at_the_next_start = fs::remove_file(&written);
-            })?;
+        let write = || {
+            let mut file = File::create(&written)?;
+            file.write_all(bytes)?;
+            if provisional {
+                file.set_modified(PROVISIONAL)?;
+            }
+            fs::rename(&written, &path)
+        };
+        write().inspect_err(|_| {
+            let _swept_at_the_next_start = fs::remove_file(&written);
+        })?;
         Ok(())
     }
 }
@@ -76,11 +105,13 @@ fn read(path: &Path) -> Option<Note> {
             return None;
         }
     };
-    // A clock that was set back makes the note look fresh, which costs one more time to live at most.
-    let age = metadata
-        .modified()
-        .ok()
-        .and_then(|modified| SystemTime::now().duration_since(modified).ok())
-        .unwrap_or_default();
-    Some(Note { bytes, age })
+    let modified = metadata.modified().ok()?;
+    Some(Note {
+        bytes,
+        // A clock that was set back makes the note look fresh, which costs one more time to live at most.
+        age: SystemTime::now()
+            .duration_since(modified)
+            .unwrap_or_default(),
+        provisional: modified == PROVISIONAL,
+    })
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
@@ -21,7 +22,7 @@ pub(crate) struct Staging {
     file: tokio::fs::File,
     path: DeleteOnDrop,
     hasher: Hasher,
-    length: u64,
+    length: Arc<AtomicU64>,
 }
 
 /// A whole file in staging, measured, not judged.
@@ -50,8 +51,13 @@ impl Staging {
             file,
             path: DeleteOnDrop(Some(path)),
             hasher: Hasher::new(),
-            length: 0,
+            length: Arc::default(),
         })
+    }
+
+    /// How many bytes have come, for whoever watches the pace.
+    pub(crate) fn received(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.length)
     }
 
     /// Ends the writing.
@@ -61,7 +67,7 @@ impl Staging {
             path: self.path,
             measured: MeasuredFile {
                 blob: BlobId(self.hasher.finish()),
-                length: self.length,
+                length: self.length.load(Ordering::Relaxed),
             },
         })
     }
@@ -72,7 +78,7 @@ impl Staging {
         self.file.set_len(0).await?;
         self.file.seek(SeekFrom::Start(0)).await?;
         self.hasher = Hasher::new();
-        self.length = 0;
+        self.length.store(0, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -85,7 +91,7 @@ impl AsyncWrite for Staging {
     ) -> Poll<io::Result<usize>> {
         let written = std::task::ready!(Pin::new(&mut self.file).poll_write(context, bytes))?;
         self.hasher.update(&bytes[..written]);
-        self.length += written as u64;
+        self.length.fetch_add(written as u64, Ordering::Relaxed);
         Poll::Ready(Ok(written))
     }
 
