@@ -122,12 +122,12 @@ impl Metrics {
         );
         registry.register(
             "peer_received_bytes",
-            "Bytes of files received from neighbours",
+            "Bytes received from neighbours",
             peer_received.clone(),
         );
         registry.register(
             "peer_sent_bytes",
-            "Bytes of files sent to neighbours",
+            "Bytes sent to neighbours",
             peer_sent.clone(),
         );
         registry.register("peers", "Neighbours connected", peers.clone());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
 
-/// How long a clean end may take before what is left is cut (DESIGN section 6: SIGTERM ends within 10 s).
+/// How long a clean end may take before what is left is cut: SIGTERM ends the process within 10 s.
 pub(crate) const END_DEADLINE: Duration = Duration::from_secs(8);
 
 /// A handle on the daemon's end; clones speak of the same end.

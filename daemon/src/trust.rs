@@ -23,7 +23,7 @@ pub(crate) use proof::{MeasuredFile, Proof, Scope};
 pub(crate) const GO_MOD_BYTES_MAX: u64 = 16 << 20;
 /// Largest module zip that Go reads (`MaxZipFile` in golang.org/x/mod/zip).
 pub(crate) const ZIP_BYTES_MAX: u64 = 500 << 20;
-/// Zips from this size on are hashed on two threads; below it, starting the second costs more than it saves.
+/// Zips from this size on are hashed on several threads; below it, starting them costs more than it saves.
 const PARALLEL_FROM_BYTES: u64 = 1 << 20;
 
 /// What the gate holds a file against.
@@ -37,7 +37,7 @@ pub(crate) enum Expected {
     Pending(Arc<str>),
 }
 
-/// Who handed a file to us; neighbours are held to the narrower zip grammar (DESIGN invariant 5).
+/// Who handed a file to us; neighbours are held to the narrower zip grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Giver {
     Neighbour,

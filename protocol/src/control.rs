@@ -34,7 +34,7 @@ pub struct Status {
     pub sumdb: Vec<DatabaseStatus>,
     /// The store.
     pub store: StoreStatus,
-    /// Bytes moved since start.
+    /// Bytes given and sent since start.
     pub traffic: Traffic,
     /// The neighbours in numbers.
     pub peers: PeerCounts,
@@ -46,9 +46,9 @@ pub struct Status {
 /// One entry of the upstream list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamStatus {
-    /// Its address without user and password, or `direct`.
+    /// Its address without user and password, or `direct`, or `off`.
     pub url: String,
-    /// How it is doing, one word such as `ok`, `unreachable`, `unused`.
+    /// What the last attempt to reach it said: `untried`, `up` or `down`.
     pub state: String,
 }
 
@@ -72,20 +72,20 @@ pub struct StoreStatus {
     pub limit_bytes: u64,
     /// Files with a proof.
     pub blobs: u64,
-    /// Module versions of which at least one file is here.
+    /// Module versions whose go.mod is here.
     pub module_versions: u64,
 }
 
-/// Bytes moved since the daemon started.
+/// Bytes given to `go`, by where each answer came from when it was asked for, and bytes sent to neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Traffic {
     /// Given to `go` from the store.
     pub from_store_bytes: u64,
-    /// Received from neighbours.
+    /// Given to `go` after a neighbour had sent it for that request.
     pub from_peers_bytes: u64,
-    /// Received from the upstream and the checksum databases.
+    /// Given to `go` after upstream had sent it for that request.
     pub from_upstream_bytes: u64,
-    /// Sent to neighbours.
+    /// Sent to neighbours, questions and answers included.
     pub to_peers_bytes: u64,
 }
 

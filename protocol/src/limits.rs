@@ -63,9 +63,10 @@ pub const ASKED_FILES_PER_PEER_MAX: usize = 8;
 pub const ASKED_QUERIES_PER_PEER_MAX: usize = 6;
 /// Neighbours that are asked all at once "who has it"; above, those that announced it and some others.
 pub const ASKED_AT_ONCE_MAX: usize = 16;
-/// How long a neighbour may give no byte of an answer or of a file before it is left (design invariant 7).
+/// How long a neighbour may give no byte of an answer or of a file before it is left.
 pub const NO_PROGRESS_MAX: Duration = Duration::from_secs(2);
-/// Bytes of a file that count as progress within [`NO_PROGRESS_MAX`]: 8 kB/s, below which no upstream is worse.
+/// Bytes of a file that count as progress within [`NO_PROGRESS_MAX`]: 8 kB/s. Whether a
+/// faster neighbour is fast enough, the corridor decides by what the upstream would take.
 pub const PROGRESS_BYTES_MIN: u64 = 16 * 1024;
 /// How long a host waits on a neighbour that takes no byte of what it asked for: slow disks and paused virtual machines are
 /// given more than a failing neighbour, since nobody here waits for it.

@@ -71,12 +71,9 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
         ),
         (
             "go was given",
-            format!("{} from the store", bytes(traffic.from_store_bytes)),
-        ),
-        (
-            "received",
             format!(
-                "{} from neighbours, {} from upstream",
+                "{} from the store, {} from neighbours, {} from upstream",
+                bytes(traffic.from_store_bytes),
                 bytes(traffic.from_peers_bytes),
                 bytes(traffic.from_upstream_bytes),
             ),

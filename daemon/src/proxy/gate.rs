@@ -1,4 +1,4 @@
-//! Who is turned away before anything is looked up: web pages, and requests meant for somebody else (DESIGN invariant 10).
+//! Who is turned away before anything is looked up: web pages, and requests meant for somebody else.
 //!
 //! A page of a foreign site can make a browser on this machine send requests here, also under a name of its own that
 //! resolves to loopback. `go` sends neither `Origin` nor `Sec-Fetch-Site`, and names us by the address it was given.

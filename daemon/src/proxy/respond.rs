@@ -133,7 +133,7 @@ pub(crate) fn failure(error: &FetchError) -> Answer {
 }
 
 /// What `go` is told, by the kind of the error. 404 lets `go` pass on to the next proxy of a comma list, so it is said
-/// only where something is known to be nowhere (DESIGN invariant 9).
+/// only where something is known to be nowhere.
 fn status_of(error: &FetchError) -> StatusCode {
     match error {
         FetchError::Upstream(upstream) => match upstream.as_ref() {

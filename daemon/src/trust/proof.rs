@@ -17,7 +17,7 @@ use crate::log::ListedRecord;
 /// Version of the proof file's form; a reader refuses any other.
 const FORM: u32 = 1;
 
-/// Where the truth of a file comes from, and so who may have it (DESIGN section 2).
+/// Where the truth of a file comes from, and so who may have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Scope {
