@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use modmesh_protocol::artifact::ArtifactKey;
 use modmesh_protocol::module::ModulePath;
+use tokio::sync::Semaphore;
 
 pub(crate) use error::FetchError;
 pub(crate) use notes::{NoteAnswer, NoteKey};
@@ -33,6 +34,8 @@ use crate::store::{Staged, Store, Stored};
 use crate::trust::{Authority, Expected, Giver, Scope};
 use crate::upstream::Upstream;
 
+/// Zips that are judged at the same time; each is hashed on several cores.
+const JUDGED_AT_ONCE_MAX: usize = 4;
 /// How long a file is waited for that only busy neighbours have.
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -54,6 +57,8 @@ struct Inner {
     files: Flights<ArtifactKey, Result<Source, FetchError>>,
     notes: Flights<NoteKey, Result<NoteAnswer, FetchError>>,
     upstream_pace: UpstreamPace,
+    /// Zips that are judged at the same time.
+    judging: Semaphore,
 }
 
 /// What the corridor leads to.
@@ -98,6 +103,7 @@ impl Fetcher {
                 files: Flights::new("file", shutdown.clone()),
                 notes: Flights::new("note", shutdown.clone()),
                 upstream_pace: UpstreamPace::default(),
+                judging: Semaphore::new(JUDGED_AT_ONCE_MAX),
             }),
         }
     }

@@ -32,7 +32,7 @@ use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog};
 /// Events that a listener may fall behind by before it loses the oldest.
 const EVENTS_MAX: usize = 256;
 /// How often files that could not be judged yet are judged again.
-const JUDGE_PENDING_EVERY: Duration = Duration::from_secs(30);
+const JUDGE_AGAIN_EVERY: Duration = Duration::from_secs(30);
 /// How long after its start a host without a working upstream waits for a first neighbour before it says that it does not
 /// have something: multicast finds one within a fraction of that.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -410,11 +410,11 @@ fn keep_house(shutdown: &Shutdown, fetcher: Fetcher, store: Store) {
         loop {
             tokio::select! {
                 () = ending.requested() => return,
-                () = tokio::time::sleep(JUDGE_PENDING_EVERY) => {}
+                () = tokio::time::sleep(JUDGE_AGAIN_EVERY) => {}
             }
             tokio::select! {
                 () = ending.requested() => return,
-                () = fetcher.judge_pending() => {}
+                () = fetcher.judge_unsettled() => {}
             }
         }
     });

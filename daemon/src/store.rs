@@ -243,10 +243,10 @@ impl Store {
         self.inner.catalog.versions(module)
     }
 
-    /// Every pending body, to be judged again.
-    pub(crate) fn pending(&self) -> Vec<Arc<Entry>> {
+    /// Every body about which the database may have something to say that was not asked yet.
+    pub(crate) fn unsettled(&self) -> Vec<Arc<Entry>> {
         let mut entries = self.inner.catalog.all();
-        entries.retain(|entry| entry.is_pending());
+        entries.retain(|entry| entry.proof.is_unsettled());
         entries
     }
 

@@ -17,7 +17,8 @@ use modmesh_protocol::zip::{self, FileAt, Grammar, ZipError};
 
 use crate::log::ListedRecord;
 pub(crate) use crate::log::{Authority, Finding};
-pub(crate) use proof::{MeasuredFile, Proof, Scope};
+use proof::Ground;
+pub(crate) use proof::{MeasuredFile, Proof, Scope, Unlisted};
 
 /// Largest go.mod that Go reads (`MaxGoMod` in golang.org/x/mod/zip).
 pub(crate) const GO_MOD_BYTES_MAX: u64 = 16 << 20;
@@ -31,8 +32,8 @@ const PARALLEL_FROM_BYTES: u64 = 1 << 20;
 pub(crate) enum Expected {
     /// The checksum database lists the version.
     Listed(Arc<ListedRecord>),
-    /// There is nothing to compare with, by the database's own word or by a setting of this host; says which.
-    Unlisted(Arc<str>),
+    /// There is nothing to compare with.
+    Unlisted(Unlisted),
     /// The database could not be asked; says why.
     Pending(Arc<str>),
 }
@@ -94,7 +95,7 @@ pub(crate) fn judge(
         FileKind::Zip => zip_sum(file, &measured, key, giver)?,
         FileKind::Mod | FileKind::Info => (go_mod_sum(file, key)?, true),
     };
-    let (scope, record) = match expected {
+    let ground = match expected {
         Expected::Listed(listed) => {
             let listed_sum = match key.kind {
                 FileKind::Zip => listed.sums.zip,
@@ -108,15 +109,14 @@ pub(crate) fn judge(
                     actual,
                 });
             }
-            (Scope::Proven, Some(Arc::clone(listed)))
+            Ground::Record(Arc::clone(listed))
         }
-        Expected::Unlisted(_) => (Scope::Unlisted, None),
-        Expected::Pending(_) => (Scope::Pending, None),
+        Expected::Unlisted(why) => Ground::Unlisted(*why),
+        Expected::Pending(_) => Ground::Pending,
     };
     Ok(Proof::made(
         key.clone(),
-        scope,
-        record,
+        ground,
         actual,
         measured,
         canonical,

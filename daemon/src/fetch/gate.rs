@@ -1,6 +1,6 @@
 //! Where the corridor meets the gate: what a file must be, and the way of its bytes through the gate into the store.
 
-use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::artifact::{FileKind, KeyHash};
 use modmesh_protocol::module::ModuleVersion;
 
 use super::sources::Want;
@@ -8,14 +8,19 @@ use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::policy::Treatment;
 use crate::store::{Staged, Stored};
-use crate::trust::{Expected, Finding, Giver, Proof, judge};
+use crate::trust::{Expected, Finding, Giver, Proof, Unlisted, judge};
 
 impl Fetcher {
-    /// Judges every pending file again, now that the database may answer: promotes it or drops it.
-    pub(crate) async fn judge_pending(&self) {
-        for entry in self.inner.store.pending() {
+    /// Judges every file again that the database could not be asked about, or was not because of a setting that has
+    /// changed since: promotes it or drops it.
+    pub(crate) async fn judge_unsettled(&self) {
+        for entry in self.inner.store.unsettled() {
             let key = entry.proof.key().clone();
             let treatment = self.inner.policy.treatment(&key.of.module);
+            let may_ask = matches!(treatment, Treatment::Judged | Treatment::Toolchain);
+            if !may_ask && !entry.is_pending() {
+                continue;
+            }
             let expected = self.expected(&key.of, treatment).await;
             if matches!(expected, Expected::Pending(_)) {
                 return;
@@ -38,11 +43,13 @@ impl Fetcher {
             match judged {
                 Ok(Ok(stored)) => {
                     self.announce(&stored.entry.proof);
-                    tracing::info!(key = %name, scope = %stored.entry.proof.scope(), "a pending file was judged");
+                    tracing::info!(key = %name, scope = %stored.entry.proof.scope(), "a file was judged again");
                 }
-                Ok(Err(error)) => tracing::warn!(key = %name, %error, "a pending file was dropped"),
+                Ok(Err(error)) => {
+                    tracing::warn!(key = %name, %error, "a file was judged again and dropped")
+                }
                 Err(error) => {
-                    tracing::warn!(key = %name, %error, "a pending file could not be judged")
+                    tracing::warn!(key = %name, %error, "a file could not be judged again")
                 }
             }
         }
@@ -58,14 +65,19 @@ impl Fetcher {
     ) -> Result<(), FetchError> {
         match expected {
             Expected::Listed(_) => {}
-            Expected::Unlisted(reason) => {
-                tracing::debug!(key = %want.key, %reason, "kept apart, for this host alone");
+            Expected::Unlisted(why) => {
+                tracing::debug!(key = %want.key, %why, "kept apart, for this host alone");
             }
             Expected::Pending(reason) => {
                 tracing::info!(key = %want.key, %reason, "kept apart until the checksum database can be asked");
             }
         }
         let (store, key, expected) = (self.inner.store.clone(), want.key.clone(), expected.clone());
+        // A zip keeps several cores busy for as long as it is hashed; a go.mod must not wait for that.
+        let _turn = match want.key.kind {
+            FileKind::Zip => Some(self.inner.judging.acquire().await),
+            FileKind::Mod | FileKind::Info => None,
+        };
         let kept = tokio::task::spawn_blocking(move || -> Result<Stored, FetchError> {
             let proof = judge(staged.open()?, staged.measured(), &key, &expected, giver)?;
             Ok(store.commit(staged, proof)?)
@@ -81,20 +93,18 @@ impl Fetcher {
         let judges = &self.inner.judges;
         let authority = match treatment {
             Treatment::Private => {
-                return Expected::Unlisted("it matches a private pattern of this host".into());
+                return Expected::Unlisted(Unlisted::Private);
             }
             Treatment::Judged => judges.modules.as_ref(),
             Treatment::Toolchain => judges.toolchains.as_ref(),
             Treatment::Unjudged => None,
         };
         let Some(authority) = authority else {
-            return Expected::Unlisted("the checksum database is off on this host".into());
+            return Expected::Unlisted(Unlisted::DatabaseOff);
         };
         match authority.find(of).await {
             Finding::Listed(record) => Expected::Listed(record),
-            Finding::Unlisted => {
-                Expected::Unlisted("the checksum database has no record of it".into())
-            }
+            Finding::Unlisted => Expected::Unlisted(Unlisted::NoRecord),
             Finding::Unreachable(reason) => Expected::Pending(reason),
         }
     }

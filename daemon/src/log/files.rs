@@ -164,7 +164,8 @@ impl Files {
             .root
             .join("new")
             .join(format!("{}-{serial}", std::process::id()));
-        if let Some(folder) = path.parent() {
+        // Both may be gone if somebody removed the state folder under a running daemon.
+        for folder in [written.parent(), path.parent()].into_iter().flatten() {
             fs::create_dir_all(folder)?;
         }
         let mut bytes = Vec::with_capacity(DIGEST_BYTES + body.len());

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use super::{Store, Stored};
-use crate::trust::{Expected, Giver, Scope, judge};
+use crate::trust::{Expected, Giver, Scope, Unlisted, judge};
 
 const ROOMY: u64 = 1 << 30;
 
@@ -26,7 +26,7 @@ async fn put(store: &Store, version: &str, length: usize) -> Stored {
     let text = format!("module example.com/m // {}", "x".repeat(length));
     staging.write_all(&text.as_bytes()[..length]).await.unwrap();
     let staged = staging.close().await.unwrap();
-    let expected = Expected::Unlisted("a test".into());
+    let expected = Expected::Unlisted(Unlisted::NoRecord);
     let proof = judge(
         staged.open().unwrap(),
         staged.measured(),

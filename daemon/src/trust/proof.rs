@@ -29,6 +29,21 @@ pub(crate) enum Scope {
     Pending,
 }
 
+/// Why nothing vouches for an unlisted file. What rests on a setting is judged again when the setting has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Unlisted {
+    /// The database's own word.
+    #[error("the checksum database has no record of it")]
+    NoRecord,
+    /// A setting of this host.
+    #[error("the checksum database is off on this host")]
+    DatabaseOff,
+    /// A setting of this host.
+    #[error("it matches a private pattern of this host")]
+    Private,
+}
+
 /// Bytes as they were measured while they were staged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MeasuredFile {
@@ -40,11 +55,18 @@ pub(crate) struct MeasuredFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Proof {
     key: ArtifactKey,
-    scope: Scope,
-    record: Option<Arc<ListedRecord>>,
+    ground: Ground,
     h1: H1,
     measured: MeasuredFile,
     canonical: bool,
+}
+
+/// What a proof rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ground {
+    Record(Arc<ListedRecord>),
+    Unlisted(Unlisted),
+    Pending,
 }
 
 /// Why a file is not a proof.
@@ -64,16 +86,14 @@ pub(crate) enum ProofFileError {
 impl Proof {
     pub(super) fn made(
         key: ArtifactKey,
-        scope: Scope,
-        record: Option<Arc<ListedRecord>>,
+        ground: Ground,
         h1: H1,
         measured: MeasuredFile,
         canonical: bool,
     ) -> Self {
         Self {
             key,
-            scope,
-            record,
+            ground,
             h1,
             measured,
             canonical,
@@ -85,7 +105,20 @@ impl Proof {
     }
 
     pub(crate) fn scope(&self) -> Scope {
-        self.scope
+        match &self.ground {
+            Ground::Record(_) => Scope::Proven,
+            Ground::Unlisted(_) => Scope::Unlisted,
+            Ground::Pending => Scope::Pending,
+        }
+    }
+
+    /// Whether the database may have something to say that this does not rest on: it could not be asked, or was not
+    /// because of a setting.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        match &self.ground {
+            Ground::Record(_) | Ground::Unlisted(Unlisted::NoRecord) => false,
+            Ground::Unlisted(Unlisted::DatabaseOff | Unlisted::Private) | Ground::Pending => true,
+        }
     }
 
     pub(crate) fn measured(&self) -> MeasuredFile {
@@ -94,7 +127,7 @@ impl Proof {
 
     /// Whether the file may be offered to any neighbour.
     pub(crate) fn is_shareable(&self) -> bool {
-        self.scope == Scope::Proven && self.canonical
+        self.scope() == Scope::Proven && self.canonical
     }
 
     /// The proof file's text.
@@ -104,16 +137,23 @@ impl Proof {
             module: self.key.of.module.clone(),
             version: self.key.of.version.clone(),
             kind: self.key.kind.extension().to_owned(),
-            scope: self.scope,
+            scope: self.scope(),
             h1: self.h1,
             sha256: self.measured.blob,
             length: self.measured.length,
             canonical: self.canonical,
-            record: self.record.as_ref().map(|record| RecordForm {
-                database: record.database.clone(),
-                id: record.id,
-                text: record.text.clone(),
-            }),
+            record: match &self.ground {
+                Ground::Record(record) => Some(RecordForm {
+                    database: record.database.clone(),
+                    id: record.id,
+                    text: record.text.clone(),
+                }),
+                Ground::Unlisted(_) | Ground::Pending => None,
+            },
+            unlisted: match &self.ground {
+                Ground::Unlisted(why) => Some(*why),
+                Ground::Record(_) | Ground::Pending => None,
+            },
         };
         // Strings, numbers and maps of strings always have a JSON form.
         let mut text = serde_json::to_string_pretty(&form).unwrap_or_default();
@@ -159,6 +199,7 @@ struct ProofForm {
     length: u64,
     canonical: bool,
     record: Option<RecordForm>,
+    unlisted: Option<Unlisted>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -180,17 +221,15 @@ impl ProofForm {
         };
         let of = ModuleVersion::new(self.module, self.version)
             .map_err(|_| ProofFileError::Contradiction)?;
-        let record = self
-            .record
-            .map(|record| record.into_listed(&of))
-            .transpose()?;
-        if (self.scope == Scope::Proven) != record.is_some() {
-            return Err(ProofFileError::Contradiction);
-        }
+        let ground = match (self.scope, self.record, self.unlisted) {
+            (Scope::Proven, Some(record), None) => Ground::Record(record.into_listed(&of)?),
+            (Scope::Unlisted, None, Some(why)) => Ground::Unlisted(why),
+            (Scope::Pending, None, None) => Ground::Pending,
+            _ => return Err(ProofFileError::Contradiction),
+        };
         Ok(Proof {
             key: ArtifactKey { of, kind },
-            scope: self.scope,
-            record,
+            ground,
             h1: self.h1,
             measured: MeasuredFile {
                 blob: self.sha256,

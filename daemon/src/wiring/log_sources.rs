@@ -16,6 +16,8 @@ use crate::upstream::{SumdbAddress, Upstream, UpstreamError};
 
 /// How long all neighbours together may take to say whether they have a record.
 const LOCATE_DEADLINE: Duration = Duration::from_millis(100);
+/// Neighbours that are asked in turn for tiles that a record's giver lacks.
+const ASKED_FOR_TILES_MAX: usize = 4;
 /// Largest lookup answer and tile; the protocol bounds both more closely.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
@@ -245,6 +247,7 @@ impl Surroundings for AroundUs {
         peers
             .neighbours()
             .into_iter()
+            .take(ASKED_FOR_TILES_MAX)
             .map(|peer| self.neighbour(peers, peer, None))
             .collect()
     }
