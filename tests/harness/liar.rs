@@ -3,7 +3,10 @@
 //! It speaks the mesh's own protocols through [`modmesh_daemon::peers`], so connections, greetings and bounds are the true
 //! ones; only what lies on its shelf is not. A forgery is made as well as it can be without the key of the checksum
 //! database: a forged record comes with the files that it would prove, a forged tile with all tiles below it made to fit.
-//! With [`PeerLie::None`] it is an honest neighbour without a daemon.
+//! With [`PeerLie::None`] it is an honest neighbour without a daemon, and with the lies that are none ([`PeerLie::Drip`] and
+//! those after it) an honest one that is of no use.
+
+mod slow;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,9 +25,12 @@ use modmesh_protocol::peer_name::PeerName;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::line::{Line, Quality};
 use crate::log::{TestLog, forged_record};
 use crate::module::{Module, ZipLie};
 use crate::place::Place;
+
+use slow::Tap;
 
 /// What a neighbour lies about. All else that it says is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +49,16 @@ pub enum PeerLie {
     Head,
     /// As `Head`, but what is not a module of ours is left alone: only the head is forged, over the true tree.
     HeadOfTrueTree,
+    /// Nothing, but its files come at 20 kB/s.
+    Drip,
+    /// Nothing, but of a zip it sends the first half, and then no more. The half is sent in whole pieces of 256 KiB.
+    Half,
+    /// Nothing, but it has files and never sends any.
+    Silent,
 }
 
 impl PeerLie {
-    /// Every lie, without the truth.
+    /// Every lie that can be told from the truth.
     pub fn all() -> Vec<PeerLie> {
         let mut lies: Vec<PeerLie> = ZipLie::ALL.into_iter().map(PeerLie::Zip).collect();
         lies.extend([
@@ -67,6 +79,8 @@ pub struct LyingPeer {
     shelf: Arc<ForgingShelf>,
     runtime: Option<Runtime>,
     keys: Vec<KeyHash>,
+    address: String,
+    _line: Option<Line>,
     _folder: TempDir,
 }
 
@@ -87,6 +101,8 @@ struct ForgingShelf {
     /// The log that the tiles of the lowest levels come from, and how many levels.
     forged: Option<(TestLog, u8)>,
     head: String,
+    lie: PeerLie,
+    tap: Tap,
     asked: Asked,
 }
 
@@ -94,6 +110,7 @@ struct ForgingShelf {
 #[derive(Debug)]
 struct Laid {
     path: PathBuf,
+    kind: FileKind,
     blob: BlobId,
     length: u64,
 }
@@ -147,22 +164,37 @@ impl LyingPeer {
             .block_on(starting)
             .expect("the neighbour's start")
             .expect("a neighbour that listens");
+        let address = peers.addresses().into_iter().next().expect("an address");
+        let (line, address) = match lie {
+            PeerLie::Drip => {
+                let (line, near) = slow::line_to(&address, slow::dripping);
+                (Some(line), near)
+            }
+            _ => (None, address),
+        };
         Self {
             peers,
             shelf,
             runtime: Some(runtime),
             keys,
+            address,
+            _line: line,
             _folder: folder,
         }
     }
 
     /// The address that other hosts take as `--peer`.
     pub fn peer_address(&self) -> String {
-        self.peers
-            .addresses()
-            .into_iter()
-            .next()
-            .expect("an address")
+        self.address.clone()
+    }
+
+    /// The same neighbour at the far end of a line of this length: keep the line as long as the address is used.
+    pub fn at_distance(&self, round_trip: Duration) -> (Line, String) {
+        let quality = Quality {
+            bits_per_second: 0,
+            round_trip,
+        };
+        slow::line_to(&self.address, |server| Line::start(server, quality))
     }
 
     /// Its peer id.
@@ -200,6 +232,7 @@ impl LyingPeer {
 
 impl Drop for LyingPeer {
     fn drop(&mut self) {
+        self.shelf.tap.let_go();
         if let Some(runtime) = self.runtime.take() {
             let peers = self.peers.clone();
             let stopping = runtime.spawn(async move { peers.stop(Duration::from_secs(1)).await });
@@ -219,6 +252,8 @@ impl ForgingShelf {
             log: log.clone(),
             forged: None,
             head: log.current_head(),
+            lie,
+            tap: Tap::default(),
             asked: Asked::default(),
         };
         let lies_about_log = matches!(lie, PeerLie::Record | PeerLie::Tile | PeerLie::Head);
@@ -278,6 +313,7 @@ impl ForgingShelf {
         };
         let laid = Laid {
             path,
+            kind,
             blob: BlobId::of(bytes),
             length: bytes.len() as u64,
         };
@@ -289,8 +325,16 @@ impl Shelf for ForgingShelf {
     fn file(&self, key: KeyHash) -> Option<Shelved> {
         let laid = self.files.get(&key)?;
         self.asked.files.fetch_add(1, Ordering::Relaxed);
+        let file = match (self.lie, laid.kind) {
+            (PeerLie::Silent, _) => {
+                self.tap.wait();
+                return None;
+            }
+            (PeerLie::Half, FileKind::Zip) => self.tap.half_of(&laid.path),
+            _ => File::open(&laid.path),
+        };
         Some(Shelved {
-            file: File::open(&laid.path).ok()?,
+            file: file.ok()?,
             blob: laid.blob,
             length: laid.length,
         })

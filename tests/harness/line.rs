@@ -47,6 +47,8 @@ pub struct Line {
 #[derive(Debug)]
 struct Way {
     quality: Quality,
+    /// How long ago a line that was idle counts as free: what it could have carried since then, it carries at once.
+    credit: Duration,
     free_at: Mutex<Instant>,
     bytes: AtomicU64,
 }
@@ -56,6 +58,13 @@ impl Line {
     pub fn start(server: SocketAddr, quality: Quality) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         Self::start_in(&Place::Here, listen, server, quality)
+    }
+
+    /// Opens a line that saves up to `credit` of its capacity while it is idle: what is short passes at once, and what is
+    /// long drips.
+    pub fn start_with_credit(server: SocketAddr, quality: Quality, credit: Duration) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::open(&Place::Here, listen, server, quality, credit)
     }
 
     /// Opens a line in a place; the server is reached from the same place.
@@ -68,7 +77,18 @@ impl Line {
         server: SocketAddr,
         quality: Quality,
     ) -> Self {
-        let passed = Arc::new([Way::new(quality), Way::new(quality)]);
+        Self::open(place, listen, server, quality, Duration::ZERO)
+    }
+
+    fn open(
+        place: &Place,
+        listen: SocketAddr,
+        server: SocketAddr,
+        quality: Quality,
+        credit: Duration,
+    ) -> Self {
+        let way = || Way::new(quality, credit);
+        let passed = Arc::new([way(), way()]);
         let stop = CancellationToken::new();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let (ways, stopped) = (Arc::clone(&passed), stop.clone());
@@ -151,9 +171,10 @@ async fn serve(listener: TcpListener, server: SocketAddr, ways: Arc<[Way; 2]>) {
 }
 
 impl Way {
-    fn new(quality: Quality) -> Self {
+    fn new(quality: Quality, credit: Duration) -> Self {
         Self {
             quality,
+            credit,
             free_at: Mutex::new(Instant::now()),
             bytes: AtomicU64::new(0),
         }
@@ -190,7 +211,8 @@ impl Way {
         }
         let time = bytes as f64 * 8.0 / self.quality.bits_per_second as f64;
         let mut free_at = self.free_at.lock().expect("the line");
-        *free_at = (*free_at).max(now) + Duration::from_secs_f64(time);
+        let earliest = now.checked_sub(self.credit).unwrap_or(now);
+        *free_at = (*free_at).max(earliest) + Duration::from_secs_f64(time);
         *free_at
     }
 }

@@ -1,5 +1,4 @@
-//! One neighbour lies, one is honest, and the host between them has no upstream: its `go` gets only what is true, and the
-//! liar is named.
+//! Neighbours that lie: `go` gets only what is true, and the liar is named and left alone.
 
 use std::time::{Duration, Instant};
 
@@ -17,59 +16,94 @@ fn log_with(module: &Module) -> TestLog {
     log
 }
 
-fn entry_of(host: &TestHost, peer_id: &str) -> Value {
+fn find_entry(host: &TestHost, peer_id: &str) -> Option<Value> {
     let peers = host.peers();
-    let entries = peers.as_array().unwrap().iter();
-    let entry = entries.clone().find(|entry| entry["peer_id"] == peer_id);
-    entry
-        .unwrap_or_else(|| panic!("{peer_id} is not in {peers:#}"))
-        .clone()
+    let mut entries = peers.as_array().unwrap().iter();
+    entries.find(|entry| entry["peer_id"] == peer_id).cloned()
+}
+
+#[track_caller]
+fn entry_of(host: &TestHost, peer_id: &str) -> Value {
+    find_entry(host, peer_id).unwrap_or_else(|| panic!("{peer_id} is not in {:#}", host.peers()))
+}
+
+/// The entry of a neighbour that was caught: it is banned, its evidence lies on the disk, and it is put out.
+#[track_caller]
+fn expect_caught(host: &TestHost, liar: &LyingPeer, lie: PeerLie) {
+    let entry = entry_of(host, &liar.peer_id());
+    assert!(!entry["banned_until"].is_null(), "{lie:?}: {entry:#}");
+    assert_eq!(entry["connected"], false, "{lie:?}: {entry:#}");
+    let evidence = entry["evidence"].as_array().unwrap();
+    assert!(!evidence.is_empty(), "{lie:?}: {entry:#}");
+    for key in ["at", "what", "file"] {
+        let value = evidence[0][key].as_str().unwrap_or_default();
+        assert!(!value.is_empty(), "{lie:?}: {entry:#}");
+    }
+    let failures = host.metric("modmesh_verification_failures_total", &[("from", "peer")]);
+    assert!(failures >= 1.0, "{lie:?}: {failures}");
+    host.wait_until("the evidence is on the disk", |host| {
+        let folder = std::fs::read_dir(host.state().join("evidence"));
+        folder.is_ok_and(|mut folder| folder.next().is_some())
+    });
 }
 
 #[test]
-fn every_liar_is_named_and_go_gets_only_true_bytes_from_the_honest_neighbour() {
+fn alone_with_a_liar_go_gets_nothing_and_the_liar_is_named() {
     let module = hello();
     let log = log_with(&module);
-    let upstream = FakeUpstream::with_log(log.clone());
-    upstream.publish(&module);
-    let honest = online("C", &upstream).start();
-    honest.get(&module.url_path("mod")).expect_body();
-    honest.get(&module.url_path("zip")).expect_body();
     for lie in PeerLie::all() {
         let liar = LyingPeer::start(std::slice::from_ref(&module), &log, lie);
         let host = HostOptions::new("B")
-            .sumdb(&upstream.sumdb())
+            .sumdb(&log.verifier_key())
             .peer(&liar.peer_address())
             .start();
         host.wait_for_neighbours(1);
-        // Alone with the liar: nothing is better than a lie.
-        let go = host.go(&upstream.sumdb());
+        let go = host.go(&log.verifier_key());
         let output = go.download("example.com/hello@v1.0.0");
         assert!(!output.status.success(), "{lie:?}: {output}");
-        let entry = entry_of(&host, &liar.peer_id());
-        assert!(!entry["banned_until"].is_null(), "{lie:?}: {entry:#}");
-        let evidence = entry["evidence"].as_array().unwrap();
-        assert!(!evidence.is_empty(), "{lie:?}: {entry:#}");
+        expect_caught(&host, &liar, lie);
         assert_eq!(liar.connected(), 0, "{lie:?}");
     }
+}
 
+#[test]
+fn a_liar_that_is_asked_first_is_named_and_left_alone_while_go_gets_the_truth_from_another() {
+    let modules = [hello(), Module::package("example.com/word", "v1.0.0")];
+    let mut log = log_with(&modules[0]);
+    log.append(&modules[1]);
+    let honest = LyingPeer::start(&modules, &log, PeerLie::None);
     for lie in PeerLie::all() {
-        let liar = LyingPeer::start(std::slice::from_ref(&module), &log, lie);
+        let liar = LyingPeer::start(&modules, &log, lie);
+        // The quicker answer is tried first, and the honest neighbour is further away.
+        let (_line, further) = honest.at_distance(Duration::from_millis(30));
         let host = HostOptions::new("B")
-            .sumdb(&upstream.sumdb())
+            .sumdb(&log.verifier_key())
             .peer(&liar.peer_address())
-            .peer(&honest.peer_address())
+            .peer(&further)
             .start();
-        host.wait_for_neighbours(2);
+        // A liar about the log may be caught by the head it greets with, before anybody asks it for a file.
+        host.wait_until("it has met both", |host| {
+            let met = |peer_id: String| {
+                let entry = find_entry(host, &peer_id).unwrap_or_default();
+                entry["connected"] == true || !entry["banned_until"].is_null()
+            };
+            met(liar.peer_id()) && met(honest.peer_id())
+        });
         let started = Instant::now();
-        let go = host.go(&upstream.sumdb());
+        let go = host.go(&log.verifier_key());
         go.download("example.com/hello@v1.0.0").expect_success();
-        let zip = go.downloaded(&module.url_path("zip"));
-        assert_eq!(zip, Some(module.zip()), "{lie:?}");
-        let go_mod = go.downloaded(&module.url_path("mod"));
-        assert_eq!(go_mod, Some(module.go_mod()), "{lie:?}");
         assert!(started.elapsed() < Duration::from_secs(10), "{lie:?}");
-        // The honest one is never blamed, whether or not the liar was asked first.
+        let zip = go.downloaded(&modules[0].url_path("zip"));
+        assert_eq!(zip, Some(modules[0].zip()), "{lie:?}");
+        let go_mod = go.downloaded(&modules[0].url_path("mod"));
+        assert_eq!(go_mod, Some(modules[0].go_mod()), "{lie:?}");
+        expect_caught(&host, &liar, lie);
+
+        let asked = || (liar.files_given(), liar.records_given(), liar.tiles_given());
+        let before = asked();
+        go.download("example.com/word@v1.0.0").expect_success();
+        assert_eq!(asked(), before, "{lie:?}");
+        // The honest one is never blamed.
         let entry = entry_of(&host, &honest.peer_id());
         assert!(entry["banned_until"].is_null(), "{lie:?}: {entry:#}");
     }

@@ -9,5 +9,6 @@ mod offline;
 mod restart;
 mod scene;
 mod serve;
+mod slow_peers;
 mod verdicts;
 mod walk;

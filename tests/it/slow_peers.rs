@@ -1,0 +1,135 @@
+//! Neighbours that say nothing false and are of no use: they cost two seconds for a file, or what the upstream would have
+//! taken and two seconds, and never a build.
+
+use std::time::{Duration, Instant};
+
+use harness::{FakeUpstream, Fault, HostOptions, LyingPeer, Module, PeerLie, TestHost, TestLog};
+
+use crate::scene::online;
+
+/// What a neighbour may cost before the upstream is asked beside it, or another instead of it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What the machine of the test may add.
+const SLACK: Duration = Duration::from_millis(1500);
+/// Two seconds for the zip below.
+const UPSTREAM_BYTES_PER_SECOND: u32 = 600_000;
+
+/// A zip of 1.2 MB: a minute at the pace of a drip.
+fn large() -> Module {
+    Module::package("example.com/large", "v1.0.0").bulk("noise.bin", 1_200_000)
+}
+
+fn world() -> FakeUpstream {
+    let upstream = FakeUpstream::start([large()]);
+    upstream.fault("*.zip", Fault::Trickle(UPSTREAM_BYTES_PER_SECOND));
+    upstream
+}
+
+fn neighbour(upstream: &FakeUpstream, lie: PeerLie) -> LyingPeer {
+    let log: TestLog = upstream.log(|log| log.clone());
+    LyingPeer::start(&[large()], &log, lie)
+}
+
+/// How long a host takes for the module's `.mod` and `.zip`.
+fn time_for_both(host: &TestHost) -> [Duration; 2] {
+    [("mod", large().go_mod()), ("zip", large().zip())].map(|(extension, bytes)| {
+        let started = Instant::now();
+        let got = host.get(&large().url_path(extension)).expect_body();
+        assert_eq!(got, bytes, "{extension}");
+        started.elapsed()
+    })
+}
+
+#[test]
+fn a_neighbour_that_drips_or_halts_costs_no_more_than_upstreams_time_and_two_seconds() {
+    let upstream = world();
+    let alone = time_for_both(&online("A", &upstream).start());
+    for lie in [PeerLie::Drip, PeerLie::Half, PeerLie::Silent] {
+        let neighbour = neighbour(&upstream, lie);
+        let host = online("B", &upstream)
+            .peer(&neighbour.peer_address())
+            .start();
+        host.wait_for_neighbours(1);
+        let took = time_for_both(&host);
+        for (took, alone) in took.into_iter().zip(alone) {
+            assert!(
+                took < alone + PATIENCE + SLACK,
+                "{lie:?}: {took:?} with the neighbour, {alone:?} without"
+            );
+        }
+        assert!(neighbour.files_given() >= 1 || lie == PeerLie::Silent);
+        let source = [("kind", "zip"), ("source", "upstream")];
+        assert_eq!(host.metric("modmesh_http_requests_total", &source), 1.0);
+        // To be slow is no lie.
+        let peers = host.peers();
+        assert!(peers[0]["banned_until"].is_null(), "{lie:?}: {peers:#}");
+    }
+}
+
+#[test]
+fn with_another_neighbour_that_has_it_a_halting_one_costs_two_seconds_a_file_and_no_build() {
+    let upstream = FakeUpstream::start([large()]);
+    let honest = neighbour(&upstream, PeerLie::None);
+    for lie in [PeerLie::Half, PeerLie::Silent] {
+        let halting = neighbour(&upstream, lie);
+        // The quicker answer is tried first, and the honest neighbour is further away.
+        let (_line, further) = honest.at_distance(Duration::from_millis(30));
+        let host = HostOptions::new("B")
+            .sumdb(&upstream.sumdb())
+            .peer(&halting.peer_address())
+            .peer(&further)
+            .start();
+        host.wait_for_neighbours(2);
+        let started = Instant::now();
+        let go = host.go(&upstream.sumdb());
+        go.download("example.com/large@v1.0.0").expect_success();
+        let took = started.elapsed();
+        assert!(took < PATIENCE * 2 + SLACK * 2, "{lie:?}: {took:?}");
+        let peers = host.peers();
+        let halted = |peer: &serde_json::Value| peer["peer_id"] == halting.peer_id().as_str();
+        let entry = peers.as_array().unwrap().iter().find(|peer| halted(peer));
+        assert!(
+            !entry.unwrap()["last_error"].is_null(),
+            "{lie:?}: {peers:#}"
+        );
+        assert!(
+            entry.unwrap()["banned_until"].is_null(),
+            "{lie:?}: {peers:#}"
+        );
+    }
+    assert_eq!(upstream.traffic_of_all().requests, 0);
+}
+
+#[test]
+fn alone_with_a_neighbour_that_halts_the_request_ends_soon_with_a_reason() {
+    let upstream = FakeUpstream::start([large()]);
+    for lie in [PeerLie::Half, PeerLie::Silent] {
+        let neighbour = neighbour(&upstream, lie);
+        let host = HostOptions::new("B")
+            .sumdb(&upstream.sumdb())
+            .peer(&neighbour.peer_address())
+            .start();
+        host.wait_for_neighbours(1);
+        let started = Instant::now();
+        let answer = host.get(&large().url_path("zip"));
+        let took = started.elapsed();
+        assert!((400..600).contains(&answer.status), "{}", answer.status);
+        assert!(!answer.text().trim().is_empty());
+        assert!(took < PATIENCE + SLACK, "{lie:?}: {took:?}");
+    }
+}
+
+#[test]
+fn alone_with_a_neighbour_that_drips_the_file_comes_all_the_same() {
+    let small = Module::package("example.com/small", "v1.0.0").bulk("noise.bin", 60_000);
+    let mut log = TestLog::new("sumdb.example.test");
+    log.append(&small);
+    let neighbour = LyingPeer::start(std::slice::from_ref(&small), &log, PeerLie::Drip);
+    let host = HostOptions::new("B")
+        .sumdb(&log.verifier_key())
+        .peer(&neighbour.peer_address())
+        .start();
+    host.wait_for_neighbours(1);
+    let zip = host.get(&small.url_path("zip")).expect_body();
+    assert_eq!(zip, small.zip());
+}
