@@ -4,14 +4,12 @@
 //! shown when the test panics. The environment is empty but for what the test gives: no `go env` of the machine leaks in.
 
 mod binary;
+mod said;
 
-use std::collections::VecDeque;
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,12 +24,12 @@ use crate::process;
 
 pub use binary::modmesh_binary;
 
+use said::{Pipe, Said};
+
 /// Time that a host has to start, to become ready, or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two looks at something that tells nobody when it changes.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Lines of output that are kept.
-const LINES_KEPT: usize = 2000;
 
 /// How a host is started.
 #[derive(Debug, Clone)]
@@ -58,19 +56,6 @@ pub struct TestHost {
     said: Arc<Said>,
     listen: String,
     peer_listen: String,
-}
-
-/// What the process printed, line by line.
-#[derive(Debug, Default)]
-struct Said {
-    lines: Mutex<Lines>,
-    more: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Lines {
-    kept: VecDeque<String>,
-    open_pipes: u8,
 }
 
 impl HostOptions {
@@ -238,8 +223,23 @@ impl TestHost {
     /// When it has not ended within 30 s.
     #[track_caller]
     pub fn stop(&mut self) -> ExitStatus {
+        self.ask_to_end();
+        self.wait_for_end()
+    }
+
+    /// Sends it SIGTERM.
+    pub fn ask_to_end(&self) {
+        let child = self.child.as_ref().expect("a host that runs");
+        process::signal(child, Signal::TERM);
+    }
+
+    /// Waits until it has ended, and says how.
+    ///
+    /// # Panics
+    /// When it has not within 30 s.
+    #[track_caller]
+    pub fn wait_for_end(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("a host that runs");
-        process::signal(&child, Signal::TERM);
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = child.try_wait().expect("the end of the host") {
@@ -248,7 +248,7 @@ impl TestHost {
             if Instant::now() >= deadline {
                 let _ = child.kill();
                 let _ = child.wait();
-                panic!("{} did not end after SIGTERM:\n{}", self.name(), self.log());
+                panic!("{} did not end:\n{}", self.name(), self.log());
             }
             thread::sleep(LOOK_EVERY);
         }
@@ -319,7 +319,38 @@ impl TestHost {
 
     /// Everything it printed, the last lines of it.
     pub fn log(&self) -> String {
-        self.said.text()
+        self.said.text(self.name())
+    }
+
+    /// The lines that it printed on standard output since its last start.
+    pub fn printed(&self) -> Vec<String> {
+        self.said.lines(Pipe::Stdout)
+    }
+
+    /// The lines that it logged, on standard error, since its last start.
+    pub fn logged(&self) -> Vec<String> {
+        self.said.lines(Pipe::Stderr)
+    }
+
+    /// Waits until it has printed or logged a line with `text`, and returns that line.
+    ///
+    /// # Panics
+    /// When it does not within 30 s.
+    #[track_caller]
+    pub fn wait_for_line(&self, text: &str) -> String {
+        let found = |line: &str| line.contains(text).then(|| line.to_owned());
+        match self.said.wait_for(PATIENCE, found) {
+            Some(line) => line,
+            None => panic!("{} does not say `{text}`:\n{}", self.name(), self.log()),
+        }
+    }
+
+    /// Runs another command of the binary, such as `status`, which asks this host.
+    pub fn modmesh(&self, arguments: &[&str]) -> process::Output {
+        let mut command = self.options.place.command(modmesh_binary());
+        command.env_clear().env("HOME", self.home.path());
+        command.args(arguments).args(["--listen", &self.listen]);
+        process::run(command.current_dir(self.home.path()), PATIENCE)
     }
 
     /// A request for a path (without leading slash) from the host itself.
@@ -433,8 +464,8 @@ impl TestHost {
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the modmesh binary");
         self.said = Arc::default();
-        self.said.follow(child.stdout.take(), self.name());
-        self.said.follow(child.stderr.take(), self.name());
+        self.said.follow(Pipe::Stdout, child.stdout.take());
+        self.said.follow(Pipe::Stderr, child.stderr.take());
         self.child = Some(child);
         let address = self.said.wait_for(PATIENCE, printed_address);
         let Some(address) = address else {
@@ -486,48 +517,6 @@ impl Drop for TestHost {
         if thread::panicking() {
             eprintln!("--- output of {}\n{}", self.name(), self.log());
         }
-    }
-}
-
-impl Said {
-    fn follow(self: &Arc<Self>, pipe: Option<impl Read + Send + 'static>, name: &str) {
-        let Some(pipe) = pipe else { return };
-        let (said, name) = (Arc::clone(self), name.to_owned());
-        said.lines.lock().expect("the lines").open_pipes += 1;
-        thread::spawn(move || {
-            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                let mut lines = said.lines.lock().expect("the lines");
-                if lines.kept.len() == LINES_KEPT {
-                    lines.kept.pop_front();
-                }
-                let line = String::from_utf8_lossy(&line);
-                lines.kept.push_back(format!("{name}: {line}"));
-                said.more.notify_all();
-            }
-            said.lines.lock().expect("the lines").open_pipes -= 1;
-            said.more.notify_all();
-        });
-    }
-
-    /// Waits until some line gives what is looked for, or the process has closed its pipes.
-    fn wait_for<T>(&self, deadline: Duration, look: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let lines = self.lines.lock().expect("the lines");
-        let found = |lines: &Lines| lines.kept.iter().find_map(|line| look(line));
-        let (lines, _) = self
-            .more
-            .wait_timeout_while(lines, deadline, |lines| {
-                lines.open_pipes > 0 && found(lines).is_none()
-            })
-            .expect("the lines");
-        found(&lines)
-    }
-
-    fn text(&self) -> String {
-        let lines = self.lines.lock().expect("the lines");
-        lines.kept.iter().fold(String::new(), |mut text, line| {
-            let _ = writeln!(text, "{line}");
-            text
-        })
     }
 }
 

@@ -55,12 +55,16 @@ fn a_go_mod_does_not_wait_for_a_zip_and_brings_none() {
     let large = Module::package("example.com/large", "v1.0.0").bulk("noise.bin", 20 << 20);
     let upstream = FakeUpstream::start([large.clone()]);
     upstream.fault("*.zip", Fault::Hang);
-    let host = online("A", &upstream).start();
+    let mut host = online("A", &upstream).start();
     assert_eq!(
         host.get(&large.url_path("mod")).expect_body(),
         large.go_mod()
     );
+    // Whatever it might have begun beside the answer would be under way now, and would keep it from ending.
+    assert!(host.stop().success());
     assert_eq!(upstream.traffic(Kind::Zip).requests, 0);
+    let bytes = upstream.traffic_of_all().bytes;
+    assert!(bytes < 10_000, "{bytes} bytes crossed the line");
 }
 
 #[test]
