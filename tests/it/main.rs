@@ -5,6 +5,8 @@
 mod answers;
 mod bad_input;
 mod builders;
+mod ending;
+mod eviction;
 mod hostile;
 mod offline;
 mod restart;
