@@ -10,6 +10,7 @@ mod eviction;
 mod hostile;
 mod offline;
 mod restart;
+mod run;
 mod scene;
 mod serve;
 mod slow_peers;
