@@ -4,6 +4,7 @@
 //! shown when the test panics. The environment is empty but for what the test gives: no `go env` of the machine leaks in.
 
 mod binary;
+mod disk;
 mod said;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use crate::process;
 
 pub use binary::modmesh_binary;
 
+use disk::Disk;
 use said::{Pipe, Said};
 
 /// Time that a host has to start, to become ready, or to end.
@@ -41,6 +43,7 @@ pub struct HostOptions {
     mdns: bool,
     peer_listen: String,
     place: Place,
+    disk: Option<Disk>,
     state: Option<PathBuf>,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
@@ -69,6 +72,7 @@ impl HostOptions {
             mdns: false,
             peer_listen: "127.0.0.1:0".to_owned(),
             place: Place::Here,
+            disk: None,
             state: None,
             arguments: Vec::new(),
             variables: Vec::new(),
@@ -174,7 +178,10 @@ impl HostOptions {
     }
 
     fn command(&self, home: &Path, state: &Path, listen: &str, peer_listen: &str) -> Command {
-        let mut command = self.place.command(modmesh_binary());
+        let mut command = match &self.disk {
+            None => self.place.command(modmesh_binary()),
+            Some(disk) => disk.command(state, modmesh_binary()),
+        };
         command.env_clear().env("HOME", home).env("GOENV", "off");
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);

@@ -1,6 +1,6 @@
-//! The tests that need hosts with networks of their own.
+//! The tests that need hosts with networks or disks of their own.
 //!
-//! Where the system forbids network namespaces they are reported as ignored, with the reason; with `MODMESH_LAB_REQUIRED`
+//! Where the system forbids namespaces they are reported as ignored, with the reason; with `MODMESH_LAB_REQUIRED`
 //! set, that is a failure.
 
 #![allow(clippy::unwrap_used)]
@@ -8,6 +8,8 @@
 use harness::lab::{self, Forbidden};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+#[path = "lab/disk.rs"]
+mod disk;
 #[path = "lab/neighbours.rs"]
 mod neighbours;
 #[path = "lab/network.rs"]
@@ -26,7 +28,8 @@ fn main() {
     let tests = network::TESTS
         .iter()
         .chain(neighbours::TESTS)
-        .chain(walk::TESTS);
+        .chain(walk::TESTS)
+        .chain(disk::TESTS);
     let trials = tests.map(|(name, test)| trial(name, *test)).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -1,0 +1,108 @@
+//! A disk of a host's own below its state folder: a small one that can be full, or one that cannot be written.
+//!
+//! It is a tmpfs in a mount namespace that only the host's process is in: it vanishes with the process, nobody else sees
+//! it but through [`TestHost::inside`], and the host must run in the network of the test.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::host::{HostOptions, TestHost};
+use crate::lab::Forbidden;
+
+/// How the file system is mounted.
+#[derive(Debug, Clone)]
+pub(super) struct Disk {
+    options: String,
+}
+
+impl HostOptions {
+    /// Gives the host a disk of `bytes` bytes for its state folder.
+    ///
+    /// # Errors
+    /// When this system does not let us mount file systems.
+    pub fn on_small_disk(self, bytes: u64) -> Result<Self, Forbidden> {
+        self.on_disk(format!("size={bytes}"))
+    }
+
+    /// Gives the host a state folder on a disk that cannot be written.
+    ///
+    /// # Errors
+    /// As [`HostOptions::on_small_disk`].
+    pub fn on_read_only_disk(self) -> Result<Self, Forbidden> {
+        self.on_disk("ro,size=1m".to_owned())
+    }
+
+    fn on_disk(mut self, options: String) -> Result<Self, Forbidden> {
+        let disk = Disk { options };
+        let folder = tempfile::tempdir().map_err(|error| Forbidden(error.to_string()))?;
+        let possible = disk
+            .command(folder.path(), "true")
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        if !possible {
+            return Err(Forbidden(
+                "this system does not let us mount a file system".to_owned(),
+            ));
+        }
+        self.disk = Some(disk);
+        Ok(self)
+    }
+}
+
+impl Disk {
+    /// A command that will run with this disk at `folder`, in the process that is started and no child of it.
+    pub(super) fn command(&self, folder: &Path, program: impl AsRef<OsStr>) -> Command {
+        const SCRIPT: &str =
+            r#"mkdir -p "$2" && mount -t tmpfs -o "$1" tmpfs "$2" && shift 2 && exec "$@""#;
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "--"]);
+        command.args(["sh", "-c", SCRIPT, "sh", &self.options]);
+        command.arg(folder).arg(program);
+        command
+    }
+}
+
+impl TestHost {
+    /// A path of the host's own file system as others can see it, while the host runs.
+    pub fn inside(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
+        root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Fills the disk below the state folder until `left` bytes are free, beside what the host keeps there; what is filled
+    /// is free again when the file that is returned is removed.
+    ///
+    /// # Panics
+    /// When there is less free already.
+    pub fn fill_disk(&self, left: u64) -> PathBuf {
+        let state = self.inside(self.state());
+        let filler = state.join("filler");
+        let file = File::create(&filler).expect("a file that fills the disk");
+        let disk = rustix::fs::statvfs(&state).expect("the size of the disk");
+        let fill = (disk.f_bavail * disk.f_frsize).checked_sub(left);
+        let fill = fill.expect("a disk with more space than is to be left");
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, fill)
+            .expect("space for the file that fills the disk");
+        filler
+    }
+
+    /// Copies the state folder as it is now, for another host to be started on.
+    pub fn copy_state(&self, to: &Path) {
+        copy(&self.inside(self.state()), to);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder for the copy");
+    for entry in fs::read_dir(from).expect("a folder to copy").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("a copy of a file");
+        }
+    }
+}

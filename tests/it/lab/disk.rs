@@ -1,0 +1,165 @@
+//! A disk that is full, and one that cannot be written.
+
+use std::path::PathBuf;
+
+use harness::lab::Forbidden;
+use harness::{FakeUpstream, HostOptions, Module, TestHost};
+
+use crate::LabTest;
+
+pub(crate) const TESTS: &[(&str, LabTest)] = &[
+    (
+        "a_full_disk_fails_what_does_not_fit_and_harms_nothing",
+        a_full_disk_fails_what_does_not_fit_and_harms_nothing,
+    ),
+    (
+        "on_a_disk_without_a_byte_left_what_is_kept_is_served_and_proved",
+        on_a_disk_without_a_byte_left_what_is_kept_is_served_and_proved,
+    ),
+    (
+        "a_disk_that_cannot_be_written_is_refused_at_start",
+        a_disk_that_cannot_be_written_is_refused_at_start,
+    ),
+];
+
+const DISK_BYTES: u64 = 32 << 20;
+
+fn small() -> Module {
+    Module::package("example.com/small", "v1.0.0").bulk("noise.bin", 100_000)
+}
+
+fn large() -> Module {
+    Module::package("example.com/large", "v1.0.0").bulk("noise.bin", 6 << 20)
+}
+
+fn world() -> FakeUpstream {
+    let upstream = FakeUpstream::start([small(), large()]);
+    upstream.log(|log| log.pad_to(600));
+    upstream
+}
+
+fn online(upstream: &FakeUpstream) -> HostOptions {
+    HostOptions::new("A")
+        .upstream(&upstream.url())
+        .sumdb(&upstream.sumdb())
+}
+
+/// Files under way in the state folder.
+fn staging(host: &TestHost) -> Vec<PathBuf> {
+    let folder = host.inside(&host.state().join("staging"));
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[track_caller]
+fn expect_kept(host: &TestHost, module: &Module) {
+    let zip = host.get(&module.url_path("zip"));
+    assert_eq!(zip.header("x-modmesh-source"), "store");
+    assert_eq!(zip.expect_body(), module.zip());
+    let go_mod = host.get(&module.url_path("mod")).expect_body();
+    assert_eq!(go_mod, module.go_mod());
+}
+
+#[track_caller]
+fn expect_no_space(host: &TestHost, path: &str) {
+    let answer = host.get(path);
+    assert_eq!(answer.status, 507, "{path}: {}", answer.text());
+    assert!(
+        answer.text().contains("free some space"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(answer.text().lines().count(), 1, "{}", answer.text());
+}
+
+fn a_full_disk_fails_what_does_not_fit_and_harms_nothing() -> Result<(), Forbidden> {
+    let upstream = world();
+    let host = online(&upstream).on_small_disk(DISK_BYTES)?.start();
+    let other = online(&upstream).start();
+    for host in [&host, &other] {
+        host.get(&small().url_path("mod")).expect_body();
+        host.get(&small().url_path("zip")).expect_body();
+    }
+    let filler = host.fill_disk(2 << 20);
+    for _ in 0..3 {
+        expect_no_space(&host, &large().url_path("zip"));
+        assert_eq!(staging(&host), Vec::<PathBuf>::new());
+    }
+    // What fits is fetched, what is kept is served, and the upstream is not held to be down.
+    host.get(&large().url_path("mod")).expect_body();
+    expect_kept(&host, &small());
+    assert_eq!(host.status()["upstream"][0]["state"], "up");
+
+    std::fs::remove_file(filler).unwrap();
+    assert_eq!(
+        host.get(&large().url_path("zip")).expect_body(),
+        large().zip()
+    );
+    expect_kept(&host, &large());
+    expect_kept(&host, &small());
+
+    // As a process that was killed here would find it again.
+    let copy = tempfile::tempdir().unwrap();
+    host.copy_state(copy.path());
+    drop(host);
+    upstream.close();
+    let again = online(&upstream).state(copy.path()).start();
+    expect_kept(&again, &large());
+    expect_kept(&again, &small());
+    Ok(())
+}
+
+fn on_a_disk_without_a_byte_left_what_is_kept_is_served_and_proved() -> Result<(), Forbidden> {
+    let upstream = world();
+    let neighbour = online(&upstream).start();
+    for extension in ["mod", "zip"] {
+        neighbour.get(&large().url_path(extension)).expect_body();
+    }
+    let mut host = online(&upstream)
+        .peer(&neighbour.peer_address())
+        .on_small_disk(DISK_BYTES)?
+        .start();
+    host.wait_for_neighbours(1);
+    host.go(&upstream.sumdb())
+        .download("example.com/small@v1.0.0")
+        .expect_success();
+    let filler = host.fill_disk(0);
+    // From a neighbour or from upstream: nothing fits, and it is nobody's fault.
+    expect_no_space(&host, &large().url_path("zip"));
+    expect_no_space(&host, &large().url_path("mod"));
+    assert_eq!(staging(&host), Vec::<PathBuf>::new());
+    let peers = host.peers();
+    assert!(peers[0]["banned_until"].is_null(), "{peers:#}");
+    // What needs no space is answered: notes, records and proofs.
+    let info = host.get(&large().url_path("info")).expect_body();
+    assert_eq!(info, large().info());
+    let lookup = "sumdb/sumdb.example.test/lookup/example.com/large@v1.0.0";
+    host.get(lookup).expect_body();
+    expect_kept(&host, &small());
+    host.go(&upstream.sumdb())
+        .download("example.com/small@v1.0.0")
+        .expect_success();
+
+    std::fs::remove_file(filler).unwrap();
+    host.go(&upstream.sumdb())
+        .download("example.com/large@v1.0.0")
+        .expect_success();
+    expect_kept(&host, &large());
+    assert!(host.stop().success(), "{}", host.log());
+    Ok(())
+}
+
+fn a_disk_that_cannot_be_written_is_refused_at_start() -> Result<(), Forbidden> {
+    let folder = tempfile::tempdir().unwrap();
+    let output = HostOptions::new("A")
+        .state(folder.path())
+        .on_read_only_disk()?
+        .run_to_end();
+    assert_eq!(output.status.code(), Some(1), "{output}");
+    let path = folder.path().display().to_string();
+    for word in [&path, "must be a folder that this user can write"] {
+        assert!(output.stderr.contains(word), "{output}");
+    }
+    assert_eq!(output.stderr.lines().count(), 1, "{output}");
+    Ok(())
+}
