@@ -21,6 +21,7 @@ pub mod module;
 pub mod place;
 pub mod process;
 pub mod replay;
+pub mod secure;
 pub mod upstream;
 
 pub use go::{GoHome, GoOutput};
@@ -32,4 +33,5 @@ pub use log::{HeadPolicy, TestLog};
 pub use module::{Module, ZipLie};
 pub use place::Place;
 pub use replay::Replay;
+pub use secure::{Authority, SecureDoor};
 pub use upstream::{FakeUpstream, Fault, Kind};

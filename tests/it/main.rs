@@ -5,6 +5,7 @@
 mod answers;
 mod bad_input;
 mod builders;
+mod certificates;
 mod ending;
 mod eviction;
 mod hostile;
