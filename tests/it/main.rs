@@ -6,6 +6,7 @@ mod answers;
 mod bad_input;
 mod builders;
 mod certificates;
+mod damage;
 mod ending;
 mod eviction;
 mod hostile;
