@@ -20,6 +20,7 @@ pub mod log;
 pub mod module;
 pub mod place;
 pub mod process;
+pub mod project;
 pub mod replay;
 pub mod upstream;
 
@@ -31,5 +32,6 @@ pub use line::Line;
 pub use log::{HeadPolicy, TestLog};
 pub use module::{Module, ZipLie};
 pub use place::Place;
+pub use project::Project;
 pub use replay::Replay;
 pub use upstream::{FakeUpstream, Fault, Kind};
