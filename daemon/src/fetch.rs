@@ -27,7 +27,7 @@ use sources::{Miss, Want};
 
 use crate::flight::Flights;
 use crate::metrics::{Metrics, Source};
-use crate::peers::Peers;
+use crate::peers::{Haste, Peers};
 use crate::policy::{Policy, Treatment};
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
@@ -179,8 +179,10 @@ impl Fetcher {
         let want = Want::new(key.clone());
         tracing::debug!(%key, ?treatment, priority = ?want.priority, "fetching");
         let patience = Instant::now() + BUSY_PATIENCE;
+        let mut haste = self.haste();
         loop {
-            let asked = self.ask_neighbours(&want, treatment).await?;
+            let alone = self.inner.peers.connected() == 0;
+            let asked = self.ask_neighbours(&want, treatment, haste).await?;
             let (expected, retry_after) = match asked {
                 Asked::Kept(source) => return Ok(source),
                 Asked::Nothing {
@@ -192,24 +194,27 @@ impl Fetcher {
                 Ok(()) => return Ok(Source::Upstream),
                 Err(error) => error,
             };
-            if error.is_absence() && self.a_neighbour_came().await {
-                continue;
+            if !error.is_absence() {
+                return Err(error);
             }
-            match retry_after {
-                // A neighbour has it and is busy, and there is nobody else: then it is worth waiting for.
-                Some(pause) if error.is_absence() && Instant::now() + pause < patience => {
-                    tokio::time::sleep(pause).await;
+            if alone {
+                // Shortly after the start a first neighbour may still come.
+                if !self.inner.peers.somebody_by(self.inner.settled_at).await {
+                    return Err(error);
                 }
-                _ => return Err(error),
+            } else if haste == Haste::OthersWait {
+                // Upstream is gone, so that the neighbours are worth waiting for.
+                haste = Haste::NobodyElse;
+            } else {
+                // A neighbour has it and is busy, and there is nobody else: then it is worth waiting for, too.
+                match retry_after {
+                    Some(pause) if Instant::now() + pause < patience => {
+                        tokio::time::sleep(pause).await;
+                    }
+                    _ => return Err(error),
+                }
             }
         }
-    }
-
-    /// For a host that was alone when it looked: whether a first neighbour came since, for which it waits only shortly
-    /// after its start.
-    async fn a_neighbour_came(&self) -> bool {
-        let alone = self.inner.peers.connected() == 0;
-        alone && self.inner.peers.somebody_by(self.inner.settled_at).await
     }
 
     /// Asks upstream, and at the same time the database unless it has answered already.

@@ -42,6 +42,7 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::control::{FoundBy, PeerStatus};
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::directory::{Directory, DirectoryBounds};
+use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::{CAN_FETCH, RecordAnswer};
@@ -176,6 +177,24 @@ pub struct Located {
     pub record: Option<RecordAnswer>,
 }
 
+/// How long the neighbours may think about a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// Somebody else can be asked as well: 100 ms, and nobody who was silent lately.
+    OthersWait,
+    /// There is nobody else: two seconds, which a host that is busy building may need.
+    NobodyElse,
+}
+
+impl Haste {
+    fn deadline(self) -> Duration {
+        match self {
+            Self::OthersWait => Duration::from_millis(100),
+            Self::NobodyElse => NO_PROGRESS_MAX,
+        }
+    }
+}
+
 /// Something untrue that one neighbour alone said.
 #[derive(Debug, Clone)]
 pub struct Lie {
@@ -243,14 +262,15 @@ impl Peers {
     }
 
     /// Asks "who has it": all neighbours up to 16, of more those that announced the file and some others. Returns when all
-    /// answered or at the deadline, quickest answer first; neighbours that have neither are not listed.
+    /// answered or at the deadline, quickest answer first, those that were silent lately last; neighbours that have neither
+    /// are not listed.
     pub async fn locate(
         &self,
         file: Option<KeyHash>,
         record: Option<(DatabaseId, KeyHash)>,
-        deadline: Duration,
+        haste: Haste,
     ) -> Vec<Located> {
-        ask::locate(&self.shared, file, record, deadline).await
+        ask::locate(&self.shared, file, record, haste).await
     }
 
     /// Tiles by level, index and least width, in the order asked; nothing where the neighbour has none that wide.

@@ -314,6 +314,11 @@ impl TestHost {
         &self.options.name
     }
 
+    /// Where it runs.
+    pub fn place(&self) -> &Place {
+        &self.options.place
+    }
+
     /// Where its state lies.
     pub fn state(&self) -> &Path {
         &self.state

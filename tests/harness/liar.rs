@@ -398,6 +398,8 @@ fn identity(module: &Module) -> ModuleVersion {
 
 #[cfg(test)]
 mod tests {
+    use modmesh_daemon::peers::Haste;
+
     use super::*;
 
     #[test]
@@ -423,8 +425,7 @@ mod tests {
         let (key, peers) = (KeyHash::of_file(&key), second.peers.clone());
         let asking = second.runtime.as_ref().unwrap().spawn(async move {
             loop {
-                let deadline = Duration::from_millis(100);
-                let located = peers.locate(Some(key), None, deadline).await;
+                let located = peers.locate(Some(key), None, Haste::NobodyElse).await;
                 if let Some(holder) = located.first() {
                     let mut bytes = Vec::new();
                     let fetched = peers.fetch(&holder.peer, key, 1 << 20, &mut bytes).await;

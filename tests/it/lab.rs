@@ -1,15 +1,18 @@
-//! The tests that need hosts with networks or disks of their own.
+//! The tests that need more than every machine has: hosts with networks or disks of their own, or the internet.
 //!
 //! Where the system forbids namespaces they are reported as ignored, with the reason; with `MODMESH_LAB_REQUIRED`
-//! set, that is a failure.
+//! set, that is a failure. Tests whose names begin with `live_` ask the real upstream, some only the first time, and need
+//! `MODMESH_LIVE=1`.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use harness::lab::{self, Forbidden};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 #[path = "lab/disk.rs"]
 mod disk;
+#[path = "lab/live.rs"]
+mod live;
 #[path = "lab/neighbours.rs"]
 mod neighbours;
 #[path = "lab/network.rs"]
@@ -29,12 +32,18 @@ fn main() {
         .iter()
         .chain(neighbours::TESTS)
         .chain(walk::TESTS)
+        .chain(live::TESTS)
         .chain(disk::TESTS);
     let trials = tests.map(|(name, test)| trial(name, *test)).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 
 fn trial(name: &str, test: LabTest) -> Trial {
+    let live = std::env::var("MODMESH_LIVE").as_deref() == Ok("1");
+    if name.starts_with("live_") && !live {
+        let reason = "it asks the real upstream: set MODMESH_LIVE=1";
+        return Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason)));
+    }
     Trial::ignorable_test(name, move || match test() {
         Ok(()) => Ok(Completion::Completed),
         Err(forbidden) if std::env::var_os("MODMESH_LAB_REQUIRED").is_some() => {

@@ -1,6 +1,6 @@
 //! Killed in the middle of cold downloads, a host serves nothing afterwards but what is whole and true.
 //!
-//! `MODMESH_ROUNDS` sets the number of rounds; the issue asks for 50.
+//! `MODMESH_ROUNDS` sets the number of rounds; `.ci/run` takes 50.
 
 use std::thread;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What a row of equal measurements says.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// Figures of one thing that was measured several times.
@@ -28,7 +30,7 @@ impl Figures {
     }
 
     pub(crate) fn print_header() {
-        println!("{:<44}{:>10}{:>10}{:>10}", "", "min", "median", "p99");
+        println!("{:<56}{:>10}{:>10}{:>10}", "", "min", "median", "p99");
     }
 
     pub(crate) fn print(&self) {
@@ -36,7 +38,33 @@ impl Figures {
         let Self {
             min, median, p99, ..
         } = self;
-        println!("{name:<44}{min:>10.3}{median:>10.3}{p99:>10.3}");
+        println!("{name:<56}{min:>10.3}{median:>10.3}{p99:>10.3}");
+    }
+}
+
+/// Ratios of equal pairs.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Ratio {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
+}
+
+impl Ratio {
+    pub(crate) fn of(mut ratios: Vec<f64>) -> Self {
+        ratios.sort_by(f64::total_cmp);
+        Self {
+            min: quantile(&ratios, 0.0),
+            median: quantile(&ratios, 0.5),
+            max: quantile(&ratios, 1.0),
+        }
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { min, median, max } = self;
+        write!(f, "x{median:.2} [{min:.2}-{max:.2}]")
     }
 }
 

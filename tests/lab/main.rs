@@ -1,42 +1,55 @@
-//! Measurements on hosts with networks of their own: `lab two-hosts`.
+//! Measurements: `lab two-hosts`, `lab warm`, `lab cold`.
 //!
 //! The upstream is a replay of what a real one answered once, so that runs differ in nothing but what is measured. Numbers
-//! of one machine say little; pairs that were run one after the other, and their ratio, say more.
+//! of one machine say little; pairs that were run one after the other, and their ratio, say more. Homes and stores lie where
+//! `TMPDIR` says: on a disk it is the disk that is measured.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
+mod cold;
 mod figures;
-mod project;
+mod pairs;
+mod peak;
 mod two_hosts;
+mod warm;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use harness::Project;
 
-/// Measurements of modmesh on hosts that are network namespaces.
+/// Measurements of modmesh, as pairs of runs: what it does against a reference, one right after the other.
 #[derive(Debug, Parser)]
 #[command(name = "lab")]
 struct Arguments {
     #[command(subcommand)]
-    command: Measurement,
+    measurement: Measurement,
 }
 
 #[derive(Debug, Subcommand)]
 enum Measurement {
-    /// `go mod download` on a host whose cache is warm, against the first one on a neighbour that has nothing but it.
-    TwoHosts(TwoHosts),
+    /// A command on a host whose store is warm, against the same on a new neighbour that has nothing but that host.
+    TwoHosts(two_hosts::Options),
+    /// `go mod download` from the upstream itself, against the same through a daemon that has nothing yet.
+    Cold(cold::Options),
+    /// `go mod download` from files (a file:// GOPROXY), against the same from a daemon that has everything.
+    Warm(warm::Options),
 }
 
+/// What every measurement takes.
 #[derive(Debug, clap::Args)]
-struct TwoHosts {
-    /// A folder with a go.mod, or `gin` for github.com/gin-gonic/gin v1.12.0.
+struct Common {
+    /// `gin` for github.com/gin-gonic/gin v1.12.0, or a folder with a go.mod and a go.sum.
     #[arg(long, default_value = "gin")]
     project: String,
+    /// Take the project's go.sum away first.
+    #[arg(long)]
+    without_sums: bool,
     /// Pairs of runs.
     #[arg(long, default_value_t = 10)]
     pairs: usize,
-    /// Where the upstream's answers are kept; made from the real upstream of `go env GOPROXY` when empty.
+    /// Where the upstream's answers are kept; made from the real upstream of `go env GOPROXY` when incomplete.
     #[arg(long, default_value = "target/lab-recording")]
     recording: PathBuf,
     /// Writes all figures to this file.
@@ -44,14 +57,27 @@ struct TwoHosts {
     json: Option<PathBuf>,
 }
 
-fn main() -> ExitCode {
-    harness::lab::become_able();
-    let Measurement::TwoHosts(options) = Arguments::parse().command;
-    match two_hosts::measure(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(forbidden) => {
-            eprintln!("lab: no hosts can be made here: {forbidden}");
-            ExitCode::FAILURE
+impl Common {
+    fn project(&self) -> Project {
+        if self.project == "gin" {
+            Project::gin(&self.recording)
+        } else {
+            Project::folder(Path::new(&self.project), &self.recording)
         }
     }
+}
+
+fn main() -> ExitCode {
+    harness::lab::become_able();
+    match Arguments::parse().measurement {
+        Measurement::TwoHosts(options) => {
+            if let Err(forbidden) = two_hosts::measure(&options) {
+                eprintln!("lab: no hosts can be made here: {forbidden}");
+                return ExitCode::FAILURE;
+            }
+        }
+        Measurement::Cold(options) => cold::measure(&options),
+        Measurement::Warm(options) => warm::measure(&options),
+    }
+    ExitCode::SUCCESS
 }

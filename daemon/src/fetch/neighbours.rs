@@ -13,13 +13,12 @@ use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
 use super::sources::{self, Holder, Miss, Want};
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
-use crate::peers::PeerError;
+use crate::peers::{Haste, PeerError};
 use crate::policy::Treatment;
 use crate::store::Staged;
 use crate::trust::{Expected, Giver};
+use crate::upstream::Upstream;
 
-/// How long all neighbours together may take to say whether they have a file.
-const LOCATE_DEADLINE: Duration = Duration::from_millis(100);
 /// How many neighbours are tried for one file before the upstream is.
 const HOLDERS_MAX: usize = 4;
 /// How long a neighbour may take before its pace is looked at, and how often it is looked at then.
@@ -76,8 +75,18 @@ impl UpstreamPace {
 }
 
 impl Fetcher {
+    /// How long the neighbours may think: as long as they may be silent, when no upstream answers.
+    pub(super) fn haste(&self) -> Haste {
+        let upstream = self.inner.upstream.as_ref();
+        if upstream.is_none_or(Upstream::is_down) {
+            Haste::NobodyElse
+        } else {
+            Haste::OthersWait
+        }
+    }
+
     /// Neighbours that say they have the file.
-    async fn holders(&self, key: &ArtifactKey, treatment: Treatment) -> Vec<Holder> {
+    async fn holders(&self, key: &ArtifactKey, treatment: Treatment, haste: Haste) -> Vec<Holder> {
         let may_ask = matches!(treatment, Treatment::Judged | Treatment::Toolchain);
         if !may_ask || self.inner.peers.connected() == 0 {
             return Vec::new();
@@ -86,7 +95,7 @@ impl Fetcher {
         let mut holders: Vec<_> = self
             .inner
             .peers
-            .locate(Some(hash), None, LOCATE_DEADLINE)
+            .locate(Some(hash), None, haste)
             .await
             .into_iter()
             .filter_map(Holder::of)
@@ -100,9 +109,10 @@ impl Fetcher {
         &self,
         want: &Want,
         treatment: Treatment,
+        haste: Haste,
     ) -> Result<Asked, FetchError> {
         let (mut expected, mut retry_after) = (None, None);
-        for holder in self.holders(&want.key, treatment).await {
+        for holder in self.holders(&want.key, treatment, haste).await {
             // The proof and the bytes travel at the same time; nothing is used before both are here.
             let known = async {
                 match expected.take() {

@@ -26,7 +26,7 @@ use tokio::time::{sleep, timeout};
 
 use super::frames::{self, FrameError};
 use super::streams::{OpenError, Purpose};
-use super::{Command, Located, PeerError, Shared, Tile, lock, peer_id_of};
+use super::{Command, Haste, Located, PeerError, Shared, Tile, lock, name_of, peer_id_of};
 
 /// Queries for tiles under way for one asker, so that other questions still find a lane.
 const TILE_QUERIES_MAX: usize = 4;
@@ -71,7 +71,7 @@ pub(super) async fn locate(
     shared: &Shared,
     file: Option<KeyHash>,
     record: Option<(DatabaseId, KeyHash)>,
-    deadline: Duration,
+    haste: Haste,
 ) -> Vec<Located> {
     let query = Query::Locate {
         file: file.map(|key| key.0),
@@ -80,39 +80,58 @@ pub(super) async fn locate(
             key: key.0,
         }),
     };
+    let mut waited_for = candidates(shared, file, haste);
     let ask = |peer: PeerName| {
         let query = &query;
         async move {
-            let id = peer_id_of(&peer)?;
-            let answer = query_patiently(shared, &id, query).await;
-            Some((peer, answer))
+            let answer = match peer_id_of(&peer) {
+                Some(id) => query_patiently(shared, &id, query).await,
+                None => Err(PeerError::Gone),
+            };
+            (peer, answer)
         }
     };
-    let mut asked: FuturesUnordered<_> = candidates(shared, file).into_iter().map(ask).collect();
-    let mut found = Vec::new();
+    let mut asked: FuturesUnordered<_> = waited_for.iter().cloned().map(ask).collect();
+    let mut found: Vec<Located> = Vec::new();
     let gather = async {
-        while let Some(answer) = asked.next().await {
-            if let Some((peer, Ok(Answer::Located { file: has, record }))) = answer {
+        while let Some((peer, answer)) = asked.next().await {
+            waited_for.retain(|other| *other != peer);
+            if let Ok(Answer::Located { file: has, record }) = answer {
                 if let (Some(key), None) = (file, has) {
                     lock(&shared.directory).missed(&peer, &key);
                 }
-                found.push(Located {
-                    peer,
-                    file: has.map(|summary| (BlobId(summary.blob), summary.length)),
-                    record,
-                });
+                if has.is_some() || record.is_some() {
+                    found.push(Located {
+                        peer,
+                        file: has.map(|summary| (BlobId(summary.blob), summary.length)),
+                        record,
+                    });
+                }
+            }
+            // Who was silent lately is not waited for when others have it.
+            if !found.is_empty() && waited_for.iter().all(|peer| shared.roster.is_slow(peer)) {
+                break;
             }
         }
     };
     // At the deadline those that did not answer are left; what came so far counts.
-    let _ = timeout(deadline, gather).await;
-    found.retain(|located| located.file.is_some() || located.record.is_some());
+    let in_time = timeout(haste.deadline(), gather).await.is_ok();
+    if !in_time && haste == Haste::NobodyElse {
+        waited_for
+            .iter()
+            .for_each(|peer| shared.roster.was_slow(peer));
+    }
+    found.sort_by_key(|located| shared.roster.is_slow(&located.peer));
     found
 }
 
-/// Whom to ask: all of a few; of many those that announced the file, and others by chance.
-fn candidates(shared: &Shared, file: Option<KeyHash>) -> Vec<PeerName> {
+/// Whom to ask: all of a few; of many those that announced the file, and others by chance. Who was silent lately is left
+/// out where somebody else can be asked.
+fn candidates(shared: &Shared, file: Option<KeyHash>, haste: Haste) -> Vec<PeerName> {
     let mut usable = shared.roster.usable();
+    if haste == Haste::OthersWait {
+        usable.retain(|peer| !shared.roster.is_slow(peer));
+    }
     if usable.len() <= ASKED_AT_ONCE_MAX {
         return usable;
     }
@@ -332,7 +351,8 @@ impl From<FrameError> for PeerError {
     }
 }
 
-/// Remembers what went wrong with a neighbour, for people to see; being busy or not having a file is not wrong.
+/// Remembers what went wrong with a neighbour, for people to see, and who was silent, so that nobody waits for it again at
+/// once; being busy or not having a file is not wrong.
 fn note_failure<T>(
     shared: &Shared,
     peer: &PeerId,
@@ -340,7 +360,12 @@ fn note_failure<T>(
 ) -> Result<T, PeerError> {
     match &outcome {
         Ok(_) | Err(PeerError::Busy { .. } | PeerError::NotHere | PeerError::Sink(_)) => {}
-        Err(error) => shared.roster.failed(peer, error.to_string()),
+        Err(error) => {
+            shared.roster.failed(peer, error.to_string());
+            if matches!(error, PeerError::Stalled) {
+                shared.roster.was_slow(&name_of(peer));
+            }
+        }
     }
     outcome
 }

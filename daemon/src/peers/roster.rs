@@ -17,8 +17,10 @@ use modmesh_protocol::limits::{
 };
 use modmesh_protocol::peer_name::PeerName;
 
-use super::{lock, name_of};
+use super::{lock, name_of, peer_id_of};
 
+/// How long a neighbour that was silent for two seconds is asked last, or not at all where somebody else can be asked.
+const SLOW: Duration = Duration::from_secs(30);
 /// Lies that are listed per neighbour; the files of older ones stay in the ring.
 const LISTED_LIES_MAX: usize = 16;
 
@@ -38,6 +40,7 @@ struct Neighbour {
     received_bytes: u64,
     sent_bytes: u64,
     last_error: Option<String>,
+    slow_until: Option<Instant>,
     banned_until: Option<Instant>,
     lies: Vec<(SystemTime, String, Option<PathBuf>)>,
     seen_at: Instant,
@@ -151,6 +154,18 @@ impl Roster {
         self.change(peer, |n| n.last_error = Some(error));
     }
 
+    /// `peer` was silent for as long as anybody may be.
+    pub(super) fn was_slow(&self, peer: &PeerName) {
+        self.named(peer, |n| n.slow_until = Some(Instant::now() + SLOW));
+    }
+
+    /// Whether it was silent lately.
+    pub(super) fn is_slow(&self, peer: &PeerName) -> bool {
+        let now = Instant::now();
+        let slow = |n: &mut Neighbour| n.slow_until.is_some_and(|until| now < until);
+        self.named(peer, slow).unwrap_or_default()
+    }
+
     /// Notes a measured round trip.
     pub(super) fn round_trip(&self, peer: &PeerId, time: Duration) {
         self.change(peer, |n| n.round_trip = Some(time));
@@ -186,6 +201,11 @@ impl Roster {
             lie.file = lie.file.take().filter(|file| Path::new(file).exists());
         }
         list
+    }
+
+    fn named<T>(&self, peer: &PeerName, work: impl FnOnce(&mut Neighbour) -> T) -> Option<T> {
+        let peer = peer_id_of(peer)?;
+        lock(&self.0).get_mut(&peer).map(work)
     }
 
     fn change<T>(&self, peer: &PeerId, change: impl FnOnce(&mut Neighbour) -> T) -> T {
@@ -234,6 +254,7 @@ impl Neighbour {
             received_bytes: 0,
             sent_bytes: 0,
             last_error: None,
+            slow_until: None,
             banned_until: None,
             lies: Vec::new(),
             seen_at: now,

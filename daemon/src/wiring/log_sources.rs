@@ -1,7 +1,7 @@
 //! The mirror's sources: the upstream and the neighbours, seen as holders of parts of the log.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::{BoxFuture, join_all};
 use modmesh_protocol::artifact::KeyHash;
@@ -11,11 +11,9 @@ use modmesh_protocol::peer_name::PeerName;
 
 use crate::log::{AskError, LogSource, LookupAnswer, Surroundings, TileBytes};
 use crate::metrics::{Metrics, Source};
-use crate::peers::{Lie, Peers};
+use crate::peers::{Haste, Lie, Peers};
 use crate::upstream::{SumdbAddress, Upstream, UpstreamError};
 
-/// How long all neighbours together may take to say whether they have a record.
-const LOCATE_DEADLINE: Duration = Duration::from_millis(100);
 /// Neighbours that are asked in turn for tiles that a record's giver lacks.
 const ASKED_FOR_TILES_MAX: usize = 4;
 /// Largest lookup answer and tile; the protocol bounds both more closely.
@@ -215,16 +213,17 @@ impl Surroundings for AroundUs {
                 .upstream
                 .as_ref()
                 .is_none_or(|log| log.upstream.is_down());
-            if alone {
+            let haste = if alone {
                 peers.somebody_by(self.settled_at).await;
-            }
+                Haste::NobodyElse
+            } else {
+                Haste::OthersWait
+            };
             if peers.connected() == 0 {
                 return Vec::new();
             }
             let key = KeyHash::of_record(&self.name, of);
-            let located = peers
-                .locate(None, Some((self.database, key)), LOCATE_DEADLINE)
-                .await;
+            let located = peers.locate(None, Some((self.database, key)), haste).await;
             located
                 .into_iter()
                 .filter_map(|located| {

@@ -7,11 +7,13 @@ use futures::future::join_all;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::limits::{ASKED_FILES_PER_PEER_MAX, SERVED_STREAMS_PER_PEER_MAX};
-use modmesh_protocol::wire::{Answer, FileAnswer, FileRequest, Query, TileBytes, encode};
+use modmesh_protocol::wire::{
+    Answer, FileAnswer, FileRequest, FileSummary, Query, TileBytes, encode,
+};
 
 use super::super::streams::Purpose;
-use super::super::{PeerError, name_of, peer_id_of};
-use super::host::{DATABASE, Host, SOON, until};
+use super::super::{Haste, PeerError, name_of, peer_id_of};
+use super::host::{DATABASE, Host, until};
 use super::rogue::{Rogue, after_hello, read_frame};
 
 const KEY: KeyHash = KeyHash([1; 32]);
@@ -148,7 +150,10 @@ async fn answers_that_are_no_answers_are_errors() {
             Err(PeerError::Message(_) | PeerError::Protocol(_) | PeerError::Refused)
         );
         assert!(formal, "{answer:?}: {tiles:?}");
-        assert_eq!(host.peers.locate(Some(KEY), None, SOON).await, []);
+        assert_eq!(
+            host.peers.locate(Some(KEY), None, Haste::NobodyElse).await,
+            []
+        );
     }
 }
 
@@ -286,11 +291,34 @@ async fn a_neighbour_that_never_answers_does_not_hold_up_a_search() {
     host.came().await;
     honest.came().await;
     let started = Instant::now();
-    let found = host
-        .peers
-        .locate(Some(key), None, Duration::from_millis(500))
-        .await;
+    let found = host.peers.locate(Some(key), None, Haste::OthersWait).await;
     assert!(started.elapsed() < Duration::from_secs(2));
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].file, Some((blob, 4)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_may_think_for_longer_where_nobody_else_can_be_asked() {
+    const THINKS: Duration = Duration::from_millis(400);
+    let answer = || Answer::Located {
+        file: Some(FileSummary {
+            blob: [7; 32],
+            length: 4,
+        }),
+        record: None,
+    };
+    let slow = Rogue::start(after_hello(move |_, mut stream| async move {
+        read_frame(&mut stream).await;
+        tokio::time::sleep(THINKS).await;
+        let _ = stream.write_all(&encode(&answer()).unwrap()).await;
+        let _ = stream.close().await;
+    }))
+    .await;
+    let host = beside(&slow).await;
+    assert_eq!(
+        host.peers.locate(Some(KEY), None, Haste::OthersWait).await,
+        []
+    );
+    let found = host.peers.locate(Some(KEY), None, Haste::NobodyElse).await;
+    assert_eq!(found.len(), 1);
 }

@@ -9,8 +9,8 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::limits::EVIDENCE_RING_BYTES_MAX;
 
 use super::super::streams::Purpose;
-use super::super::{Lie, PeerError, lock, name_of};
-use super::host::{DATABASE, Host, SOON, until};
+use super::super::{Haste, Lie, PeerError, lock, name_of};
+use super::host::{DATABASE, Host, until};
 use super::rogue::{Rogue, after_hello, read_frame};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +101,10 @@ async fn a_hello_of_another_wire_version_is_refused() {
     })
     .await;
     assert_eq!(host.peers.connected(), 0);
-    let asked = host.peers.locate(Some(KeyHash([1; 32])), None, SOON).await;
+    let asked = host
+        .peers
+        .locate(Some(KeyHash([1; 32])), None, Haste::NobodyElse)
+        .await;
     assert_eq!(asked, []);
 }
 

@@ -8,10 +8,8 @@ use modmesh_protocol::control::FoundBy;
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::wire::RecordAnswer;
 
-use super::super::{Located, NeighbourEvent, PeersError, lock};
+use super::super::{Haste, Located, NeighbourEvent, PeersError, lock};
 use super::host::{DATABASE, Heard, Host, SOON, config, until};
-
-const DEADLINE: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hosts_meet_and_find_each_others_files_and_records() {
@@ -23,7 +21,7 @@ async fn two_hosts_meet_and_find_each_others_files_and_records() {
     *lock(&a.shelf.head) = Some((9, "a signed head".into()));
 
     let record = Some((DATABASE, record_key));
-    let found = b.peers.locate(Some(key), record, DEADLINE).await;
+    let found = b.peers.locate(Some(key), record, Haste::NobodyElse).await;
     let expected = Located {
         peer: a.peers.name(),
         file: Some((blob, 8)),
@@ -34,7 +32,10 @@ async fn two_hosts_meet_and_find_each_others_files_and_records() {
         }),
     };
     assert_eq!(found, [expected]);
-    let nothing = b.peers.locate(Some(KeyHash([9; 32])), None, DEADLINE).await;
+    let nothing = b
+        .peers
+        .locate(Some(KeyHash([9; 32])), None, Haste::NobodyElse)
+        .await;
     assert_eq!(nothing, []);
     assert_eq!(
         b.peers
@@ -327,7 +328,7 @@ async fn throughput_of_one_large_file() {
     println!("a small file: {:?}", started.elapsed() / 1000);
     let started = Instant::now();
     for _ in 0..1000 {
-        b.peers.locate(Some(small), None, DEADLINE).await;
+        b.peers.locate(Some(small), None, Haste::NobodyElse).await;
     }
     println!("a search: {:?}", started.elapsed() / 1000);
 }
