@@ -11,6 +11,7 @@ mod ending;
 mod eviction;
 mod hostile;
 mod offline;
+mod pending;
 mod restart;
 mod run;
 mod scene;

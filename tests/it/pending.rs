@@ -1,0 +1,88 @@
+//! While the checksum database cannot be asked, files are for this host alone; when it can be, they are judged again.
+
+use std::time::{Duration, Instant};
+
+use harness::{FakeUpstream, Fault, Module, TestHost};
+
+use crate::scene::{damage, hello, neighbour_of, online, stored};
+
+/// The daemon judges again every 30 s, and the machine of the test may add.
+const JUDGED_WITHIN: Duration = Duration::from_secs(30 + 20);
+
+/// A host that downloaded the modules with `go` while the database could not be asked.
+fn without_database(upstream: &FakeUpstream, modules: &[Module]) -> TestHost {
+    upstream.fault("sumdb/*", Fault::status(503, "closed for today"));
+    let host = online("A", upstream).start();
+    let go = host.go("off");
+    for module in modules {
+        go.download(&module.name()).expect_success();
+        for extension in ["mod", "zip"] {
+            let apart = host.state().join("apart").join(module.url_path(extension));
+            assert!(apart.exists(), "{}", apart.display());
+            assert!(!stored(&host, module, extension).exists());
+        }
+    }
+    assert!(host.metric("modmesh_pending_served_total", &[]) >= 2.0);
+    host
+}
+
+#[test]
+fn pending_files_are_judged_again_and_then_shared_or_dropped() {
+    let damaged = Module::package("example.com/damaged", "v1.0.0").bulk("noise.bin", 10_000);
+    let upstream = FakeUpstream::start([hello(), damaged.clone()]);
+    let host = without_database(&upstream, &[hello(), damaged.clone()]);
+    damage(&host.state().join("apart").join(damaged.url_path("zip")));
+    let neighbour = neighbour_of(&host, &upstream);
+    assert_eq!(neighbour.get(&hello().url_path("mod")).status, 404);
+
+    upstream.heal();
+    let began = Instant::now();
+    let judged = || {
+        let dropped = host.metric("modmesh_verification_failures_total", &[("from", "store")]);
+        let shared = ["mod", "zip"].map(|extension| stored(&host, &hello(), extension));
+        dropped >= 1.0 && shared.iter().all(|path| path.exists())
+    };
+    while !judged() {
+        assert!(began.elapsed() < JUDGED_WITHIN, "{}", host.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    host.wait_until("nothing is apart", |host| {
+        let apart = host.state().join("apart").join(hello().url_path("zip"));
+        !apart.exists() && host.status()["notices"] == serde_json::json!([])
+    });
+    upstream.forget();
+    let go = neighbour.go(&upstream.sumdb());
+    go.download("example.com/hello@v1.0.0").expect_success();
+    assert_eq!(upstream.traffic_of("*.zip").requests, 0);
+
+    // The damaged one was dropped, and comes anew.
+    let zip = host.get(&damaged.url_path("zip"));
+    assert_eq!(zip.header("x-modmesh-source"), "upstream");
+    assert_eq!(zip.expect_body(), damaged.zip());
+    assert!(stored(&host, &damaged, "zip").exists());
+}
+
+#[test]
+fn a_file_that_the_database_contradicts_later_is_never_shared() {
+    let module = hello();
+    let forged = module.clone().file("evil.go", "package hello\n");
+    let upstream = FakeUpstream::start([module.clone()]);
+    for extension in ["mod", "zip"] {
+        let bytes = match extension {
+            "zip" => forged.zip(),
+            _ => forged.go_mod(),
+        };
+        upstream.put(&module.url_path(extension), bytes);
+    }
+    let host = without_database(&upstream, std::slice::from_ref(&module));
+    upstream.heal();
+    // Asked at once, the record is there long before the file is judged again.
+    host.get("sumdb/sumdb.example.test/lookup/example.com/hello@v1.0.0")
+        .expect_body();
+    let neighbour = neighbour_of(&host, &upstream);
+    assert_eq!(neighbour.get(&module.url_path("zip")).status, 404);
+    assert!(!stored(&host, &module, "zip").exists());
+    let go = host.go(&upstream.sumdb());
+    let output = go.download("example.com/hello@v1.0.0").expect_failure();
+    assert!(format!("{output}").contains("SECURITY ERROR"), "{output}");
+}
