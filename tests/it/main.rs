@@ -10,6 +10,7 @@ mod damage;
 mod ending;
 mod eviction;
 mod hostile;
+mod leaving;
 mod offline;
 mod pending;
 mod restart;
