@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod builders;
+mod documents;
 mod hostile;
 mod offline;
 mod restart;
