@@ -1,17 +1,18 @@
 //! Starting and ending: opens the rooms in the order in which they need each other, and closes them in the other order.
 
+mod running;
+
 use std::collections::HashMap;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use modmesh_protocol::control::FoundBy;
 use modmesh_protocol::log::{DatabaseId, DatabaseSpec, SumdbSetting};
-use modmesh_protocol::peer_name::PeerName;
 use tokio::sync::broadcast;
+
+pub use running::{Event, Running};
 
 use crate::config::Config;
 use crate::control::Control;
@@ -22,7 +23,7 @@ use crate::os;
 use crate::peers::{Peers, PeersConfig, PeersError};
 use crate::policy::Policy;
 use crate::proxy::{DoorKeeper, FrontDoor, Listener};
-use crate::shutdown::{END_DEADLINE, Shutdown};
+use crate::shutdown::Shutdown;
 use crate::state::{State, StateError};
 use crate::store::{Store, StoreError};
 use crate::trust::Authority;
@@ -36,43 +37,10 @@ const JUDGE_AGAIN_EVERY: Duration = Duration::from_secs(30);
 /// How long after its start a host without a working upstream waits for a first neighbour before it says that it does not
 /// have something: multicast finds one within a fraction of that.
 const SETTLE: Duration = Duration::from_secs(3);
-/// How often it is looked whether a daemon that ends when idle is idle.
-const IDLE_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A modmesh daemon.
 #[derive(Debug, Clone, Copy)]
 pub struct Daemon;
-
-/// A daemon that serves.
-#[derive(Debug)]
-pub struct Running {
-    listen: Vec<SocketAddr>,
-    control: Arc<Control>,
-    events: broadcast::Sender<Event>,
-    peers: Peers,
-    store: Store,
-    state: State,
-    shutdown: Shutdown,
-    idle_exit: Option<Duration>,
-    metrics: Metrics,
-}
-
-/// Something a person may want to see as it happens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A neighbour can be asked from now on.
-    NeighbourCame {
-        /// Its name.
-        name: PeerName,
-        /// How it was met.
-        found_by: FoundBy,
-    },
-    /// A neighbour is gone.
-    NeighbourWent {
-        /// Its name.
-        name: PeerName,
-    },
-}
 
 /// Why a daemon did not start: one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -196,76 +164,6 @@ impl Daemon {
             idle_exit: config.idle_exit,
             metrics,
         })
-    }
-}
-
-impl Running {
-    /// Where the front door listens, with real ports.
-    pub fn listen(&self) -> &[SocketAddr] {
-        &self.listen
-    }
-
-    /// This host's name in the mesh.
-    pub fn peer_name(&self) -> PeerName {
-        self.peers.name()
-    }
-
-    /// Where neighbours can reach this host.
-    pub fn peer_addresses(&self) -> Vec<String> {
-        self.peers.addresses()
-    }
-
-    /// Lines for a person, each with its remedy.
-    pub fn notices(&self) -> Vec<String> {
-        self.control.notices()
-    }
-
-    /// Neighbours as they come and go, from now on.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
-    }
-
-    /// Serves until `shutdown` completes (or nobody has asked for the configured idle time), then ends cleanly: answers
-    /// under way are finished, or cut before their end when the deadline passes.
-    pub async fn wait(self, shutdown: impl Future<Output = ()>) {
-        tokio::select! {
-            () = shutdown => {}
-            () = self.idle() => tracing::info!("nobody has asked for a while; ending"),
-        }
-        self.end().await;
-    }
-
-    async fn idle(&self) {
-        let Some(limit) = self.idle_exit else {
-            return std::future::pending().await;
-        };
-        let (mut requests, mut since) = (self.metrics.requests(), Instant::now());
-        while since.elapsed() < limit {
-            tokio::time::sleep(IDLE_LOOK_EVERY.min(limit)).await;
-            let now = self.metrics.requests();
-            if now != requests {
-                (requests, since) = (now, Instant::now());
-            }
-        }
-    }
-
-    async fn end(self) {
-        tracing::info!("ending");
-        if !self.shutdown.end(END_DEADLINE).await {
-            tracing::warn!("some work did not end in time and is cut");
-        }
-        self.peers.stop(Duration::from_secs(1)).await;
-        let (store, state) = (self.store, self.state);
-        let closed = tokio::task::spawn_blocking(move || {
-            store.end();
-            state.end();
-        });
-        if closed.await.is_err() {
-            tracing::warn!(
-                "the state folder could not be closed; it will be checked at the next start"
-            );
-        }
-        tracing::info!("ended");
     }
 }
 

@@ -117,6 +117,28 @@ impl Lab {
             .expect("the port of the host");
     }
 
+    /// Makes `router`, which stands on both switches, carry packets between `host` and the upstream's link.
+    ///
+    /// # Panics
+    /// When the system refuses; that is no matter of rights, since there is a lab.
+    pub fn route_through(&self, router: &LabHost, host: &LabHost) {
+        let [.., number] = router.address.octets();
+        let forwarding = "echo 1 > /proc/sys/net/ipv4/ip_forward";
+        let forwards = router.command("sh", &["-c", forwarding]).status();
+        assert!(
+            forwards.is_ok_and(|status| status.success()),
+            "{forwarding}"
+        );
+        let there = format!("route add 10.78.0.0/24 via {}\n", router.address);
+        host.holder.ip(&there).expect("a route to the upstream");
+        let back = format!("route add 10.77.0.0/24 via 10.78.0.{}\n", number + 1);
+        let upstream = self.upstream();
+        upstream
+            .holder
+            .ip(&back)
+            .expect("a route from the upstream");
+    }
+
     fn build(count: u8, reached_by: Option<&[u8]>) -> Result<Self, Forbidden> {
         let switch = Holder::start()?;
         switch.ip(

@@ -6,31 +6,27 @@
 //! With [`PeerLie::None`] it is an honest neighbour without a daemon, and with the lies that are none ([`PeerLie::Drip`] and
 //! those after it) an honest one that is of no use.
 
+mod shelf;
 mod slow;
 
-use std::collections::HashMap;
-use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use modmesh_daemon::peers::{Listener, NeighbourEvent, Peers, PeersConfig, Shelf, Shelved};
-use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
-use modmesh_protocol::digest::BlobId;
-use modmesh_protocol::log::{DatabaseId, VerifierKey};
-use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
+use modmesh_daemon::peers::{Listener, NeighbourEvent, Peers, PeersConfig, Shelf};
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::line::{Line, Quality};
-use crate::log::{TestLog, forged_record};
+use crate::log::TestLog;
 use crate::module::{Module, ZipLie};
 use crate::place::Place;
 
-use slow::Tap;
+use shelf::ForgingShelf;
 
 /// What a neighbour lies about. All else that it says is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,37 +80,6 @@ pub struct LyingPeer {
     _folder: TempDir,
 }
 
-/// What a neighbour was asked for, over all who asked.
-#[derive(Debug, Default)]
-struct Asked {
-    files: AtomicU64,
-    records: AtomicU64,
-    tiles: AtomicU64,
-}
-
-#[derive(Debug)]
-struct ForgingShelf {
-    database: DatabaseId,
-    files: HashMap<KeyHash, Laid>,
-    records: HashMap<KeyHash, (u64, String)>,
-    log: TestLog,
-    /// The log that the tiles of the lowest levels come from, and how many levels.
-    forged: Option<(TestLog, u8)>,
-    head: String,
-    lie: PeerLie,
-    tap: Tap,
-    asked: Asked,
-}
-
-/// A file as it lies on the shelf.
-#[derive(Debug)]
-struct Laid {
-    path: PathBuf,
-    kind: FileKind,
-    blob: BlobId,
-    length: u64,
-}
-
 impl LyingPeer {
     /// Starts a neighbour on a free port of 127.0.0.1 that has `modules`, which `log` lists, and lies in one way.
     /// It dials nobody: give its address to others as `--peer`.
@@ -138,7 +103,7 @@ impl LyingPeer {
     ) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the shelf");
         let shelf = Arc::new(ForgingShelf::new(&folder, modules, log, lie));
-        let keys = shelf.files.keys().copied().collect();
+        let keys = shelf.keys();
         let standing = place.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -242,146 +207,6 @@ impl Drop for LyingPeer {
     }
 }
 
-impl ForgingShelf {
-    fn new(folder: &TempDir, modules: &[Module], log: &TestLog, lie: PeerLie) -> Self {
-        let key = VerifierKey::parse(&log.verifier_key()).expect("the log's key");
-        let mut shelf = Self {
-            database: key.database_id(),
-            files: HashMap::new(),
-            records: HashMap::new(),
-            log: log.clone(),
-            forged: None,
-            head: log.current_head(),
-            lie,
-            tap: Tap::default(),
-            asked: Asked::default(),
-        };
-        let lies_about_log = matches!(lie, PeerLie::Record | PeerLie::Tile | PeerLie::Head);
-        let mut forged_log = log.clone();
-        for (number, module) in modules.iter().enumerate() {
-            let evil = module
-                .clone()
-                .file("evil.go", "package evil\n")
-                .requires("example.com/evil", "v1.0.0");
-            let of = identity(module);
-            let id = log.id(module.path(), module.version());
-            let id = id.expect("a module that the log lists");
-            let shown = if lies_about_log { &evil } else { module };
-            let zip = match lie {
-                PeerLie::Zip(lie) => module.lying_zip(lie),
-                _ => shown.zip(),
-            };
-            let go_mod = match lie {
-                PeerLie::GoMod => evil.go_mod(),
-                _ => shown.go_mod(),
-            };
-            let mut record = log.record(id).to_owned();
-            if lies_about_log {
-                record = forged_record(module, &evil);
-                forged_log = forged_log.with_record_replaced(id, &record);
-            }
-            shelf.lay(folder, number, &of, FileKind::Zip, &zip);
-            shelf.lay(folder, number, &of, FileKind::Mod, &go_mod);
-            let hash = KeyHash::of_record(log.name(), &of);
-            shelf.records.insert(hash, (id, record));
-        }
-        match lie {
-            PeerLie::Tile => shelf.forged = Some((forged_log, 1)),
-            PeerLie::Head => {
-                shelf.head = forged_log.forged_head(log.size());
-                shelf.forged = Some((forged_log, u8::MAX));
-            }
-            PeerLie::HeadOfTrueTree => shelf.head = log.forged_head(log.size()),
-            _ => {}
-        }
-        shelf
-    }
-
-    fn lay(
-        &mut self,
-        folder: &TempDir,
-        number: usize,
-        of: &ModuleVersion,
-        kind: FileKind,
-        bytes: &[u8],
-    ) {
-        let path = folder.path().join(format!("{number}.{}", kind.extension()));
-        std::fs::write(&path, bytes).expect("a file on the shelf");
-        let key = ArtifactKey {
-            of: of.clone(),
-            kind,
-        };
-        let laid = Laid {
-            path,
-            kind,
-            blob: BlobId::of(bytes),
-            length: bytes.len() as u64,
-        };
-        self.files.insert(KeyHash::of_file(&key), laid);
-    }
-}
-
-impl Shelf for ForgingShelf {
-    fn file(&self, key: KeyHash) -> Option<Shelved> {
-        let laid = self.files.get(&key)?;
-        self.asked.files.fetch_add(1, Ordering::Relaxed);
-        let file = match (self.lie, laid.kind) {
-            (PeerLie::Silent, _) => {
-                self.tap.wait();
-                return None;
-            }
-            (PeerLie::Half, FileKind::Zip) => self.tap.half_of(&laid.path),
-            _ => File::open(&laid.path),
-        };
-        Some(Shelved {
-            file: file.ok()?,
-            blob: laid.blob,
-            length: laid.length,
-        })
-    }
-
-    fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)> {
-        let laid = self.files.get(&key)?;
-        Some((laid.blob, laid.length))
-    }
-
-    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
-        let record = self
-            .records
-            .get(&key)
-            .filter(|_| database == self.database)?;
-        self.asked.records.fetch_add(1, Ordering::Relaxed);
-        Some(record.clone())
-    }
-
-    fn tile(
-        &self,
-        database: DatabaseId,
-        level: u8,
-        index: u64,
-        width_min: u16,
-    ) -> Option<(u16, Vec<u8>)> {
-        self.asked.tiles.fetch_add(1, Ordering::Relaxed);
-        let log = match &self.forged {
-            Some((forged, levels)) if level < *levels => forged,
-            _ => &self.log,
-        };
-        let width = TestLog::tile_width(level, index, log.size());
-        if database != self.database || width < width_min {
-            return None;
-        }
-        Some((width, log.tile(level, index, width)?))
-    }
-
-    fn head(&self, database: DatabaseId) -> Option<String> {
-        (database == self.database).then(|| self.head.clone())
-    }
-
-    fn heads(&self) -> Vec<(DatabaseId, u64)> {
-        vec![(self.database, self.log.size())]
-    }
-}
-
 /// Listens to nobody.
 struct Deaf;
 
@@ -390,14 +215,11 @@ impl Listener for Deaf {
     fn neighbour(&self, _event: NeighbourEvent) {}
 }
 
-fn identity(module: &Module) -> ModuleVersion {
-    let path = ModulePath::parse(module.path()).expect("a module path");
-    let version = Version::parse(module.version()).expect("a version");
-    ModuleVersion::new(path, version).expect("a module and its version")
-}
-
 #[cfg(test)]
 mod tests {
+    use modmesh_protocol::artifact::{ArtifactKey, FileKind};
+
+    use super::shelf::identity;
     use modmesh_daemon::peers::Haste;
 
     use super::*;

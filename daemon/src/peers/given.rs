@@ -1,0 +1,115 @@
+//! What the room of the neighbours is given: what it may show, whom it tells, where it counts, how it is set up.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::control::FoundBy;
+use modmesh_protocol::digest::BlobId;
+use modmesh_protocol::log::DatabaseId;
+use modmesh_protocol::peer_name::PeerName;
+
+/// What this host shows to its neighbours. Called on threads where blocking on small reads is fine.
+///
+/// Only proven and canonical content may be shown.
+pub trait Shelf: Send + Sync + 'static {
+    /// The file, opened and standing at its first byte.
+    fn file(&self, key: KeyHash) -> Option<Shelved>;
+    /// The bytes of this file are not those of its [`Shelved::blob`] any more: a failing disk, say. It is not to be given
+    /// again.
+    fn damaged(&self, _key: KeyHash) {}
+    /// What [`Shelf::file`] would give, without opening it.
+    fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)>;
+    /// The record's number and text, at most 16 KiB.
+    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)>;
+    /// The widest tile held at that place, when it has at least `width_min` hashes: width and bytes.
+    fn tile(
+        &self,
+        database: DatabaseId,
+        level: u8,
+        index: u64,
+        width_min: u16,
+    ) -> Option<(u16, Vec<u8>)>;
+    /// The current signed head, at most 16 KiB.
+    fn head(&self, database: DatabaseId) -> Option<String>;
+    /// The databases mirrored here with the sizes of their heads; 0 for one without a head yet.
+    fn heads(&self) -> Vec<(DatabaseId, u64)>;
+}
+
+/// A file taken from the shelf.
+#[derive(Debug)]
+pub struct Shelved {
+    /// The file, standing at its first byte.
+    pub file: File,
+    /// The SHA-256 of its bytes.
+    pub blob: BlobId,
+    /// Their number.
+    pub length: u64,
+}
+
+/// What the neighbours tell this host on their own account. Calls come one after the other from one task and must return
+/// quickly: what takes time belongs into a task.
+pub trait Listener: Send + Sync + 'static {
+    /// `from` has this signed head, which nobody has looked at yet.
+    fn head(&self, from: PeerName, database: DatabaseId, note: String);
+    /// A neighbour came or went.
+    fn neighbour(&self, event: NeighbourEvent);
+}
+
+/// A neighbour came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NeighbourEvent {
+    /// It is connected and said hello.
+    Came {
+        /// Who.
+        peer: PeerName,
+        /// How it was found.
+        found_by: FoundBy,
+    },
+    /// Its last connection ended.
+    Went {
+        /// Who.
+        peer: PeerName,
+    },
+}
+
+/// Where numbers are counted. Calls come often and must be as cheap as adding to a counter.
+pub trait Watch: Send + Sync + 'static {
+    /// Bytes of answers and files that neighbours sent.
+    fn received(&self, _bytes: u64) {}
+    /// Bytes of answers and files sent to neighbours.
+    fn sent(&self, _bytes: u64) {}
+    /// Neighbours that can be asked now.
+    fn neighbours(&self, _now: usize) {}
+    /// A neighbour was told "busy".
+    fn busy(&self) {}
+    /// A neighbour was caught in a lie.
+    fn lie(&self, _peer: &PeerName) {}
+}
+
+/// Counts nothing.
+impl Watch for () {}
+
+/// What the room is started with.
+#[derive(Debug, Clone)]
+pub struct PeersConfig {
+    /// The file that keeps this host's key; made when it is missing.
+    pub identity_file: PathBuf,
+    /// The folder that keeps liars' words; made when it is needed.
+    pub evidence_dir: PathBuf,
+    /// What tells this machine from others, when the system knows.
+    pub machine_id: Option<String>,
+    /// Sockets to listen on; port 0 takes any free one.
+    pub listen: Vec<SocketAddr>,
+    /// Whether a person asked for these sockets: then a busy one is an error, else a warning and any free port.
+    pub listen_asked: bool,
+    /// The multiaddresses of `--peer`; see [`check_peer_address`](super::check_peer_address).
+    pub peers: Vec<String>,
+    /// Whether to look for neighbours by multicast DNS.
+    pub mdns: bool,
+    /// The release of this host, told in the hello; at most 64 bytes.
+    pub release: String,
+    /// Whether this host has an upstream, told in the hello.
+    pub can_fetch: bool,
+}

@@ -1,0 +1,121 @@
+//! A daemon that serves: what can be seen of it, and how it ends.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use modmesh_protocol::control::FoundBy;
+use modmesh_protocol::peer_name::PeerName;
+use tokio::sync::broadcast;
+
+use crate::control::Control;
+use crate::metrics::Metrics;
+use crate::peers::Peers;
+use crate::shutdown::{END_DEADLINE, Shutdown};
+use crate::state::State;
+use crate::store::Store;
+
+/// How often it is looked whether a daemon that ends when idle is idle.
+const IDLE_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A daemon that serves.
+#[derive(Debug)]
+pub struct Running {
+    pub(super) listen: Vec<SocketAddr>,
+    pub(super) control: Arc<Control>,
+    pub(super) events: broadcast::Sender<Event>,
+    pub(super) peers: Peers,
+    pub(super) store: Store,
+    pub(super) state: State,
+    pub(super) shutdown: Shutdown,
+    pub(super) idle_exit: Option<Duration>,
+    pub(super) metrics: Metrics,
+}
+
+/// Something a person may want to see as it happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A neighbour can be asked from now on.
+    NeighbourCame {
+        /// Its name.
+        name: PeerName,
+        /// How it was met.
+        found_by: FoundBy,
+    },
+    /// A neighbour is gone.
+    NeighbourWent {
+        /// Its name.
+        name: PeerName,
+    },
+}
+
+impl Running {
+    /// Where the front door listens, with real ports.
+    pub fn listen(&self) -> &[SocketAddr] {
+        &self.listen
+    }
+
+    /// This host's name in the mesh.
+    pub fn peer_name(&self) -> PeerName {
+        self.peers.name()
+    }
+
+    /// Where neighbours can reach this host.
+    pub fn peer_addresses(&self) -> Vec<String> {
+        self.peers.addresses()
+    }
+
+    /// Lines for a person, each with its remedy.
+    pub fn notices(&self) -> Vec<String> {
+        self.control.notices()
+    }
+
+    /// Neighbours as they come and go, from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Serves until `shutdown` completes (or nobody has asked for the configured idle time), then ends cleanly: answers
+    /// under way are finished, or cut before their end when the deadline passes.
+    pub async fn wait(self, shutdown: impl Future<Output = ()>) {
+        tokio::select! {
+            () = shutdown => {}
+            () = self.idle() => tracing::info!("nobody has asked for a while; ending"),
+        }
+        self.end().await;
+    }
+
+    async fn idle(&self) {
+        let Some(limit) = self.idle_exit else {
+            return std::future::pending().await;
+        };
+        let (mut requests, mut since) = (self.metrics.requests(), Instant::now());
+        while since.elapsed() < limit {
+            tokio::time::sleep(IDLE_LOOK_EVERY.min(limit)).await;
+            let now = self.metrics.requests();
+            if now != requests {
+                (requests, since) = (now, Instant::now());
+            }
+        }
+    }
+
+    async fn end(self) {
+        tracing::info!("ending");
+        if !self.shutdown.end(END_DEADLINE).await {
+            tracing::warn!("some work did not end in time and is cut");
+        }
+        self.peers.stop(Duration::from_secs(1)).await;
+        let (store, state) = (self.store, self.state);
+        let closed = tokio::task::spawn_blocking(move || {
+            store.end();
+            state.end();
+        });
+        if closed.await.is_err() {
+            tracing::warn!(
+                "the state folder could not be closed; it will be checked at the next start"
+            );
+        }
+        tracing::info!("ended");
+    }
+}

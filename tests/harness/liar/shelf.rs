@@ -1,0 +1,201 @@
+//! What lies on a neighbour's shelf: the true files and records of its modules, or forgeries of them made as well as they
+//! can be.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use modmesh_daemon::peers::{Shelf, Shelved};
+use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::digest::BlobId;
+use modmesh_protocol::log::{DatabaseId, VerifierKey};
+use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
+use tempfile::TempDir;
+
+use super::PeerLie;
+use super::slow::Tap;
+use crate::log::{TestLog, forged_record};
+use crate::module::Module;
+
+/// What a neighbour was asked for, over all who asked.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) files: AtomicU64,
+    pub(super) records: AtomicU64,
+    pub(super) tiles: AtomicU64,
+}
+
+#[derive(Debug)]
+pub(super) struct ForgingShelf {
+    database: DatabaseId,
+    files: HashMap<KeyHash, Laid>,
+    records: HashMap<KeyHash, (u64, String)>,
+    log: TestLog,
+    /// The log that the tiles of the lowest levels come from, and how many levels.
+    forged: Option<(TestLog, u8)>,
+    head: String,
+    lie: PeerLie,
+    pub(super) tap: Tap,
+    pub(super) asked: Asked,
+}
+
+/// A file as it lies on the shelf.
+#[derive(Debug)]
+struct Laid {
+    path: PathBuf,
+    kind: FileKind,
+    blob: BlobId,
+    length: u64,
+}
+
+impl ForgingShelf {
+    pub(super) fn new(folder: &TempDir, modules: &[Module], log: &TestLog, lie: PeerLie) -> Self {
+        let key = VerifierKey::parse(&log.verifier_key()).expect("the log's key");
+        let mut shelf = Self {
+            database: key.database_id(),
+            files: HashMap::new(),
+            records: HashMap::new(),
+            log: log.clone(),
+            forged: None,
+            head: log.current_head(),
+            lie,
+            tap: Tap::default(),
+            asked: Asked::default(),
+        };
+        let lies_about_log = matches!(lie, PeerLie::Record | PeerLie::Tile | PeerLie::Head);
+        let mut forged_log = log.clone();
+        for (number, module) in modules.iter().enumerate() {
+            let evil = module
+                .clone()
+                .file("evil.go", "package evil\n")
+                .requires("example.com/evil", "v1.0.0");
+            let of = identity(module);
+            let id = log.id(module.path(), module.version());
+            let id = id.expect("a module that the log lists");
+            let shown = if lies_about_log { &evil } else { module };
+            let zip = match lie {
+                PeerLie::Zip(lie) => module.lying_zip(lie),
+                _ => shown.zip(),
+            };
+            let go_mod = match lie {
+                PeerLie::GoMod => evil.go_mod(),
+                _ => shown.go_mod(),
+            };
+            let mut record = log.record(id).to_owned();
+            if lies_about_log {
+                record = forged_record(module, &evil);
+                forged_log = forged_log.with_record_replaced(id, &record);
+            }
+            shelf.lay(folder, number, &of, FileKind::Zip, &zip);
+            shelf.lay(folder, number, &of, FileKind::Mod, &go_mod);
+            let hash = KeyHash::of_record(log.name(), &of);
+            shelf.records.insert(hash, (id, record));
+        }
+        match lie {
+            PeerLie::Tile => shelf.forged = Some((forged_log, 1)),
+            PeerLie::Head => {
+                shelf.head = forged_log.forged_head(log.size());
+                shelf.forged = Some((forged_log, u8::MAX));
+            }
+            PeerLie::HeadOfTrueTree => shelf.head = log.forged_head(log.size()),
+            _ => {}
+        }
+        shelf
+    }
+
+    /// The hashes of its files.
+    pub(super) fn keys(&self) -> Vec<KeyHash> {
+        self.files.keys().copied().collect()
+    }
+
+    fn lay(
+        &mut self,
+        folder: &TempDir,
+        number: usize,
+        of: &ModuleVersion,
+        kind: FileKind,
+        bytes: &[u8],
+    ) {
+        let path = folder.path().join(format!("{number}.{}", kind.extension()));
+        std::fs::write(&path, bytes).expect("a file on the shelf");
+        let key = ArtifactKey {
+            of: of.clone(),
+            kind,
+        };
+        let laid = Laid {
+            path,
+            kind,
+            blob: BlobId::of(bytes),
+            length: bytes.len() as u64,
+        };
+        self.files.insert(KeyHash::of_file(&key), laid);
+    }
+}
+
+impl Shelf for ForgingShelf {
+    fn file(&self, key: KeyHash) -> Option<Shelved> {
+        let laid = self.files.get(&key)?;
+        self.asked.files.fetch_add(1, Ordering::Relaxed);
+        let file = match (self.lie, laid.kind) {
+            (PeerLie::Silent, _) => {
+                self.tap.wait();
+                return None;
+            }
+            (PeerLie::Half, FileKind::Zip) => self.tap.half_of(&laid.path),
+            _ => File::open(&laid.path),
+        };
+        Some(Shelved {
+            file: file.ok()?,
+            blob: laid.blob,
+            length: laid.length,
+        })
+    }
+
+    fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)> {
+        let laid = self.files.get(&key)?;
+        Some((laid.blob, laid.length))
+    }
+
+    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
+        let record = self
+            .records
+            .get(&key)
+            .filter(|_| database == self.database)?;
+        self.asked.records.fetch_add(1, Ordering::Relaxed);
+        Some(record.clone())
+    }
+
+    fn tile(
+        &self,
+        database: DatabaseId,
+        level: u8,
+        index: u64,
+        width_min: u16,
+    ) -> Option<(u16, Vec<u8>)> {
+        self.asked.tiles.fetch_add(1, Ordering::Relaxed);
+        let log = match &self.forged {
+            Some((forged, levels)) if level < *levels => forged,
+            _ => &self.log,
+        };
+        let width = TestLog::tile_width(level, index, log.size());
+        if database != self.database || width < width_min {
+            return None;
+        }
+        Some((width, log.tile(level, index, width)?))
+    }
+
+    fn head(&self, database: DatabaseId) -> Option<String> {
+        (database == self.database).then(|| self.head.clone())
+    }
+
+    fn heads(&self) -> Vec<(DatabaseId, u64)> {
+        vec![(self.database, self.log.size())]
+    }
+}
+
+pub(super) fn identity(module: &Module) -> ModuleVersion {
+    let path = ModulePath::parse(module.path()).expect("a module path");
+    let version = Version::parse(module.version()).expect("a version");
+    ModuleVersion::new(path, version).expect("a module and its version")
+}
