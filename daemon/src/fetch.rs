@@ -183,12 +183,13 @@ impl Fetcher {
         loop {
             let alone = self.inner.peers.connected() == 0;
             let asked = self.ask_neighbours(&want, treatment, haste).await?;
-            let (expected, retry_after) = match asked {
+            let (expected, retry_after, failed) = match asked {
                 Asked::Kept(source) => return Ok(source),
                 Asked::Nothing {
                     expected,
                     retry_after,
-                } => (expected, retry_after),
+                    failed,
+                } => (expected, retry_after, failed),
             };
             let error = match self.ask_upstream(&want, treatment, expected).await {
                 Ok(()) => return Ok(Source::Upstream),
@@ -197,6 +198,7 @@ impl Fetcher {
             if !error.is_absence() {
                 return Err(error);
             }
+            let error = error.beside(failed);
             if alone {
                 // Shortly after the start a first neighbour may still come.
                 if !self.inner.peers.somebody_by(self.inner.settled_at).await {
@@ -252,7 +254,10 @@ impl Fetcher {
         match miss {
             Miss::Store(error) => error.into(),
             Miss::Upstream(error) => self.upstream_error(want.key.of.module.as_str(), error),
-            Miss::Peer(error) => FetchError::Neighbour(error.to_string().into()),
+            Miss::Peer(error) => FetchError::Neighbour {
+                what: want.key.of.module.as_str().into(),
+                reason: error.to_string().into(),
+            },
         }
     }
 }

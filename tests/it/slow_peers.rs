@@ -113,7 +113,8 @@ fn alone_with_a_neighbour_that_halts_the_request_ends_soon_with_a_reason() {
         let started = Instant::now();
         let answer = host.get(&large().url_path("zip"));
         let took = started.elapsed();
-        assert!((400..600).contains(&answer.status), "{}", answer.status);
+        // It is somewhere: `go` must not be told that it is not.
+        assert_eq!(answer.status, 502, "{}", answer.text());
         assert!(!answer.text().trim().is_empty());
         assert!(took < PATIENCE + SLACK, "{lie:?}: {took:?}");
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use modmesh_protocol::artifact::ArtifactKey;
 
 use crate::flight::Crashed;
+use crate::peers::PeerError;
 use crate::policy::Refusal;
 use crate::store::StoreError;
 use crate::trust::Rejection;
@@ -38,9 +39,11 @@ pub(crate) enum FetchError {
     /// An answer of upstream that is no answer to the question.
     #[error("upstream answered {what} with something that is not one: {reason}")]
     Nonsense { what: Arc<str>, reason: Arc<str> },
-    /// A neighbour failed and there was nobody else.
-    #[error("{0}")]
-    Neighbour(Arc<str>),
+    /// A neighbour has it and failed, and there was nobody else.
+    #[error(
+        "{what} is offered by a neighbour that could not give it now, and there is nobody else to ask: {reason}; try again"
+    )]
+    Neighbour { what: Arc<str>, reason: Arc<str> },
     /// This client may not have it.
     #[error("{0}")]
     Refused(#[from] Refusal),
@@ -58,6 +61,21 @@ pub(crate) enum FetchError {
 }
 
 impl FetchError {
+    /// The same, unless a neighbour has the file and `failed` to give it: then it is somewhere, and this host cannot say
+    /// that it is not.
+    pub(super) fn beside(self, failed: Option<PeerError>) -> Self {
+        match (self, failed) {
+            (
+                Self::Unreachable { what, .. } | Self::InsideHeld(what) | Self::Offline(what),
+                Some(error),
+            ) if !matches!(error, PeerError::NotHere) => Self::Neighbour {
+                what,
+                reason: error.to_string().into(),
+            },
+            (error, _) => error,
+        }
+    }
+
     /// Whether it says that upstream is gone, or none, as opposed to what upstream answered.
     pub(crate) fn is_absence(&self) -> bool {
         matches!(

@@ -38,6 +38,8 @@ pub(super) enum Asked {
         expected: Option<Expected>,
         /// How long to wait before asking again, when one of them has it and is busy.
         retry_after: Option<Duration>,
+        /// What went wrong with the last of those that have it.
+        failed: Option<PeerError>,
     },
 }
 
@@ -53,6 +55,12 @@ enum Transfer<'a> {
     Peer(Result<Staged, Miss>, Option<Download<'a>>),
     /// The upstream was asked because the neighbour fell behind, and was first.
     Overtaken(Staged),
+}
+
+impl Transfer<'_> {
+    fn brought_the_file(&self) -> bool {
+        matches!(self, Self::Peer(Ok(_), _) | Self::Overtaken(_))
+    }
 }
 
 impl UpstreamPace {
@@ -111,7 +119,7 @@ impl Fetcher {
         treatment: Treatment,
         haste: Haste,
     ) -> Result<Asked, FetchError> {
-        let (mut expected, mut retry_after) = (None, None);
+        let (mut expected, mut retry_after, mut failed) = (None, None, None);
         for holder in self.holders(&want.key, treatment, haste).await {
             // The proof and the bytes travel at the same time; nothing is used before both are here.
             let known = async {
@@ -120,13 +128,19 @@ impl Fetcher {
                     None => self.expected(&want.key.of, treatment).await,
                 }
             };
-            let (known, transfer) = tokio::join!(known, self.transfer(&holder, want));
+            let (mut known, transfer) = tokio::join!(known, self.transfer(&holder, want));
+            let transfer = transfer?;
+            if matches!(known, Expected::Pending(_)) && transfer.brought_the_file() {
+                // On a slow line the proof's answers wait behind the file, longer than a neighbour may be silent. Now the
+                // line is free.
+                known = self.expected(&want.key.of, treatment).await;
+            }
             let listed = expected.insert(known);
             if !matches!(listed, Expected::Listed(_)) {
                 // Without a listed hash a neighbour's bytes are worth nothing.
                 break;
             }
-            let upstream = match transfer? {
+            let upstream = match transfer {
                 Transfer::Peer(Ok(staged), upstream) => {
                     if self.keep_from(&holder, staged, want, listed).await? {
                         return Ok(Asked::Kept(Source::Peer));
@@ -134,10 +148,13 @@ impl Fetcher {
                     upstream
                 }
                 Transfer::Peer(Err(miss), upstream) => {
-                    if let Miss::Peer(PeerError::Busy { retry_after: pause }) = &miss {
-                        retry_after = Some(retry_after.map_or(*pause, |least| *pause.min(&least)));
-                    }
                     tracing::debug!(key = %want.key, peer = %holder.peer, %miss, "a neighbour did not give a file");
+                    if let Miss::Peer(error) = miss {
+                        if let PeerError::Busy { retry_after: pause } = error {
+                            retry_after = Some(retry_after.map_or(pause, |least| pause.min(least)));
+                        }
+                        failed = Some(error);
+                    }
                     upstream
                 }
                 Transfer::Overtaken(staged) => Some(Box::pin(async { Ok(staged) }) as Download),
@@ -153,6 +170,7 @@ impl Fetcher {
         Ok(Asked::Nothing {
             expected,
             retry_after,
+            failed,
         })
     }
 

@@ -152,7 +152,7 @@ fn status_of(error: &FetchError) -> StatusCode {
         },
         FetchError::Offline(_) | FetchError::InsideHeld(_) => StatusCode::NOT_FOUND,
         FetchError::Unreachable { .. } => StatusCode::GATEWAY_TIMEOUT,
-        FetchError::Untrue(_) | FetchError::Nonsense { .. } | FetchError::Neighbour(_) => {
+        FetchError::Untrue(_) | FetchError::Nonsense { .. } | FetchError::Neighbour { .. } => {
             StatusCode::BAD_GATEWAY
         }
         FetchError::Refused(_) => StatusCode::FORBIDDEN,
