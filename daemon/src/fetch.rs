@@ -32,7 +32,7 @@ use crate::policy::{Policy, Treatment};
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
 use crate::trust::{Authority, Expected, Giver, Scope};
-use crate::upstream::Upstream;
+use crate::upstream::{Begin, Upstream};
 
 /// Zips that are judged at the same time; each is hashed on several cores.
 const JUDGED_AT_ONCE_MAX: usize = 4;
@@ -219,21 +219,38 @@ impl Fetcher {
         }
     }
 
-    /// Asks upstream, and at the same time the database unless it has answered already.
+    /// Asks upstream, and at the same time the database unless it has answered already. A file that does not pass the gate
+    /// is fetched again in one piece if it was put together, else from where the list goes on.
     async fn ask_upstream(
         &self,
         want: &Want,
         treatment: Treatment,
-        expected: Option<Expected>,
+        mut expected: Option<Expected>,
     ) -> Result<(), FetchError> {
-        let staging = self.inner.store.stage().await?;
-        let download = self.download(want, staging);
-        let (expected, staged) = match expected {
-            Some(expected) => (expected, download.await),
-            None => tokio::join!(self.expected(&want.key.of, treatment), download),
-        };
-        let staged = staged.map_err(|miss| self.missed(want, miss))?;
-        self.keep_from_upstream(staged, want, &expected).await
+        let (mut begin, mut refused) = (Begin::First, None);
+        loop {
+            let staging = self.inner.store.stage().await?;
+            let download = self.download(begin, want, staging);
+            let (known, downloaded) = match expected.take() {
+                Some(known) => (known, download.await),
+                None => tokio::join!(self.expected(&want.key.of, treatment), download),
+            };
+            let (staged, from) = match downloaded {
+                Ok(downloaded) => downloaded,
+                Err(miss) => return Err(refused.unwrap_or_else(|| self.missed(want, miss))),
+            };
+            let kept = self.keep_from_upstream(staged, want, &known).await;
+            let Err(FetchError::Untrue(_)) = kept else {
+                return kept;
+            };
+            begin = match begin {
+                Begin::Again(_) => Begin::After(from.entry),
+                _ if from.resumed => Begin::Again(from.entry),
+                _ => Begin::After(from.entry),
+            };
+            refused = refused.or(kept.err());
+            expected = Some(known);
+        }
     }
 
     async fn keep_from_upstream(

@@ -2,16 +2,21 @@
 //!
 //! What always holds: at most [`Options::concurrency_max`] requests run at a time, and zips leave a quarter of that to
 //! small files; every wait has a deadline; a body counts as read only when it came whole; secrets of a URL are in no
-//! error and no log line. An entry that cannot be reached is remembered for some seconds and not waited for again.
+//! error and no log line. An entry that cannot be reached is not waited for again: a scout looks when it is back.
 //!
-//! Deliberately absent: judging what was fetched (the gate does that), keeping it (the store does), retries beyond one
-//! for a connection that had gone stale, resuming, and `direct`, which is answered with a text that says so.
+//! What fails in passing is tried again, a file that breaks off is taken up again, what was refused is remembered for a
+//! short while, and `Retry-After` is honoured (`entry.rs`).
+//!
+//! Deliberately absent: judging what was fetched (the gate does that), keeping it (the store does), and `direct`, which is
+//! answered with a text that says so.
 
 mod entry;
 mod error;
 mod file_url;
 mod health;
 mod http;
+mod probe;
+mod refusals;
 mod sumdb;
 mod town;
 mod walk;
@@ -88,6 +93,11 @@ pub struct Options {
     pub pause: Duration,
     /// The longest such pause.
     pub pause_max: Duration,
+    /// How often the last entry that can be asked is asked again when it fails in passing: a connection that breaks, a
+    /// 5xx, a 429. An entry with another one behind it is not.
+    pub retries: u32,
+    /// The pause before the first such retry; four times as long before the second.
+    pub retry_pause: Duration,
     /// How long it is remembered who answers for a checksum database.
     pub sumdb_way_lifetime: Duration,
     /// Certificate authorities besides those of the system, in PEM form.
@@ -105,6 +115,8 @@ pub struct Answer {
     pub content_type: Option<String>,
     /// Who answered, without userinfo.
     pub url: String,
+    /// Which entry of the list that is.
+    pub entry: usize,
 }
 
 /// A body that came whole.
@@ -116,6 +128,21 @@ pub struct Downloaded {
     pub content_type: Option<String>,
     /// Who answered, without userinfo.
     pub url: String,
+    /// Which entry of the list that is: where the walk may go on when the body is not what it should be.
+    pub entry: usize,
+    /// Whether it was put together from several answers.
+    pub resumed: bool,
+}
+
+/// Where a walk along the list begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At the first entry.
+    First,
+    /// At this entry once more.
+    Again(usize),
+    /// Where the list goes on after this entry gave something that is of no use.
+    After(usize),
 }
 
 /// A checksum database and where it is.
@@ -168,12 +195,12 @@ struct Inner {
     /// One stop for each entry of `list`, under the same index.
     stops: Vec<Stop>,
     databases: Mutex<HashMap<SumdbAddress, Arc<sumdb::Database>>>,
-    town: Town,
+    town: Arc<Town>,
 }
 
 /// An entry of the list, ready to be asked.
 enum Stop {
-    Entry(Box<Entry>),
+    Entry(Arc<Entry>),
     Direct,
     Off,
 }
@@ -192,7 +219,7 @@ impl Upstream {
         let needs_tls = list
             .entries()
             .any(|entry| matches!(entry, ProxyEntry::Url(url) if url.scheme() == Scheme::Https));
-        let town = Town::new(options, needs_tls, watch)?;
+        let town = Arc::new(Town::new(options, needs_tls, watch)?);
         Ok(Self {
             inner: Arc::new(Inner {
                 list,
@@ -224,6 +251,18 @@ impl Upstream {
         })
     }
 
+    /// Whether every entry that could be asked is down, or owes an answer for longer than it should: who has something to
+    /// fall back on need not wait. Asking hurries the look whether one is back.
+    pub fn is_in_doubt(&self) -> bool {
+        self.inner.stops.iter().all(|stop| match stop {
+            Stop::Entry(entry) => {
+                entry.knock(&self.inner.town);
+                entry.health().is_in_doubt()
+            }
+            Stop::Direct | Stop::Off => true,
+        })
+    }
+
     /// The list that is walked. Its `Display` is fit for people.
     pub fn list(&self) -> &ProxyList {
         &self.inner.list
@@ -235,26 +274,38 @@ impl Upstream {
     /// conditions of the list; only status 200 is `Ok`. When several entries failed, the error is the one that Go
     /// would show: the last that is not "not found", else the last.
     pub async fn get(&self, path: &str, bytes_max: u64) -> Result<Answer, UpstreamError> {
+        self.get_from(Begin::First, path, bytes_max).await
+    }
+
+    /// As [`Upstream::get`], from some entry on.
+    pub async fn get_from(
+        &self,
+        begin: Begin,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<Answer, UpstreamError> {
         let mut body = Vec::new();
-        let downloaded = self.inner.walk(path, bytes_max, &mut body).await?;
+        let downloaded = self.inner.walk(begin, path, bytes_max, &mut body).await?;
         Ok(Answer {
             body: body.into(),
             content_type: downloaded.content_type,
             url: downloaded.url,
+            entry: downloaded.entry,
         })
     }
 
-    /// Fetches a file into `sink`, as [`Upstream::get`] does, and returns when it is whole. After an error the sink
-    /// may hold a part of a body.
+    /// Fetches a file into `sink`, as [`Upstream::get_from`] does, and returns when it is whole. After an error the sink
+    /// may hold a part of a body. A `.mod` or `.zip` that breaks off is taken up again where the entry can give the rest.
     ///
     /// Whole means: as long as its `Content-Length`, or ended as HTTP ends a body of unknown length.
     pub async fn download(
         &self,
+        begin: Begin,
         path: &str,
         bytes_max: u64,
         sink: &mut dyn Sink,
     ) -> Result<Downloaded, UpstreamError> {
-        self.inner.walk(path, bytes_max, sink).await
+        self.inner.walk(begin, path, bytes_max, sink).await
     }
 
     /// Asks a checksum database for `lookup/..`, `tile/..` or `latest`, through the proxies where they offer it.
@@ -285,7 +336,7 @@ impl Upstream {
 impl Stop {
     fn new(entry: &ProxyEntry) -> Result<Self, StartError> {
         Ok(match entry {
-            ProxyEntry::Url(url) => Self::Entry(Box::new(Entry::new(url.clone())?)),
+            ProxyEntry::Url(url) => Self::Entry(Arc::new(Entry::new(url.clone())?)),
             ProxyEntry::Direct => Self::Direct,
             ProxyEntry::Off => Self::Off,
         })
@@ -302,6 +353,8 @@ impl Default for Options {
             concurrency_max: 64,
             pause: Duration::from_secs(5),
             pause_max: Duration::from_secs(60),
+            retries: 2,
+            retry_pause: Duration::from_millis(250),
             sumdb_way_lifetime: Duration::from_secs(600),
             extra_roots: Vec::new(),
             proxies: ProxySettings::from_environment(),

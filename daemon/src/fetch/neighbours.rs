@@ -17,7 +17,7 @@ use crate::peers::{Haste, PeerError};
 use crate::policy::Treatment;
 use crate::store::Staged;
 use crate::trust::{Expected, Giver};
-use crate::upstream::Upstream;
+use crate::upstream::{Begin, Downloaded, Upstream};
 
 /// How many neighbours are tried for one file before the upstream is.
 const HOLDERS_MAX: usize = 4;
@@ -212,7 +212,10 @@ impl Fetcher {
         };
         tracing::debug!(key = %want.key, peer = %holder.peer, "a neighbour is slower than upstream would be; both are asked now");
         let staging = self.inner.store.stage().await?;
-        let by_upstream: Download = Box::pin(self.download(want, staging));
+        let by_upstream: Download = Box::pin(async {
+            let (staged, _) = self.download(Begin::First, want, staging).await?;
+            Ok(staged)
+        });
         match select(by_peer, by_upstream).await {
             Either::Left((staged, by_upstream)) => {
                 settled(Transfer::Peer(staged, Some(by_upstream)))
@@ -228,15 +231,16 @@ impl Fetcher {
     /// Downloads from upstream, and takes note of its pace.
     pub(super) async fn download(
         &self,
+        begin: Begin,
         want: &Want,
         staging: crate::store::Staging,
-    ) -> Result<Staged, Miss> {
-        let began = Instant::now();
-        let staged = sources::from_upstream(self.inner.upstream.as_ref(), want, staging).await?;
+    ) -> Result<(Staged, Downloaded), Miss> {
+        let (began, upstream) = (Instant::now(), self.inner.upstream.as_ref());
+        let (staged, from) = sources::from_upstream(upstream, begin, want, staging).await?;
         self.inner
             .upstream_pace
             .measured(staged.measured().length, began.elapsed());
-        Ok(staged)
+        Ok((staged, from))
     }
 
     /// Returns when a transfer of `length` bytes is so slow that upstream, asked now, would be done earlier. Never returns

@@ -1,23 +1,28 @@
 //! Notes: `.info`, `list`, `@latest` and branch answers. No hash covers them, so they come from upstream alone, byte for
 //! byte; they age; and when upstream is gone they are served stale or derived from what is proved.
 
+mod words;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use modmesh_protocol::module::{ModulePath, ModuleVersion, Revision, Version};
-use serde::Deserialize;
+use modmesh_protocol::module::{ModulePath, ModuleVersion, Revision};
+use tokio::time::timeout;
 
+use self::words::{check, info_of, newest, with_versions};
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::policy::{Client, Treatment};
 use crate::store::Note;
 use crate::trust::{Expected, Scope};
-use crate::upstream::UpstreamError;
+use crate::upstream::{Answer, Begin, Upstream, UpstreamError};
 
 /// How long `list`, `@latest` and branch answers are served without asking upstream again; the public Go proxy's own
 /// cache holds them as long.
 const TIME_TO_LIVE: Duration = Duration::from_secs(60);
+/// How long upstream is waited for when there is something to say without it.
+const PATIENCE: Duration = Duration::from_millis(800);
 /// Largest note that is taken from upstream.
 const NOTE_BYTES_MAX: u64 = 4 << 20;
 
@@ -39,13 +44,6 @@ pub(crate) struct NoteAnswer {
     pub source: Source,
     /// How old it is, when it is older than its time to live or derived while upstream was gone.
     pub stale: Option<Duration>,
-}
-
-/// The only field of `.info` that is read here.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct InfoForm {
-    version: String,
 }
 
 impl NoteKey {
@@ -90,10 +88,26 @@ impl Fetcher {
         if let Some(answer) = self.fresh(key).await {
             return Ok(answer);
         }
-        self.inner
+        // An upstream that is gone, or that owes an answer already, is not waited for where there is something to say.
+        let upstream = self.inner.upstream.as_ref();
+        if upstream.is_some_and(Upstream::is_in_doubt)
+            && let Some(answer) = self.without_upstream(key).await
+        {
+            return Ok(answer);
+        }
+        let obtained = self
+            .inner
             .notes
-            .join(key.clone(), || self.clone().obtain_note(key.clone()))
-            .await?
+            .join(key.clone(), || self.clone().obtain_note(key.clone()));
+        let mut obtained = std::pin::pin!(obtained);
+        if let Ok(in_time) = timeout(PATIENCE, obtained.as_mut()).await {
+            return in_time?;
+        }
+        // The flight goes on, and what it brings is fresh for whoever asks next.
+        match self.without_upstream(key).await {
+            Some(answer) => Ok(answer),
+            None => obtained.await?,
+        }
     }
 
     async fn fresh(&self, key: &NoteKey) -> Option<NoteAnswer> {
@@ -117,13 +131,8 @@ impl Fetcher {
     }
 
     async fn obtain_note(self, key: NoteKey) -> Result<NoteAnswer, FetchError> {
-        let asked = match &self.inner.upstream {
-            Some(upstream) => upstream.get(&key.url_path(), NOTE_BYTES_MAX).await,
-            None => Err(UpstreamError::Off),
-        };
-        let error = match asked {
-            Ok(answer) => {
-                check(&key, &answer.body)?;
+        let error = match self.ask_for_note(&key).await {
+            Ok(Ok(answer)) => {
                 self.keep_note(&key, answer.body.clone()).await;
                 return Ok(NoteAnswer {
                     bytes: answer.body,
@@ -131,6 +140,7 @@ impl Fetcher {
                     stale: None,
                 });
             }
+            Ok(Err(nonsense)) => return Err(nonsense),
             Err(error) => error,
         };
         let instead = match &error {
@@ -144,6 +154,29 @@ impl Fetcher {
                 .map(|note| stale(note.bytes.into(), note.age)),
         };
         instead.ok_or_else(|| self.upstream_error(key.module().as_str(), error))
+    }
+
+    /// Upstream's answer; nonsense is passed over where the list goes on, and told where it does not.
+    async fn ask_for_note(
+        &self,
+        key: &NoteKey,
+    ) -> Result<Result<Answer, FetchError>, UpstreamError> {
+        let upstream = self.inner.upstream.as_ref().ok_or(UpstreamError::Off)?;
+        let path = key.url_path();
+        let (mut begin, mut nonsense) = (Begin::First, None);
+        loop {
+            let answer = match upstream.get_from(begin, &path, NOTE_BYTES_MAX).await {
+                Ok(answer) => answer,
+                Err(error) => return nonsense.map(Err).ok_or(error),
+            };
+            match check(key, &answer.body) {
+                Ok(()) => return Ok(Ok(answer)),
+                Err(error) => {
+                    begin = Begin::After(answer.entry);
+                    nonsense = nonsense.or(Some(error));
+                }
+            }
+        }
     }
 
     /// A note that cannot be kept is still an answer.
@@ -246,128 +279,5 @@ fn stale(bytes: Bytes, age: Duration) -> NoteAnswer {
         bytes,
         source: Source::Store,
         stale: Some(age),
-    }
-}
-
-/// Refuses an answer that would break `go` for as long as it is kept: `.info` without its version, a list in HTML.
-fn check(key: &NoteKey, bytes: &[u8]) -> Result<(), FetchError> {
-    let nonsense = |reason: &str| FetchError::Nonsense {
-        what: key.url_path().into(),
-        reason: reason.into(),
-    };
-    match key {
-        NoteKey::Info(..) | NoteKey::Latest(_) => {
-            let info: InfoForm = serde_json::from_slice(bytes)
-                .map_err(|_| nonsense("it is not JSON with a Version"))?;
-            match key.version() {
-                Some(of) if of.version.as_str() != info.version => {
-                    Err(nonsense("it speaks of another version"))
-                }
-                _ => Ok(()),
-            }
-        }
-        NoteKey::List(_) => {
-            let text = std::str::from_utf8(bytes).map_err(|_| nonsense("it is not text"))?;
-            if text.trim_start().starts_with('<') {
-                return Err(nonsense("it looks like a web page"));
-            }
-            Ok(())
-        }
-    }
-}
-
-/// The lines of `list`, and the tagged versions of `held` that it lacks. Pseudo-versions do not belong into a list.
-fn with_versions(list: &[u8], held: &[Version]) -> Bytes {
-    let mut text = String::from_utf8_lossy(list).into_owned();
-    for version in held.iter().filter(|version| !version.is_pseudo()) {
-        let listed = text
-            .lines()
-            .any(|line| line.split_whitespace().next() == Some(version.as_str()));
-        if !listed {
-            if !text.is_empty() && !text.ends_with('\n') {
-                text.push('\n');
-            }
-            text.push_str(version.as_str());
-            text.push('\n');
-        }
-    }
-    Bytes::from(text)
-}
-
-/// As `go` chooses the latest: the highest release, else the highest pre-release, else the newest pseudo-version.
-fn newest(versions: &[Version]) -> Option<Version> {
-    let highest =
-        |wanted: &dyn Fn(&Version) -> bool| versions.iter().rfind(|version| wanted(version));
-    highest(&|version| !version.is_prerelease())
-        .or_else(|| highest(&|version| !version.is_pseudo()))
-        .or_else(|| versions.iter().max_by_key(|version| version.pseudo_time()))
-        .cloned()
-}
-
-fn info_of(version: &Version) -> Bytes {
-    let mut info = serde_json::json!({ "Version": version.as_str() });
-    if let Some(time) = version.pseudo_time() {
-        info["Time"] = time.into();
-    }
-    Bytes::from(info.to_string())
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn versions(texts: &[&str]) -> Vec<Version> {
-        let mut versions: Vec<_> = texts
-            .iter()
-            .map(|text| Version::parse(text).unwrap())
-            .collect();
-        versions.sort();
-        versions
-    }
-
-    #[test]
-    fn a_list_gains_the_tagged_versions_that_are_held() {
-        let held = versions(&["v1.2.0", "v1.1.0", "v0.0.0-20180306012644-bacd9c7ef1dd"]);
-        assert_eq!(
-            with_versions(b"v1.1.0\nv1.0.0", &held),
-            "v1.1.0\nv1.0.0\nv1.2.0\n"
-        );
-        assert_eq!(with_versions(b"", &[]), "");
-    }
-
-    #[test]
-    fn the_newest_is_chosen_as_go_chooses_it() {
-        let pseudo = "v0.0.0-20180306012644-bacd9c7ef1dd";
-        for (held, expected) in [
-            (&["v1.2.0", "v1.3.0-rc.1", "v1.10.0"][..], Some("v1.10.0")),
-            (&["v1.3.0-rc.1", pseudo], Some("v1.3.0-rc.1")),
-            (&[pseudo], Some(pseudo)),
-            (&[], None),
-        ] {
-            let newest = newest(&versions(held));
-            assert_eq!(newest.as_ref().map(Version::as_str), expected);
-        }
-    }
-
-    #[test]
-    fn info_of_a_pseudo_version_carries_its_time() {
-        let version = Version::parse("v0.0.0-20180306012644-bacd9c7ef1dd").unwrap();
-        let info: serde_json::Value = serde_json::from_slice(&info_of(&version)).unwrap();
-        assert_eq!(info["Time"], "2018-03-06T01:26:44Z");
-        assert_eq!(info["Version"], version.as_str());
-    }
-
-    #[test]
-    fn an_answer_that_is_none_is_refused() {
-        let module = ModulePath::parse("example.com/m").unwrap();
-        let info = NoteKey::Info(module.clone(), Revision::parse("v1.0.0").unwrap());
-        assert!(check(&info, br#"{"Version":"v1.0.0"}"#).is_ok());
-        assert!(check(&info, br#"{"Version":"v1.0.1"}"#).is_err());
-        assert!(check(&info, b"<html>").is_err());
-        assert!(check(&NoteKey::List(module.clone()), b"<html>").is_err());
-        assert!(check(&NoteKey::List(module.clone()), b"").is_ok());
-        let branch = NoteKey::Info(module, Revision::parse("master").unwrap());
-        assert!(check(&branch, br#"{"Version":"v1.0.1"}"#).is_ok());
     }
 }

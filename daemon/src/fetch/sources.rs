@@ -13,7 +13,7 @@ use modmesh_protocol::peer_name::PeerName;
 use crate::peers::{Lie, Located, PeerError, Peers};
 use crate::store::{Staged, Staging, StoreError};
 use crate::trust::{GO_MOD_BYTES_MAX, Rejection, ZIP_BYTES_MAX};
-use crate::upstream::{Sink, Upstream, UpstreamError};
+use crate::upstream::{Begin, Downloaded, Sink, Upstream, UpstreamError};
 
 /// How long a whole transfer may take; progress has shorter deadlines of its own.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(30 * 60);
@@ -117,18 +117,19 @@ impl Holder {
     }
 }
 
-/// Downloads the file into `staging`.
+/// Downloads the file into `staging`, and says where it came from.
 pub(crate) async fn from_upstream(
     upstream: Option<&Upstream>,
+    begin: Begin,
     want: &Want,
     mut staging: Staging,
-) -> Result<Staged, Miss> {
+) -> Result<(Staged, Downloaded), Miss> {
     let Some(upstream) = upstream else {
         return Err(Miss::Upstream(UpstreamError::Off));
     };
     let path = want.key.url_path();
     let downloaded = want
-        .within_deadline(upstream.download(&path, want.bytes_max, &mut staging))
+        .within_deadline(upstream.download(begin, &path, want.bytes_max, &mut staging))
         .await
         .unwrap_or_else(|| {
             Err(UpstreamError::Unreachable {
@@ -140,7 +141,10 @@ pub(crate) async fn from_upstream(
             })
         });
     match downloaded {
-        Ok(_) => Ok(staging.close().await.map_err(StoreError::from)?),
+        Ok(downloaded) => {
+            let staged = staging.close().await.map_err(StoreError::from)?;
+            Ok((staged, downloaded))
+        }
         Err(UpstreamError::Sink(error)) => Err(StoreError::from(error).into()),
         Err(error) => Err(Miss::Upstream(error)),
     }

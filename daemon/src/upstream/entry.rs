@@ -1,17 +1,31 @@
 //! One entry of the list, asked: over HTTP or in a directory, within the limits that all entries share.
 //!
-//! The outcome is always one of `UpstreamError`'s kinds or a body that came whole. Whoever waits here holds at most a
-//! place in the queue; it is given back with the future.
+//! The outcome is always one of `UpstreamError`'s kinds or a body that came whole. What fails in passing is tried again
+//! after a pause, a body that was cut is taken up where it broke off (`receive.rs`), what was refused is not asked again
+//! for a while. Whoever waits here holds at most a place in the queue; it is given back with the future.
 
-use bytes::Bytes;
+mod attempt;
+mod receive;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
 use modmesh_protocol::goproxy::{ProxyUrl, Scheme};
 
-use super::error::{ERROR_TEXT_BYTES_MAX, plain_text};
-use super::file_url::{Absence, Directory, OpenFile};
-use super::health::{Failure, Health, Ticket};
-use super::http::{HttpError, Reply};
+use super::file_url::Directory;
+use super::health::{Health, Ticket};
+use super::http::{Ask, HttpError};
+use super::probe::{self, Scout};
+use super::refusals::Refusals;
 use super::town::{Body, Question, Town};
-use super::{Downloaded, ErrorAnswer, RequestKind, RoadState, StartError, UpstreamError};
+use super::{ErrorAnswer, RequestKind, RoadState, StartError, UpstreamError};
+use attempt::Again;
+
+/// The longest that a request itself waits because the entry says so; beyond it the entry is left alone by everybody.
+const RETRY_AFTER_WAITED_MAX: Duration = Duration::from_secs(5);
+/// What the scout asks of a proxy: `go` asks it first, too. Of the database itself: a record that it has.
+const SCOUT_ASKS_PROXY: &str = "/sumdb/sum.golang.org/supported";
+const SCOUT_ASKS_DATABASE: &str = "/lookup/golang.org/x/text@v0.3.0";
 
 /// A proxy of the list, or a checksum database.
 pub(super) struct Entry {
@@ -20,6 +34,18 @@ pub(super) struct Entry {
     is_database: bool,
     road: Road,
     health: Health,
+    refusals: Refusals,
+    scout: Mutex<Option<Scout>>,
+}
+
+/// A body that came whole.
+pub(super) struct Received {
+    pub(super) bytes: u64,
+    pub(super) content_type: Option<String>,
+    /// Who answered, for people.
+    pub(super) url: String,
+    /// Whether it was put together from several answers.
+    pub(super) resumed: bool,
 }
 
 enum Road {
@@ -44,6 +70,8 @@ impl Entry {
             is_database: false,
             road,
             health: Health::default(),
+            refusals: Refusals::default(),
+            scout: Mutex::default(),
         })
     }
 
@@ -63,167 +91,104 @@ impl Entry {
         self.health.state()
     }
 
-    /// Asks, and writes the body of a 200 into `body`.
+    pub(super) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Asks, and writes the body of a 200 into `body`. What fails in passing is asked again as often as the question
+    /// allows.
     pub(super) async fn ask(
-        &self,
-        town: &Town,
+        self: &Arc<Self>,
+        town: &Arc<Town>,
         question: Question<'_>,
         body: &mut Body<'_>,
-    ) -> Result<Downloaded, UpstreamError> {
-        let kind = if self.is_database {
+    ) -> Result<Received, UpstreamError> {
+        if let Some(answer) = self.refusals.of(question.path) {
+            return Err(UpstreamError::of_status(answer));
+        }
+        let mut attempts = 0;
+        loop {
+            let is_last = attempts >= question.retries;
+            let trouble = match self.try_once(town, question, is_last, body).await {
+                Ok(received) => return Ok(received),
+                Err(trouble) => trouble,
+            };
+            let pause = match trouble.again {
+                Again::Never => None,
+                Again::Soon => Some(town.options.retry_pause * 4_u32.pow(attempts.min(3))),
+                Again::After(pause) if pause > RETRY_AFTER_WAITED_MAX => {
+                    if let Some(answer) = trouble.error.answer() {
+                        self.refusals.rest(pause, answer.clone());
+                    }
+                    None
+                }
+                Again::After(pause) => Some(pause),
+            };
+            match pause.filter(|_| !is_last) {
+                Some(pause) => {
+                    tracing::debug!(error = %trouble.error, ?pause, "upstream is asked again");
+                    tokio::time::sleep(pause).await;
+                    body.clean().await?;
+                    attempts += 1;
+                }
+                None => {
+                    // Looking into a directory is cheap.
+                    if matches!(self.road, Road::Http) {
+                        self.refusals.remember(question.path, &trouble.error);
+                    }
+                    return Err(trouble.error);
+                }
+            }
+        }
+    }
+
+    /// Whether it answers anything at all: for the scout.
+    pub(super) async fn answers(&self, town: &Town) -> Result<(), String> {
+        let path = if self.is_database {
+            SCOUT_ASKS_DATABASE
+        } else {
+            SCOUT_ASKS_PROXY
+        };
+        let ask = Ask {
+            entry: &self.url,
+            path,
+            rest: None,
+        };
+        town.client.answers(ask).await.map_err(HttpError::text)
+    }
+
+    /// Has the scout look now, unless it did lately. True when it goes.
+    pub(super) fn knock(&self, town: &Town) -> bool {
+        self.health.knock(town.pauses)
+    }
+
+    /// Permission to ask. When the entry is down, the scout is sent early and waited for a moment, so that who comes
+    /// right after the network does is served.
+    ///
+    /// # Errors
+    /// Why it is down.
+    async fn admitted(&self, town: &Town) -> Result<Ticket<'_>, String> {
+        let down = match self.health.admit().await {
+            Ok(ticket) => return Ok(ticket),
+            Err(reason) => reason,
+        };
+        if self.knock(town) && self.health.back_after_knock().await {
+            return self.health.admit().await;
+        }
+        Err(down)
+    }
+
+    fn send_scout(self: &Arc<Self>, town: &Arc<Town>) {
+        let scout = probe::send(self, town);
+        *self.scout.lock().unwrap_or_else(PoisonError::into_inner) = Some(scout);
+    }
+
+    fn kind_of(&self, question: Question<'_>) -> RequestKind {
+        if self.is_database {
             RequestKind::Sumdb
         } else {
             RequestKind::of(question.path)
-        };
-        let place = town.place(kind).await;
-        let ticket = match self.health.admit().await {
-            Ok(ticket) => ticket,
-            Err(reason) => return Err(self.unreachable(question.path, reason)),
-        };
-        let outcome = match &self.road {
-            Road::Http => self.ask_http(town, kind, question, body, ticket).await,
-            Road::File(directory) => {
-                // A directory is never left alone: looking is cheap.
-                ticket.answered();
-                self.ask_file(town, kind, directory, question, body).await
-            }
-        };
-        drop(place);
-        outcome
-    }
-
-    async fn ask_http(
-        &self,
-        town: &Town,
-        kind: RequestKind,
-        question: Question<'_>,
-        body: &mut Body<'_>,
-        mut ticket: Ticket<'_>,
-    ) -> Result<Downloaded, UpstreamError> {
-        let path = self.encoded(question.path);
-        let reply = town
-            .client
-            .get(&self.url, &path, || ticket.connected())
-            .await;
-        let reply = match reply {
-            Ok(reply) => {
-                town.watch.request(kind, reply.status);
-                ticket.answered();
-                reply
-            }
-            Err(HttpError::Redirect(status, text)) => {
-                town.watch.request(kind, status);
-                ticket.answered();
-                return Err(UpstreamError::Failed(self.answer(
-                    question.path,
-                    status,
-                    Some(text),
-                )));
-            }
-            Err(error) => {
-                town.watch.request(kind, 0);
-                let failure = match error {
-                    HttpError::Connect(_) => Failure::Connect,
-                    _ => Failure::Silence,
-                };
-                let reason = error.text();
-                ticket.failed(failure, &reason, town.pauses);
-                return Err(self.unreachable(question.path, reason));
-            }
-        };
-        if reply.status == 200 && !reply.is_encoded {
-            return self
-                .receive(town, question, Source::Reply(reply), body)
-                .await;
         }
-        Err(self.refusal(town, question.path, reply).await)
-    }
-
-    async fn ask_file(
-        &self,
-        town: &Town,
-        kind: RequestKind,
-        directory: &Directory,
-        question: Question<'_>,
-        body: &mut Body<'_>,
-    ) -> Result<Downloaded, UpstreamError> {
-        let (status, found) = match directory.open(question.path).await {
-            Ok(file) => (200, Ok(file)),
-            Err(Absence::Missing) => (404, Err(None)),
-            Err(Absence::Refused) => (403, Err(None)),
-            Err(Absence::Broken(error)) => (0, Err(Some(error))),
-        };
-        town.watch.request(kind, status);
-        match found {
-            Ok(file) => self.receive(town, question, Source::File(file), body).await,
-            Err(Some(error)) => Err(self.unreachable(question.path, error.to_string())),
-            Err(None) => Err(UpstreamError::of_status(self.answer(
-                question.path,
-                status,
-                None,
-            ))),
-        }
-    }
-
-    /// Reads the body of a 200.
-    async fn receive(
-        &self,
-        town: &Town,
-        question: Question<'_>,
-        mut source: Source,
-        body: &mut Body<'_>,
-    ) -> Result<Downloaded, UpstreamError> {
-        let too_large = || UpstreamError::TooLarge {
-            url: self.shown(question.path),
-            bytes_max: question.bytes_max,
-        };
-        let announced = source.length();
-        if announced.is_some_and(|length| length > question.bytes_max) {
-            return Err(too_large());
-        }
-        let cut = |reason| self.unreachable(question.path, reason);
-        let mut bytes = 0;
-        while let Some(piece) = source.piece().await.map_err(cut)? {
-            town.watch.received_bytes(piece.len() as u64);
-            bytes += piece.len() as u64;
-            if bytes > question.bytes_max {
-                return Err(too_large());
-            }
-            body.write(&piece).await?;
-        }
-        if announced.is_some_and(|length| length != bytes) {
-            return Err(cut("the body is not as long as announced".to_owned()));
-        }
-        body.finish().await?;
-        Ok(Downloaded {
-            bytes,
-            content_type: source.content_type(),
-            url: self.shown(question.path),
-        })
-    }
-
-    /// The error for an answer that is no plain 200.
-    async fn refusal(&self, town: &Town, path: &str, mut reply: Reply) -> UpstreamError {
-        if reply.is_encoded && reply.status == 200 {
-            let text = "the answer is compressed although that was not asked for".to_owned();
-            return UpstreamError::Failed(self.answer(path, 200, Some(text)));
-        }
-        // The body is read even when its text is of no use: the connection can then be used again.
-        let mut body = Vec::new();
-        while body.len() < ERROR_TEXT_BYTES_MAX {
-            match reply.piece().await {
-                Ok(Some(piece)) => body.extend_from_slice(&piece),
-                Ok(None) | Err(_) => break,
-            }
-        }
-        town.watch.received_bytes(body.len() as u64);
-        body.truncate(ERROR_TEXT_BYTES_MAX);
-        let text = if reply.is_encoded {
-            None
-        } else {
-            plain_text(reply.content_type.as_deref(), &body)
-        };
-        UpstreamError::of_status(self.answer(path, reply.status, text))
     }
 
     /// The path as `go` puts it on the wire: `!` is encoded, except in questions to a checksum database when the entry
@@ -254,6 +219,7 @@ impl Entry {
             status,
             text,
             url: self.shown(path),
+            retry_after: None,
         }
     }
 
@@ -261,37 +227,6 @@ impl Entry {
         UpstreamError::Unreachable {
             url: self.shown(path),
             reason,
-        }
-    }
-}
-
-/// Where the bytes of a body come from.
-enum Source {
-    Reply(Reply),
-    File(OpenFile),
-}
-
-impl Source {
-    /// The length that is known beforehand.
-    fn length(&self) -> Option<u64> {
-        match self {
-            Self::Reply(reply) => reply.content_length,
-            // A file may grow while it is read: its end is where reading ends.
-            Self::File(_) => None,
-        }
-    }
-
-    async fn piece(&mut self) -> Result<Option<Bytes>, String> {
-        match self {
-            Self::Reply(reply) => reply.piece().await.map_err(HttpError::text),
-            Self::File(file) => file.piece().await.map_err(|error| error.to_string()),
-        }
-    }
-
-    fn content_type(self) -> Option<String> {
-        match self {
-            Self::Reply(reply) => reply.content_type,
-            Self::File(_) => None,
         }
     }
 }

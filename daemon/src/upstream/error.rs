@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use modmesh_protocol::goproxy::{EntryOutcome, UrlFault};
 
@@ -65,6 +66,8 @@ pub struct ErrorAnswer {
     pub text: Option<String>,
     /// Who was asked, without userinfo.
     pub url: String,
+    /// How long it wants to be left alone, where it says.
+    pub retry_after: Option<Duration>,
 }
 
 /// A setting that could never work.

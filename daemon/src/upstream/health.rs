@@ -1,24 +1,29 @@
 //! A short memory of whether an entry can be reached, so that only one request finds out that it cannot.
 //!
 //! The first request to an entry goes alone, the others wait for it to be connected: they then share its connection,
-//! or its failure, instead of each waiting for the same deadline. After a failure the entry is left alone for a pause
-//! that doubles up to a limit; then one probe at a time may go, and everybody else fails at once with the remembered
-//! reason. Whatever is answered, even a 500, lifts all that. This is no circuit breaker: answers are not judged here.
+//! or its failure, instead of each waiting for the same deadline. After a failure everybody fails at once with the
+//! remembered reason, while a scout of its own (`probe.rs`) looks with growing pauses whether the entry is back. An
+//! entry that owes an answer for a while and has answered nobody since is *suspect*: the scout goes at once, and who
+//! has something to fall back on need not wait. Whatever is answered, even a 500, lifts all that.
 
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::RoadState;
+
+/// How long a request is held that comes when the scout goes because of it.
+const KNOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is remembered of one entry.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     memory: Mutex<Memory>,
     changed: Notify,
+    knocked: Notify,
 }
 
 /// The permission to ask. Dropping it without a word (the request was given up) lets the next one go instead.
@@ -39,7 +44,7 @@ pub(super) enum Failure {
     Silence,
 }
 
-/// The pauses after failures.
+/// The pauses between the scout's looks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pauses {
     pub(super) first: Duration,
@@ -52,16 +57,16 @@ enum Role {
     Ordinary,
     /// The one that others wait for.
     First,
-    /// The one that looks whether the entry is back.
-    Probe,
 }
 
 #[derive(Debug, Default)]
 struct Memory {
     road: Road,
-    /// Whether a first request or a probe is under way.
-    scout_is_out: bool,
+    first_is_out: bool,
     answered: Option<Instant>,
+    suspect: bool,
+    /// Whether there is a scout.
+    scouted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +82,7 @@ struct Down {
     since: SystemTime,
     reason: String,
     pause: Duration,
-    again_at: Instant,
+    looked_at: Instant,
 }
 
 enum Admission {
@@ -98,7 +103,7 @@ impl Health {
             changed.as_mut().enable();
             let started = Instant::now();
             // Bound first: a guard inside the match would be held while waiting.
-            let admission = self.lock().admit(started);
+            let admission = self.lock().admit();
             match admission {
                 Admission::Go(role) => {
                     return Ok(Ticket {
@@ -125,20 +130,119 @@ impl Health {
         }
     }
 
+    /// Why it is down; nothing while it is not.
+    pub(super) fn down(&self) -> Option<String> {
+        match &self.lock().road {
+            Road::Down(down) => Some(down.reason.clone()),
+            Road::Untried | Road::Up => None,
+        }
+    }
+
+    /// Whether it is down, or owes an answer for longer than it should.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        let memory = self.lock();
+        memory.suspect || matches!(memory.road, Road::Down(_))
+    }
+
+    /// Completes with the reason when it is down.
+    pub(super) async fn downfall(&self) -> String {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(reason) = self.down() {
+                return reason;
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes note that a request which began at `since` waits long for its answer. True when a scout is to go.
+    pub(super) fn owes_an_answer(&self, since: Instant) -> bool {
+        let mut memory = self.lock();
+        let others_were_answered = memory.answered.is_some_and(|at| at > since);
+        if others_were_answered || matches!(memory.road, Road::Down(_)) {
+            return false;
+        }
+        memory.suspect = true;
+        !mem::replace(&mut memory.scouted, true)
+    }
+
+    /// Has the scout look now, unless it looked within the first pause. True when it goes.
+    pub(super) fn knock(&self, pauses: Pauses) -> bool {
+        let mut memory = self.lock();
+        let Road::Down(down) = &mut memory.road else {
+            return false;
+        };
+        let goes = down.looked_at.elapsed() >= pauses.first;
+        if goes {
+            down.looked_at = Instant::now();
+            self.knocked.notify_one();
+        }
+        goes
+    }
+
+    /// Waits a little for the scout's word. True when the entry is back.
+    pub(super) async fn back_after_knock(&self) -> bool {
+        let back = async {
+            loop {
+                let mut changed = std::pin::pin!(self.changed.notified());
+                changed.as_mut().enable();
+                if self.down().is_none() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        timeout(KNOCK_PATIENCE, back).await.is_ok()
+    }
+
+    /// When the scout is to look next; nothing when its work is done.
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        let mut memory = self.lock();
+        let next = match &memory.road {
+            Road::Down(down) => Some(down.pause.saturating_sub(down.looked_at.elapsed())),
+            Road::Untried | Road::Up if memory.suspect => Some(Duration::ZERO),
+            Road::Untried | Road::Up => None,
+        };
+        memory.scouted = next.is_some();
+        next
+    }
+
+    /// Completes when somebody knocks.
+    pub(super) async fn knocked(&self) {
+        self.knocked.notified().await;
+    }
+
+    /// What the scout saw: an answer, or why there was none.
+    pub(super) fn looked(&self, seen: Result<(), String>, pauses: Pauses) {
+        let mut memory = self.lock();
+        match seen {
+            Ok(()) => memory.answer(),
+            Err(reason) => memory.fail(true, &reason, pauses),
+        }
+        drop(memory);
+        self.changed.notify_waiters();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ticket<'_> {
-    /// A connection stands. Those who wait for the first request may follow it; a probe must get an answer.
+    /// When the request began.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// A connection stands. Those who wait for the first request may follow it.
     pub(super) fn connected(&mut self) {
         if self.role != Role::First {
             return;
         }
         self.role = Role::Ordinary;
         let mut memory = self.health.lock();
-        memory.scout_is_out = false;
+        memory.first_is_out = false;
         if matches!(memory.road, Road::Untried) {
             memory.road = Road::Up;
         }
@@ -148,55 +252,53 @@ impl Ticket<'_> {
 
     /// An answer came.
     pub(super) fn answered(self) {
-        let mut memory = self.health.lock();
-        memory.answered = Some(Instant::now());
-        memory.road = Road::Up;
+        self.health.lock().answer();
     }
 
-    /// No answer came.
-    pub(super) fn failed(self, failure: Failure, reason: &str, pauses: Pauses) {
-        let now = Instant::now();
+    /// No answer came. True when a scout is to go.
+    pub(super) fn failed(self, failure: Failure, reason: &str, pauses: Pauses) -> bool {
         let mut memory = self.health.lock();
         let others_were_answered = memory.answered.is_some_and(|at| at > self.started);
-        if failure == Failure::Connect || !others_were_answered {
-            memory.fail(self.role, reason, pauses, now);
+        if failure == Failure::Silence && others_were_answered {
+            return false;
         }
+        memory.fail(false, reason, pauses);
+        !mem::replace(&mut memory.scouted, true)
     }
 }
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         if self.role != Role::Ordinary {
-            self.health.lock().scout_is_out = false;
+            self.health.lock().first_is_out = false;
         }
         self.health.changed.notify_waiters();
     }
 }
 
 impl Memory {
-    fn admit(&mut self, now: Instant) -> Admission {
+    fn admit(&mut self) -> Admission {
         match &self.road {
             Road::Up => Admission::Go(Role::Ordinary),
-            Road::Untried if self.scout_is_out => Admission::Wait,
-            Road::Down(down) if self.scout_is_out || now < down.again_at => {
-                Admission::Refuse(down.reason.clone())
-            }
+            Road::Down(down) => Admission::Refuse(down.reason.clone()),
+            Road::Untried if self.first_is_out => Admission::Wait,
             Road::Untried => {
-                self.scout_is_out = true;
+                self.first_is_out = true;
                 Admission::Go(Role::First)
-            }
-            Road::Down(_) => {
-                self.scout_is_out = true;
-                Admission::Go(Role::Probe)
             }
         }
     }
 
-    fn fail(&mut self, role: Role, reason: &str, pauses: Pauses, now: Instant) {
+    fn answer(&mut self) {
+        self.answered = Some(Instant::now());
+        self.suspect = false;
+        self.road = Road::Up;
+    }
+
+    fn fail(&mut self, by_scout: bool, reason: &str, pauses: Pauses) {
+        self.suspect = false;
         let (since, pause) = match mem::take(&mut self.road) {
-            Road::Down(down) if role == Role::Probe => {
-                (down.since, (down.pause * 2).min(pauses.max))
-            }
+            Road::Down(down) if by_scout => (down.since, (down.pause * 2).min(pauses.max)),
             // Those who were under way when it went down tell nothing new.
             Road::Down(down) => {
                 self.road = Road::Down(down);
@@ -208,7 +310,7 @@ impl Memory {
             since,
             reason: reason.to_owned(),
             pause,
-            again_at: now + pause,
+            looked_at: Instant::now(),
         });
     }
 }
@@ -229,9 +331,13 @@ mod tests {
         let first = health.admit().await.unwrap();
         let mut second = std::pin::pin!(health.admit());
         assert!(futures::poll!(second.as_mut()).is_pending());
-        first.failed(Failure::Connect, "no route", PAUSES);
+        assert!(
+            first.failed(Failure::Connect, "no route", PAUSES),
+            "a scout"
+        );
         assert_eq!(second.await.unwrap_err(), "no route");
         assert_eq!(health.admit().await.unwrap_err(), "no route");
+        assert!(health.is_in_doubt());
     }
 
     #[tokio::test]
@@ -255,21 +361,38 @@ mod tests {
         assert_eq!(second.await.unwrap().role, Role::First);
     }
 
-    #[test]
-    fn the_pause_doubles_with_each_probe_up_to_its_limit_and_only_one_probe_goes() {
-        let mut memory = Memory::default();
-        let mut now = Instant::now();
-        memory.fail(Role::First, "gone", PAUSES, now);
+    #[tokio::test(start_paused = true)]
+    async fn the_scout_looks_with_growing_pauses_until_it_is_answered() {
+        let health = Health::default();
+        let first = health.admit().await.unwrap();
+        assert!(first.failed(Failure::Connect, "gone", PAUSES));
         for pause in [5, 10, 20, 40, 60, 60] {
-            now += Duration::from_secs(pause) - Duration::from_millis(1);
-            assert!(matches!(memory.admit(now), Admission::Refuse(_)), "{pause}");
-            now += Duration::from_millis(1);
-            assert!(matches!(memory.admit(now), Admission::Go(Role::Probe)));
-            assert!(matches!(memory.admit(now), Admission::Refuse(_)));
-            memory.fail(Role::Ordinary, "old news", PAUSES, now);
-            memory.fail(Role::Probe, "gone", PAUSES, now);
-            memory.scout_is_out = false;
+            assert_eq!(health.next_look(), Some(Duration::from_secs(pause)));
+            tokio::time::advance(Duration::from_secs(pause)).await;
+            assert_eq!(health.next_look(), Some(Duration::ZERO));
+            assert!(health.admit().await.is_err(), "nobody else goes");
+            health.looked(Err("still gone".to_owned()), PAUSES);
         }
+        health.looked(Ok(()), PAUSES);
+        assert_eq!(health.next_look(), None);
+        assert_eq!(health.state(), RoadState::Up);
+        assert!(!health.is_in_doubt());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_knock_sends_the_scout_early_but_not_again_and_again() {
+        let health = Health::default();
+        let first = health.admit().await.unwrap();
+        assert!(first.failed(Failure::Connect, "gone", PAUSES));
+        assert!(!health.knock(PAUSES), "it was looked at just now");
+        tokio::time::advance(PAUSES.first).await;
+        assert!(health.knock(PAUSES));
+        assert!(!health.knock(PAUSES));
+        health.knocked().await;
+        let mut back = std::pin::pin!(health.back_after_knock());
+        assert!(futures::poll!(back.as_mut()).is_pending());
+        health.looked(Ok(()), PAUSES);
+        assert!(back.await);
     }
 
     #[tokio::test]
@@ -278,11 +401,29 @@ mod tests {
         let mut slow = health.admit().await.unwrap();
         slow.connected();
         health.admit().await.unwrap().answered();
-        slow.failed(Failure::Silence, "no answer", PAUSES);
+        assert!(!health.owes_an_answer(slow.started()));
+        assert!(!slow.failed(Failure::Silence, "no answer", PAUSES));
         assert_eq!(health.state(), RoadState::Up);
         let alone = health.admit().await.unwrap();
         tokio::task::yield_now().await;
-        alone.failed(Failure::Silence, "no answer", PAUSES);
+        assert!(alone.failed(Failure::Silence, "no answer", PAUSES));
         assert_eq!(health.state().as_str(), "down");
+    }
+
+    #[tokio::test]
+    async fn who_owes_an_answer_is_in_doubt_until_the_scout_or_anybody_is_answered() {
+        let health = Health::default();
+        let mut waiting = health.admit().await.unwrap();
+        waiting.connected();
+        assert!(health.owes_an_answer(waiting.started()), "a scout goes");
+        assert!(!health.owes_an_answer(waiting.started()), "one is enough");
+        assert!(health.is_in_doubt());
+        assert_eq!(health.next_look(), Some(Duration::ZERO));
+        let mut downfall = std::pin::pin!(health.downfall());
+        assert!(futures::poll!(downfall.as_mut()).is_pending());
+        health.looked(Err("no answer".to_owned()), PAUSES);
+        assert_eq!(downfall.await, "no answer");
+        waiting.answered();
+        assert!(!health.is_in_doubt());
     }
 }

@@ -10,6 +10,7 @@ mod connect;
 mod proxies;
 mod reason;
 mod redirect;
+mod reply;
 mod tls;
 
 use std::pin::pin;
@@ -20,52 +21,47 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap,
-    HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION, USER_AGENT,
+    ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, IF_RANGE, LOCATION,
+    PROXY_AUTHORIZATION, RANGE, USER_AGENT,
 };
 use http::{Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use modmesh_protocol::goproxy::ProxyUrl;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::{Options, StartError};
 use connect::Connector;
 use proxies::Proxies;
 pub use proxies::ProxySettings;
+pub(super) use reply::{Reply, Version};
 
 /// As many as curl and browsers allow within reason; Go allows nine.
 const REDIRECTS_MAX: usize = 10;
 
-/// What counts as progress of a body: less than this within the idle deadline is a trickle that would hold its place
-/// for ever.
-const PROGRESS_BYTES: u64 = 16 << 10;
-
 /// A client with its connections.
 pub(super) struct HttpClient {
     client: Client<Connector, Empty<Bytes>>,
+    /// Keeps no connection: for looking whether one can be made and answers.
+    scout: Client<Connector, Empty<Bytes>>,
     proxies: Arc<Proxies>,
+    connect_timeout: Duration,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
 
-/// An answer whose body is still to be read.
-#[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) content_type: Option<String>,
-    /// What the header promises, where it does.
-    pub(super) content_length: Option<u64>,
-    /// Whether the body is coded (gzip, for example) although that was not asked for.
-    pub(super) is_encoded: bool,
-    body: Incoming,
-    idle_timeout: Duration,
-    /// Time spent waiting, and bytes seen, since there was progress last.
-    waited: Duration,
-    bytes_since: u64,
+/// What is asked of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask<'a> {
+    /// The base.
+    pub(super) entry: &'a ProxyUrl,
+    /// Below the base, escaped for a URL, beginning with a slash.
+    pub(super) path: &'a str,
+    /// Only what follows this many bytes, of the very version of the file that they came from.
+    pub(super) rest: Option<(u64, &'a Version)>,
 }
 
 /// Why there is no answer, or no whole one. The text is for people.
@@ -73,8 +69,10 @@ pub(super) struct Reply {
 pub(super) enum HttpError {
     /// There is no connection.
     Connect(String),
-    /// There was a connection, and no answer came over it.
+    /// There was a connection, and no answer came over it in time.
     Silence(String),
+    /// There was a connection, and it ended before an answer came.
+    Broken(String),
     /// The answer is a redirect that is not followed.
     Redirect(u16, String),
     /// The body ended early or stalled.
@@ -86,6 +84,10 @@ impl HttpClient {
         let proxies = Arc::new(Proxies::new(&options.proxies)?);
         let tls = tls::config(&options.extra_roots, needs_tls)?;
         let connector = Connector::new(tls, Arc::clone(&proxies), options.connect_timeout);
+        let scout = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_max_idle_per_host(0)
+            .build(connector.clone());
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -97,35 +99,33 @@ impl HttpClient {
             .build(connector);
         Ok(Self {
             client,
+            scout,
             proxies,
+            connect_timeout: options.connect_timeout,
             header_timeout: options.header_timeout,
             idle_timeout: options.idle_timeout,
         })
     }
 
-    /// Asks for `path` (escaped for a URL, beginning with a slash) below the base of `entry`. `connected` is called
-    /// when a connection stands, before the answer.
+    /// Asks, and follows redirects. `connected` is called when a connection stands, before the answer.
     pub(super) async fn get(
         &self,
-        entry: &ProxyUrl,
-        path: &str,
+        ask: Ask<'_>,
         mut connected: impl FnMut(),
     ) -> Result<Reply, HttpError> {
-        let first: Uri = format!("{}{path}", entry.without_userinfo())
-            .parse()
-            .map_err(|_| HttpError::Connect("the URL is too long or not valid".to_owned()))?;
+        let first = ask.uri()?;
         let mut uri = first.clone();
         for _ in 0..=REDIRECTS_MAX {
             let credentials = redirect::same_origin(&first, &uri)
-                .then(|| entry.credentials())
+                .then(|| ask.entry.credentials())
                 .flatten();
-            let response = self
-                .once_or_twice(&uri, credentials.as_deref(), &mut connected)
-                .await?;
+            let mut headers = self.headers(&uri, credentials.as_deref());
+            ask.add_range(&mut headers);
+            let response = self.once_or_twice(&uri, &headers, &mut connected).await?;
             let status = response.status();
             let Some(location) = redirect::location(status, response.headers().get(LOCATION))
             else {
-                return Ok(Reply::new(response, self.idle_timeout));
+                return Ok(Reply::new(response, uri, self.idle_timeout));
             };
             uri = redirect::follow(&uri, location)
                 .map_err(|fault| HttpError::Redirect(status.as_u16(), fault.to_string()))?;
@@ -136,31 +136,45 @@ impl HttpClient {
         ))
     }
 
+    /// Whether the entry answers, whatever it answers, over a connection of its own.
+    pub(super) async fn answers(&self, ask: Ask<'_>) -> Result<(), HttpError> {
+        let uri = ask.uri()?;
+        let headers = self.headers(&uri, ask.entry.credentials().as_deref());
+        let asked = self.scout.request(request(&uri, &headers));
+        // The connector has its own deadline; as much again for the answer.
+        match timeout(self.connect_timeout * 2, asked).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(HttpError::Connect(reason::of(&error))),
+            Err(_) => Err(HttpError::Silence(format!(
+                "no answer within {:?}",
+                self.connect_timeout * 2
+            ))),
+        }
+    }
+
     /// One request, and a second one when the connection broke before an answer: a kept connection may be closed by
     /// its other end at the very moment it is used again.
     async fn once_or_twice(
         &self,
         uri: &Uri,
-        credentials: Option<&[u8]>,
+        headers: &HeaderMap,
         connected: &mut impl FnMut(),
     ) -> Result<Response<Incoming>, HttpError> {
-        match self.once(uri, credentials, connected).await {
+        match self.once(uri, headers, connected).await {
             Err(Attempt::Broken(_)) => {}
             settled => return settled.map_err(Attempt::into_error),
         }
-        let again = self.once(uri, credentials, connected).await;
+        let again = self.once(uri, headers, connected).await;
         again.map_err(Attempt::into_error)
     }
 
     async fn once(
         &self,
         uri: &Uri,
-        credentials: Option<&[u8]>,
+        headers: &HeaderMap,
         connected: &mut impl FnMut(),
     ) -> Result<Response<Incoming>, Attempt> {
-        let mut request = Request::new(Empty::new());
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = self.headers(uri, credentials);
+        let mut request = request(uri, headers);
         let mut connection = capture_connection(&mut request);
         let mut answer = pin!(self.client.request(request));
         // The connector has its own deadline, so this first wait ends by itself.
@@ -210,54 +224,32 @@ impl HttpClient {
     }
 }
 
-impl Reply {
-    fn new(response: Response<Incoming>, idle_timeout: Duration) -> Self {
-        let (head, body) = response.into_parts();
-        let text = |name: HeaderName| Some(head.headers.get(name)?.to_str().ok()?.to_owned());
-        let encoding = text(CONTENT_ENCODING).unwrap_or_default();
-        Self {
-            status: head.status.as_u16(),
-            content_type: text(CONTENT_TYPE),
-            content_length: text(CONTENT_LENGTH).and_then(|length| length.parse().ok()),
-            is_encoded: !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity"),
-            body,
-            idle_timeout,
-            waited: Duration::ZERO,
-            bytes_since: 0,
-        }
+impl Ask<'_> {
+    fn uri(&self) -> Result<Uri, HttpError> {
+        format!("{}{}", self.entry.without_userinfo(), self.path)
+            .parse()
+            .map_err(|_| HttpError::Connect("the URL is too long or not valid".to_owned()))
     }
 
-    /// The next piece of the body, or nothing at its end. Only waiting counts for the deadline, not what the caller
-    /// does between the calls.
-    pub(super) async fn piece(&mut self) -> Result<Option<Bytes>, HttpError> {
-        loop {
-            let began = Instant::now();
-            let left = self.idle_timeout.saturating_sub(self.waited);
-            let frame = timeout(left, self.body.frame())
-                .await
-                .map_err(|_| HttpError::Cut(self.stalled()))?;
-            self.waited += began.elapsed();
-            let Some(frame) = frame else {
-                return Ok(None);
-            };
-            let frame = frame.map_err(|error| HttpError::Cut(reason::of_body(&error)))?;
-            // Trailers are of no interest.
-            if let Ok(piece) = frame.into_data() {
-                self.bytes_since += piece.len() as u64;
-                if self.bytes_since >= PROGRESS_BYTES {
-                    (self.waited, self.bytes_since) = (Duration::ZERO, 0);
-                }
-                return Ok(Some(piece));
-            }
+    /// RFC 9110, sections 13.1.5 and 14.2: the rest, if the file is still the same; else the whole.
+    fn add_range(&self, headers: &mut HeaderMap) {
+        let Some((from, version)) = self.rest else {
+            return;
+        };
+        if let Ok(range) = HeaderValue::try_from(format!("bytes={from}-")) {
+            headers.insert(RANGE, range);
+        }
+        if let Some(validator) = version.validator() {
+            headers.insert(IF_RANGE, validator.clone());
         }
     }
+}
 
-    fn stalled(&self) -> String {
-        format!(
-            "the body stalled: {} bytes came within {:?}",
-            self.bytes_since, self.idle_timeout
-        )
-    }
+fn request(uri: &Uri, headers: &HeaderMap) -> Request<Empty<Bytes>> {
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = uri.clone();
+    *request.headers_mut() = headers.clone();
+    request
 }
 
 /// How one attempt ended without an answer.
@@ -274,7 +266,7 @@ impl Attempt {
             Self::Silent(deadline) => {
                 HttpError::Silence(format!("connected, but no answer came within {deadline:?}"))
             }
-            Self::Broken(text) => HttpError::Silence(format!(
+            Self::Broken(text) => HttpError::Broken(format!(
                 "the connection was closed before an answer came: {text}"
             )),
         }
@@ -287,6 +279,7 @@ impl HttpError {
         match self {
             Self::Connect(text)
             | Self::Silence(text)
+            | Self::Broken(text)
             | Self::Redirect(_, text)
             | Self::Cut(text) => text,
         }

@@ -22,7 +22,7 @@ const SUPPORTED_BYTES_MAX: u64 = 64 << 10;
 
 /// A checksum database as this host reaches it.
 pub(super) struct Database {
-    itself: Entry,
+    itself: Arc<Entry>,
     /// Held while `supported` is asked, so that it is asked once.
     way: Mutex<Option<(Instant, Way)>>,
 }
@@ -118,11 +118,11 @@ impl Inner {
 
     async fn fetch(
         &self,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         path: &str,
         bytes_max: u64,
     ) -> Result<Vec<u8>, UpstreamError> {
-        let question = Question::new(path, bytes_max)?;
+        let question = Question::new(path, bytes_max, self.town.options.retries)?;
         let mut body = Vec::new();
         entry
             .ask(&self.town, question, &mut Body::new(&mut body))
@@ -161,7 +161,7 @@ impl Database {
             .map_err(|fault| unusable(format!("the URL of the checksum database: {fault}")))?;
         let itself = Entry::database(url).map_err(|error| unusable(error.to_string()))?;
         Ok(Self {
-            itself,
+            itself: Arc::new(itself),
             way: Mutex::new(None),
         })
     }

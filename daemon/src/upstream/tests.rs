@@ -8,6 +8,7 @@ mod proxied;
 mod sumdb;
 mod tls;
 mod tree;
+mod trouble;
 
 use std::sync::atomic::Ordering;
 

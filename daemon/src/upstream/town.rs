@@ -28,6 +28,8 @@ pub(super) struct Question<'a> {
     /// Relative and escaped as module paths are, checked by [`Question::new`].
     pub(super) path: &'a str,
     pub(super) bytes_max: u64,
+    /// How often the same entry is asked again when it fails in passing.
+    pub(super) retries: u32,
 }
 
 /// Where the body goes, and whether something of a failed one is in it.
@@ -39,16 +41,21 @@ pub(super) struct Body<'a> {
 impl<'a> Question<'a> {
     /// # Errors
     /// 400 for a path with an empty, `.` or `..` element: no module has one, and they would leave the entry's base.
-    pub(super) fn new(path: &'a str, bytes_max: u64) -> Result<Self, UpstreamError> {
+    pub(super) fn new(path: &'a str, bytes_max: u64, retries: u32) -> Result<Self, UpstreamError> {
         let is_bad = |element: &str| matches!(element, "" | "." | "..");
         if path.split('/').any(is_bad) || path.contains(['\\', '\0']) {
             return Err(UpstreamError::Refused(ErrorAnswer {
                 status: 400,
                 text: Some("no path of a module proxy looks like this".to_owned()),
                 url: "this host".to_owned(),
+                retry_after: None,
             }));
         }
-        Ok(Self { path, bytes_max })
+        Ok(Self {
+            path,
+            bytes_max,
+            retries,
+        })
     }
 }
 

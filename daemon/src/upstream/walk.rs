@@ -1,8 +1,8 @@
 //! The walk along the list for one file: who is asked next, and whose error is told in the end.
 
 use super::town::{Body, Question};
-use super::{Downloaded, Inner, Sink, Stop, UpstreamError};
-use modmesh_protocol::goproxy::Step;
+use super::{Begin, Downloaded, Inner, Sink, Stop, UpstreamError};
+use modmesh_protocol::goproxy::{EntryOutcome, Step};
 
 /// What the user reads when `direct` would have been next.
 const DIRECT_NOTE: &str =
@@ -15,14 +15,21 @@ impl Inner {
     /// `direct` add nothing to what an entry before them said, but `direct` is mentioned.
     pub(super) async fn walk(
         &self,
+        begin: Begin,
         path: &str,
         bytes_max: u64,
         sink: &mut dyn Sink,
     ) -> Result<Downloaded, UpstreamError> {
-        let question = Question::new(path, bytes_max)?;
         let mut body = Body::new(sink);
         let mut told: Option<UpstreamError> = None;
-        let mut index = 0;
+        let mut index = match begin {
+            Begin::First => 0,
+            Begin::Again(index) => index,
+            Begin::After(index) => match self.list.next_after(index, EntryOutcome::OtherError) {
+                Step::Try(next) => next,
+                Step::Stop => return Err(UpstreamError::Off),
+            },
+        };
         loop {
             let entry = match self.stops.get(index) {
                 Some(Stop::Entry(entry)) => entry,
@@ -30,8 +37,17 @@ impl Inner {
                 Some(Stop::Off) | None => return Err(told.unwrap_or(UpstreamError::Off)),
             };
             body.clean().await?;
+            let question = Question::new(path, bytes_max, self.retries_at(index))?;
             let error = match entry.ask(&self.town, question, &mut body).await {
-                Ok(downloaded) => return Ok(downloaded),
+                Ok(received) => {
+                    return Ok(Downloaded {
+                        bytes: received.bytes,
+                        content_type: received.content_type,
+                        url: received.url,
+                        entry: index,
+                        resumed: received.resumed,
+                    });
+                }
                 // Our own disk does not get better by asking somebody else.
                 Err(error @ UpstreamError::Sink(_)) => return Err(error),
                 Err(error) => error,
@@ -42,6 +58,18 @@ impl Inner {
                 Step::Try(next) => index = next,
                 Step::Stop => return Err(told.unwrap_or(UpstreamError::Off)),
             }
+        }
+    }
+
+    /// Where the list goes on after a failure, the next entry is the better retry.
+    pub(super) fn retries_at(&self, index: usize) -> u32 {
+        let next = match self.list.next_after(index, EntryOutcome::OtherError) {
+            Step::Try(next) => self.stops.get(next),
+            Step::Stop => None,
+        };
+        match next {
+            Some(Stop::Entry(_)) => 0,
+            Some(Stop::Direct | Stop::Off) | None => self.town.options.retries,
         }
     }
 

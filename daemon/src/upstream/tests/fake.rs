@@ -24,6 +24,8 @@ pub(super) enum Script {
     Hang(String),
     /// Sends these bytes, and then one more byte again and again with this pause.
     Trickle(String, Duration),
+    /// The first of these for the first request, and so on; the last for all further ones.
+    InTurn(Vec<Script>),
 }
 
 /// A proxy that answers by script, and 404 to everything else.
@@ -105,6 +107,18 @@ impl Fake {
     }
 }
 
+impl Seen {
+    /// What is done for the request for `path` that was noted last.
+    fn turn(&self, path: &str, script: Script) -> Script {
+        let Script::InTurn(mut scripts) = script else {
+            return script;
+        };
+        let is_for = |head: &&String| head.split(' ').nth(1) == Some(path);
+        let before = self.heads.lock().unwrap().iter().filter(is_for).count() - 1;
+        scripts.swap_remove(before.min(scripts.len() - 1))
+    }
+}
+
 impl Watch for Counts {
     fn request(&self, kind: RequestKind, code: u16) {
         self.requests.lock().unwrap().push((kind, code));
@@ -133,7 +147,7 @@ pub(super) fn redirect(to: &str) -> Script {
     ))
 }
 
-/// Generous deadlines, and nothing from the environment of whoever runs the tests.
+/// Generous deadlines, no second tries, and nothing from the environment of whoever runs the tests.
 pub(super) fn options() -> Options {
     Options {
         connect_timeout: Duration::from_secs(20),
@@ -141,6 +155,8 @@ pub(super) fn options() -> Options {
         idle_timeout: Duration::from_secs(20),
         pause: Duration::from_secs(600),
         pause_max: Duration::from_secs(600),
+        retries: 0,
+        retry_pause: Duration::from_millis(1),
         proxies: ProxySettings::default(),
         ..Options::default()
     }
@@ -166,7 +182,9 @@ async fn serve(
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         seen.heads.lock().unwrap().push(head);
         let not_found = answer(404, "text/html", "<html>");
-        let (bytes, then) = match scripts.get(&path).cloned().unwrap_or(not_found) {
+        let script = scripts.get(&path).cloned().unwrap_or(not_found);
+        let (bytes, then) = match seen.turn(&path, script) {
+            Script::InTurn(_) => return,
             Script::Send(bytes) => (bytes, None),
             Script::Cut(bytes) => {
                 let _ = stream.write_all(bytes.as_bytes()).await;

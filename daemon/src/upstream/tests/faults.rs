@@ -26,7 +26,7 @@ async fn a_body_that_is_cut_is_no_body() {
         let mut sink = Vec::new();
         let upstream = upstream(&fake.url(), options());
         let error = upstream
-            .download(LIST, 1 << 20, &mut sink)
+            .download(Begin::First, LIST, 1 << 20, &mut sink)
             .await
             .unwrap_err();
         let reason = reason(error);
@@ -40,7 +40,10 @@ async fn the_next_entry_begins_the_body_anew() {
     let whole = Fake::new(serving(ok("whole"))).await;
     let upstream = upstream(&format!("{}|{}", cut.url(), whole.url()), options());
     let mut sink = Vec::new();
-    let downloaded = upstream.download(LIST, 1 << 20, &mut sink).await.unwrap();
+    let downloaded = upstream
+        .download(Begin::First, LIST, 1 << 20, &mut sink)
+        .await
+        .unwrap();
     assert_eq!((&sink[..], downloaded.bytes), (&b"whole"[..], 5));
     assert_eq!(downloaded.url, format!("{}/{LIST}", whole.url()));
 }
@@ -206,7 +209,10 @@ async fn a_full_disk_ends_the_walk_at_once() {
     }
     let (a, b) = (fake_with(Some(200)).await, fake_with(Some(200)).await);
     let upstream = upstream(&format!("{}|{}", a.url(), b.url()), options());
-    let error = upstream.download(LIST, 99, &mut Full).await.unwrap_err();
+    let error = upstream
+        .download(Begin::First, LIST, 99, &mut Full)
+        .await
+        .unwrap_err();
     assert!(matches!(error, UpstreamError::Sink(_)), "{error}");
     assert_eq!(b.heads().len(), 0);
 }

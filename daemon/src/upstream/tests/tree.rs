@@ -17,7 +17,10 @@ async fn a_directory_answers_as_a_proxy_would() {
     assert_eq!(&got.body[..], b"v1.0.0\n");
     let mut sink = Vec::new();
     let zip = "example.com/!m/@v/v1.0.0.zip";
-    let downloaded = upstream.download(zip, 600_000, &mut sink).await.unwrap();
+    let downloaded = upstream
+        .download(Begin::First, zip, 600_000, &mut sink)
+        .await
+        .unwrap();
     assert_eq!((downloaded.bytes, sink.len()), (600_000, 600_000));
     let error = upstream.get(zip, 599_999).await.unwrap_err();
     assert!(matches!(error, UpstreamError::TooLarge { .. }), "{error}");
