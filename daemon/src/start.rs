@@ -86,6 +86,7 @@ impl Daemon {
         let (shutdown, metrics) = (Shutdown::new(), Metrics::new());
         let upstream = open_upstream(&config, &metrics)?;
         let store = open_store(&config, &state).await?;
+        state.begin_session()?;
         let peers_slot = Arc::new(OnceLock::new());
         let (mirrors, around) = open_mirrors(
             &config,

@@ -76,7 +76,7 @@ impl State {
             format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes(),
         )
         .map_err(io)?;
-        let after_unclean_boot = begin_session(root).map_err(io)?;
+        let after_unclean_boot = was_cut_off(root).map_err(io)?;
         Ok(Self {
             root: root.to_owned(),
             after_unclean_boot,
@@ -92,6 +92,16 @@ impl State {
     /// missing or torn on disk.
     pub(crate) fn is_after_unclean_boot(&self) -> bool {
         self.after_unclean_boot
+    }
+
+    /// Notes that a session is under way in this boot. Called when the store knows whether the last one was cut off, so
+    /// that a start which fails before that forgets nothing.
+    pub(crate) fn begin_session(&self) -> Result<(), StateError> {
+        let boot = os::boot_id().unwrap_or_default();
+        write_whole(&self.root.join("session"), boot.as_bytes()).map_err(|error| StateError::Io {
+            folder: self.root.clone(),
+            error,
+        })
     }
 
     /// Makes everything durable and notes that this session ended cleanly.
@@ -195,18 +205,15 @@ fn take_lock(root: &Path) -> Result<File, StateError> {
     Ok(lock)
 }
 
-/// Notes that a session is under way in this boot; true when an earlier one was cut off by the end of its boot.
-fn begin_session(root: &Path) -> io::Result<bool> {
-    let path = root.join("session");
+/// Whether the last session was cut off by the end of its boot.
+fn was_cut_off(root: &Path) -> io::Result<bool> {
     // Where the system has no boot id, every session that did not end cleanly counts as cut off by the machine.
     let boot = os::boot_id().unwrap_or_default();
-    let unclean = match fs::read(&path) {
-        Ok(earlier) => boot.is_empty() || earlier != boot.as_bytes(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => return Err(error),
-    };
-    write_whole(&path, boot.as_bytes())?;
-    Ok(unclean)
+    match fs::read(root.join("session")) {
+        Ok(earlier) => Ok(boot.is_empty() || earlier != boot.as_bytes()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -249,18 +256,24 @@ mod tests {
     #[test]
     fn only_the_end_of_a_boot_without_a_clean_end_raises_suspicion() {
         let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).unwrap();
-        assert!(!state.is_after_unclean_boot());
+        let begin = || {
+            let state = State::open(folder.path()).unwrap();
+            let unclean = state.is_after_unclean_boot();
+            state.begin_session().unwrap();
+            (state, unclean)
+        };
+        let (state, unclean) = begin();
+        assert!(!unclean);
         drop(state);
-        assert!(
-            !State::open(folder.path()).unwrap().is_after_unclean_boot(),
-            "killed, same boot"
-        );
+        assert!(!begin().1, "killed, same boot");
         fs::write(folder.path().join("session"), "another boot").unwrap();
-        assert!(State::open(folder.path()).unwrap().is_after_unclean_boot());
-        let state = State::open(folder.path()).unwrap();
+        let failed_start = State::open(folder.path()).unwrap();
+        assert!(failed_start.is_after_unclean_boot());
+        drop(failed_start);
+        let (state, unclean) = begin();
+        assert!(unclean, "a start that failed forgets nothing");
         state.end();
         drop(state);
-        assert!(!State::open(folder.path()).unwrap().is_after_unclean_boot());
+        assert!(!begin().1);
     }
 }

@@ -70,12 +70,14 @@ impl Common {
 fn main() -> ExitCode {
     harness::lab::become_able();
     match Arguments::parse().measurement {
-        Measurement::TwoHosts(options) => {
-            if let Err(forbidden) = two_hosts::measure(&options) {
+        Measurement::TwoHosts(options) => match two_hosts::measure(&options) {
+            Ok(true) => {}
+            Ok(false) => return ExitCode::FAILURE,
+            Err(forbidden) => {
                 eprintln!("lab: no hosts can be made here: {forbidden}");
                 return ExitCode::FAILURE;
             }
-        }
+        },
         Measurement::Cold(options) => cold::measure(&options),
         Measurement::Warm(options) => warm::measure(&options),
     }

@@ -49,7 +49,8 @@ impl Command {
     }
 }
 
-pub(crate) fn measure(options: &Options) -> Result<(), Forbidden> {
+/// Whether the ratio is still good.
+pub(crate) fn measure(options: &Options) -> Result<bool, Forbidden> {
     let common = &options.common;
     let project = common.project();
     let lab = Lab::with_upstream(2, &[0])?;
@@ -73,13 +74,10 @@ pub(crate) fn measure(options: &Options) -> Result<(), Forbidden> {
         ("B, first, from A", || bench.run_on_b()),
     );
     assert_eq!(upstream.requests(), asked, "somebody asked the upstream");
-    let verdict = if ratio.median <= RATIO_MAX {
-        "held"
-    } else {
-        "missed"
-    };
+    let held = ratio.median <= RATIO_MAX;
+    let verdict = if held { "held" } else { "missed" };
     println!("at most x{RATIO_MAX}: {verdict}; 0 requests to upstream");
-    Ok(())
+    Ok(held)
 }
 
 struct Bench<'a> {

@@ -97,7 +97,11 @@ impl Roads {
                 road.addresses.retain(|known| known != address);
             }
         }
-        // A road that is being walked is kept until its outcome is known.
+        self.forget_those_that_lead_nowhere();
+    }
+
+    /// A road that is being walked is kept until its outcome is known.
+    fn forget_those_that_lead_nowhere(&mut self) {
         self.roads
             .retain(|r| !(r.is_discovered() && r.addresses.is_empty() && r.call.is_none()));
     }
@@ -168,7 +172,9 @@ impl Roads {
     /// The call `id` failed. Whether it was one of ours.
     pub(super) fn failed(&mut self, id: ConnectionId, now: Instant) -> bool {
         let road = self.roads.iter_mut().find(|r| r.call == Some(id));
-        road.map(|road| road.pause(now)).is_some()
+        let was_ours = road.map(|road| road.pause(now)).is_some();
+        self.forget_those_that_lead_nowhere();
+        was_ours
     }
 
     /// The call `id` led to this host itself: the same list of peers on every host is fine.
@@ -197,6 +203,7 @@ impl Roads {
                 road.due = road.due.map(|due| due + COURTESY);
             }
         }
+        self.forget_those_that_lead_nowhere();
     }
 
     fn calls(&self) -> usize {
@@ -328,6 +335,26 @@ mod tests {
             roads.expired(peer, &address(port));
         }
         assert_eq!(roads.roads.len(), DISCOVERED_PEERS_MAX - 1);
+    }
+
+    #[test]
+    fn a_road_that_leads_nowhere_any_more_is_forgotten_when_its_call_ends() {
+        let (ours, theirs) = two_names();
+        let now = Instant::now();
+        let walked = || {
+            let mut roads = Roads::new(ours, [], now);
+            roads.discovered(theirs, address(1), now);
+            let id = walk(&mut roads, now, 1).unwrap();
+            roads.expired(theirs, &address(1));
+            (roads, id)
+        };
+        let (mut roads, id) = walked();
+        assert!(roads.failed(id, now));
+        assert_eq!(roads.next_due(), None, "nothing that could be due is left");
+        let (mut roads, id) = walked();
+        roads.arrived(id, theirs).unwrap();
+        roads.lost(&theirs, true, now);
+        assert_eq!(roads.next_due(), None);
     }
 
     #[test]

@@ -92,6 +92,9 @@ impl Store {
     }
 }
 
+/// The age of a note that cannot be told: older than any time to live.
+const AGE_UNKNOWN: Duration = Duration::from_secs(24 * 60 * 60);
+
 fn read(path: &Path) -> Option<Note> {
     let metadata = fs::metadata(path).ok()?;
     if !metadata.is_file() || metadata.len() > NOTE_BYTES_MAX {
@@ -108,10 +111,10 @@ fn read(path: &Path) -> Option<Note> {
     let modified = metadata.modified().ok()?;
     Some(Note {
         bytes,
-        // A clock that was set back makes the note look fresh, which costs one more time to live at most.
+        // A note from the future was written under a wrong clock, and nobody knows when.
         age: SystemTime::now()
             .duration_since(modified)
-            .unwrap_or_default(),
+            .unwrap_or(AGE_UNKNOWN),
         provisional: modified == PROVISIONAL,
     })
 }

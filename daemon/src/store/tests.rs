@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::module::{ModulePath, ModuleVersion};
@@ -208,6 +209,21 @@ async fn notes_that_an_unclean_boot_may_have_torn_are_dropped() {
         store.read_note("example.com/n/@v/list").is_none(),
         "too young to be trusted"
     );
+}
+
+#[tokio::test]
+async fn a_note_from_the_future_is_not_fresh_until_then() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    let path = "example.com/m/@v/list";
+    store.note(path, b"v1.0.0\n", false).unwrap();
+    let file = fs::File::options()
+        .write(true)
+        .open(folder.path().join("store").join(path))
+        .unwrap();
+    let later = SystemTime::now() + Duration::from_secs(365 * 24 * 60 * 60);
+    file.set_modified(later).unwrap();
+    assert!(store.read_note(path).unwrap().age > Duration::from_secs(60 * 60));
 }
 
 #[tokio::test]

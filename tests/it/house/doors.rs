@@ -36,6 +36,7 @@ const DOORS: [Door; 9] = [
             "hyper_rustls",
             "rustls",
             "rustls_native_certs",
+            "httpdate",
         ],
         behind: &[
             "daemon/src/upstream/http.rs",
