@@ -179,6 +179,11 @@ impl FakeUpstream {
         self.shelf().only_full_tiles = only;
     }
 
+    /// Answers `Range: bytes=N-` with the rest; at first it gives the whole, as many proxies do.
+    pub fn offer_ranges(&self, offered: bool) {
+        self.shelf().offers_ranges = offered;
+    }
+
     /// Answers `/sumdb/` with 404, as proxies do that offer no checksum database.
     pub fn offer_sumdb(&self, offered: bool) {
         self.shelf().offers_sumdb = offered;

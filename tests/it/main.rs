@@ -19,5 +19,6 @@ mod run;
 mod scene;
 mod serve;
 mod slow_peers;
+mod trouble;
 mod verdicts;
 mod walk;

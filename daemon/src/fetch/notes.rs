@@ -21,8 +21,10 @@ use crate::upstream::{Answer, Begin, Upstream, UpstreamError};
 /// How long `list`, `@latest` and branch answers are served without asking upstream again; the public Go proxy's own
 /// cache holds them as long.
 const TIME_TO_LIVE: Duration = Duration::from_secs(60);
-/// How long upstream is waited for when there is something to say without it.
-const PATIENCE: Duration = Duration::from_millis(800);
+/// How long upstream is waited for when what it said before is here.
+const PATIENCE_WITH_KEPT: Duration = Duration::from_millis(800);
+/// How much longer, when there is only what can be derived: by then a scout knows whether upstream is slow or gone.
+const PATIENCE_WITH_DERIVED: Duration = Duration::from_millis(800);
 /// Largest note that is taken from upstream.
 const NOTE_BYTES_MAX: u64 = 4 << 20;
 
@@ -89,8 +91,7 @@ impl Fetcher {
             return Ok(answer);
         }
         // An upstream that is gone, or that owes an answer already, is not waited for where there is something to say.
-        let upstream = self.inner.upstream.as_ref();
-        if upstream.is_some_and(Upstream::is_in_doubt)
+        if self.is_in_doubt()
             && let Some(answer) = self.without_upstream(key).await
         {
             return Ok(answer);
@@ -99,15 +100,28 @@ impl Fetcher {
             .inner
             .notes
             .join(key.clone(), || self.clone().obtain_note(key.clone()));
+        // The flight goes on when it is not waited for, and what it brings is fresh for whoever asks next.
         let mut obtained = std::pin::pin!(obtained);
-        if let Ok(in_time) = timeout(PATIENCE, obtained.as_mut()).await {
+        if let Ok(in_time) = timeout(PATIENCE_WITH_KEPT, obtained.as_mut()).await {
             return in_time?;
         }
-        // The flight goes on, and what it brings is fresh for whoever asks next.
-        match self.without_upstream(key).await {
-            Some(answer) => Ok(answer),
-            None => obtained.await?,
+        if let Some(answer) = self.kept_answer(key).await {
+            return Ok(answer);
         }
+        if let Ok(in_time) = timeout(PATIENCE_WITH_DERIVED, obtained.as_mut()).await {
+            return in_time?;
+        }
+        if self.is_in_doubt()
+            && let Some(answer) = self.derived_answer(key).await
+        {
+            return Ok(answer);
+        }
+        obtained.await?
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        let upstream = self.inner.upstream.as_ref();
+        upstream.is_some_and(Upstream::is_in_doubt)
     }
 
     async fn fresh(&self, key: &NoteKey) -> Option<NoteAnswer> {
@@ -189,36 +203,43 @@ impl Fetcher {
         }
     }
 
-    /// What can be said while upstream is gone.
+    /// What can be said while upstream is gone: what it said before, else what follows from what is held.
     async fn without_upstream(&self, key: &NoteKey) -> Option<NoteAnswer> {
-        let kept = self.kept_note(key).await;
-        match key {
-            NoteKey::Info(..) => match (key.version(), kept) {
-                (Some(_), Some(note)) => Some(NoteAnswer {
-                    bytes: note.bytes.into(),
-                    source: Source::Store,
-                    stale: None,
-                }),
-                (Some(of), None) => self.synthesised_info(key, &of).await,
-                (None, kept) => kept.map(|note| stale(note.bytes.into(), note.age)),
+        match self.kept_answer(key).await {
+            Some(answer) => Some(answer),
+            None => self.derived_answer(key).await,
+        }
+    }
+
+    /// What upstream said before.
+    async fn kept_answer(&self, key: &NoteKey) -> Option<NoteAnswer> {
+        let note = self.kept_note(key).await?;
+        Some(match key {
+            NoteKey::Info(..) if key.version().is_some() => NoteAnswer {
+                bytes: note.bytes.into(),
+                source: Source::Store,
+                stale: None,
             },
+            NoteKey::Info(..) | NoteKey::Latest(_) => stale(note.bytes.into(), note.age),
             NoteKey::List(module) => {
                 let held = self.inner.store.versions(module);
-                match kept {
-                    Some(note) => Some(stale(with_versions(&note.bytes, &held), note.age)),
-                    None if !held.is_empty() => {
-                        Some(stale(with_versions(b"", &held), Duration::ZERO))
-                    }
-                    None => None,
-                }
+                stale(with_versions(&note.bytes, &held), note.age)
             }
-            NoteKey::Latest(module) => match kept {
-                Some(note) => Some(stale(note.bytes.into(), note.age)),
-                None => {
-                    let newest = newest(&self.inner.store.versions(module))?;
-                    Some(stale(info_of(&newest), Duration::ZERO))
-                }
-            },
+        })
+    }
+
+    /// What follows from what is held.
+    async fn derived_answer(&self, key: &NoteKey) -> Option<NoteAnswer> {
+        match key {
+            NoteKey::Info(..) => self.synthesised_info(key, &key.version()?).await,
+            NoteKey::List(module) => {
+                let held = self.inner.store.versions(module);
+                (!held.is_empty()).then(|| stale(with_versions(b"", &held), Duration::ZERO))
+            }
+            NoteKey::Latest(module) => {
+                let newest = newest(&self.inner.store.versions(module))?;
+                Some(stale(info_of(&newest), Duration::ZERO))
+            }
         }
     }
 

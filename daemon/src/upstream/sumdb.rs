@@ -42,19 +42,41 @@ impl Inner {
         bytes_max: u64,
     ) -> Result<SumdbAnswer, UpstreamError> {
         let database = self.database(address)?;
-        let entry = match self.way(address, &database).await? {
-            Way::Through(index) => self.stops.get(index),
-            Way::Straight => None,
-        };
-        let Some(Stop::Entry(entry)) = entry else {
-            return self.ask_itself(&database, path, bytes_max).await;
-        };
-        let path = format!("sumdb/{}/{path}", address.name);
-        let body = self.fetch(entry, &path, bytes_max).await?;
-        Ok(SumdbAnswer {
-            body: body.into(),
-            from_database_itself: false,
-        })
+        match self.way(address, &database).await? {
+            Way::Through(index) => {
+                let path = format!("sumdb/{}/{path}", address.name);
+                let body = self.ask_through(index, &path, bytes_max).await?;
+                Ok(SumdbAnswer {
+                    body: body.into(),
+                    from_database_itself: false,
+                })
+            }
+            Way::Straight => self.ask_itself(&database, path, bytes_max).await,
+        }
+    }
+
+    /// Asks the chosen proxy, and those after it where the list goes on and it failed: `go` asks nobody else, but what
+    /// comes here proves itself. Only the chosen one's "not found" counts.
+    async fn ask_through(
+        &self,
+        chosen: usize,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<Vec<u8>, UpstreamError> {
+        let (mut index, mut failed) = (chosen, None);
+        while let Some(Stop::Entry(entry)) = self.stops.get(index) {
+            let error = match self.fetch(entry, path, bytes_max).await {
+                Ok(body) => return Ok(body),
+                Err(error) => error,
+            };
+            let is_word = index == chosen && error.outcome() == EntryOutcome::NotFound;
+            failed = failed.or(Some(error));
+            match self.list.next_after(index, EntryOutcome::OtherError) {
+                Step::Try(next) if !is_word => index = next,
+                _ => break,
+            }
+        }
+        Err(failed.unwrap_or(UpstreamError::Off))
     }
 
     pub(super) async fn sumdb_itself(

@@ -17,6 +17,13 @@ pub enum Fault {
         /// Its body.
         body: Vec<u8>,
     },
+    /// A status with `Retry-After`.
+    Later {
+        /// The status.
+        status: u16,
+        /// After how many seconds.
+        seconds: u64,
+    },
     /// The request is accepted and never answered.
     Hang,
     /// The answer begins only after this time.

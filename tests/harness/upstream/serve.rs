@@ -110,11 +110,23 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<R
     let seen = Seen::new(&path, request.method().as_str(), headers);
     shared.tally.note(seen.clone());
 
+    let range = request
+        .headers()
+        .get("range")
+        .and_then(|range| {
+            range
+                .to_str()
+                .ok()?
+                .strip_prefix("bytes=")?
+                .strip_suffix('-')
+        })
+        .and_then(|from| from.parse().ok());
     let fault = shared.faults.meet(&path);
     let mut sending = Sending::default();
     let mut declared = None;
     let mut location = None;
     let mut substitute = None;
+    let mut retry_after = None;
     match fault {
         None => {}
         Some(Fault::Answer {
@@ -128,6 +140,10 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<R
             substitute = Some(Answer::new(302, "text/plain", ""));
             location = Some(url);
         }
+        Some(Fault::Later { status, seconds }) => {
+            substitute = Some(Answer::new(status, "text/plain", "later\n"));
+            retry_after = Some(seconds);
+        }
         Some(Fault::Hang) => std::future::pending::<()>().await,
         Some(Fault::Late(time)) => tokio::time::sleep(time).await,
         Some(Fault::Drop) => return Err(io::ErrorKind::ConnectionAborted.into()),
@@ -137,12 +153,19 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<R
         Some(Fault::Cut(bytes)) => sending.cut_after = Some(bytes),
         Some(Fault::Length(bytes)) => declared = Some(bytes),
     }
-    let answer = substitute.unwrap_or_else(|| shared.shelf().answer(&path));
+    let mut answer = substitute.unwrap_or_else(|| shared.shelf().answer(&path));
+    let part = range.and_then(|from| answer.rest(from, shared.shelf().offers_ranges));
     let length = declared.unwrap_or(answer.body.len() as u64);
     let mut response = Response::builder()
         .status(answer.status)
         .header("content-type", &answer.content_type)
         .header("content-length", length);
+    if let Some(part) = part {
+        response = response.header("content-range", part);
+    }
+    if let Some(seconds) = retry_after {
+        response = response.header("retry-after", seconds);
+    }
     if let Some(url) = location {
         response = response.header("location", url);
     }

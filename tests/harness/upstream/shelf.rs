@@ -14,6 +14,7 @@ pub(super) struct Shelf {
     pub(super) heads: HeadPolicy,
     pub(super) only_full_tiles: bool,
     pub(super) offers_sumdb: bool,
+    pub(super) offers_ranges: bool,
     files: HashMap<String, Bytes>,
     versions: BTreeMap<String, Vec<String>>,
 }
@@ -35,6 +36,17 @@ impl Answer {
         }
     }
 
+    /// Becomes what follows the first `from` bytes, where ranges are offered; gives its `Content-Range`.
+    pub(super) fn rest(&mut self, from: usize, offered: bool) -> Option<String> {
+        let length = self.body.len();
+        if !offered || self.status != 200 || from >= length {
+            return None;
+        }
+        self.status = 206;
+        self.body = self.body.split_off(from);
+        Some(format!("bytes {from}-{}/{length}", length - 1))
+    }
+
     fn not_found(text: String) -> Self {
         Self::new(404, TEXT, format!("not found: {text}"))
     }
@@ -50,6 +62,7 @@ impl Shelf {
             heads: HeadPolicy::Current,
             only_full_tiles: false,
             offers_sumdb: true,
+            offers_ranges: false,
             files: HashMap::new(),
             versions: BTreeMap::new(),
         }
