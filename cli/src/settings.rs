@@ -52,7 +52,7 @@ pub(crate) struct Settings {
 }
 
 /// The layers above `go env`, strongest first.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Gathered {
     layers: Vec<Layer>,
     environment: Environment,
