@@ -10,6 +10,7 @@ mod damage;
 mod documents;
 mod ending;
 mod eviction;
+mod first_minute;
 mod hostile;
 mod leaving;
 mod offline;

@@ -110,9 +110,9 @@ async fn examine(gathered: &Gathered) -> Result<Vec<Finding>, Failure> {
         }
         (Err(_), None) => {}
     }
-    let is_our_own = modmesh_daemon::listener_owner(address) == Some(own_user());
-    let told = answer.ok().filter(|_| is_our_own);
-    findings.extend(look_around(gathered, settings.as_ref(), told).await);
+    let owner = modmesh_daemon::listener_owner(address).filter(|_| answer.is_ok());
+    let elsewhere = owner.filter(|owner| *owner != own_user());
+    findings.extend(look_around(gathered, settings.as_ref(), answer.ok(), elsewhere).await);
     Ok(findings)
 }
 
@@ -123,11 +123,13 @@ fn listened(status: &Status, expected: Vec<SocketAddr>) -> Vec<SocketAddr> {
     told.chain(expected).collect()
 }
 
-/// Ports, multicast, disk and clock. `told` is what a daemon of this user said.
+/// Ports, multicast, disk and clock. `told` is what a daemon said, and `other_user` who owns it when that is not this user:
+/// then its folder is not ours to look into.
 async fn look_around(
     gathered: &Gathered,
     settings: Option<&Settings>,
     told: Option<Told>,
+    other_user: Option<u32>,
 ) -> Vec<Finding> {
     let no_mdns = settings.is_some_and(|settings| settings.no_mdns.value);
     let peers_are_named = settings.is_some_and(|settings| !settings.peers.value.is_empty());
@@ -148,6 +150,7 @@ async fn look_around(
         None => neighbours::look_for_room(&wanted),
     });
     let state_dir = match &told {
+        _ if other_user.is_some() => None,
         Some(told) => Some(PathBuf::from(&told.status.state_dir)),
         None => gathered.state_dir().ok().map(|folder| folder.value),
     };
@@ -179,6 +182,10 @@ async fn look_around(
             written = last_written;
             findings.extend(disk::judge(&facts));
         }
+        Ok(None) if other_user.is_some() => findings.push(Finding::ok(
+            "state",
+            "the daemon is another user's, and its folder is not looked into",
+        )),
         Ok(None) => findings.push(Finding::problem(
             "state",
             "there is no home folder to keep the state in",
