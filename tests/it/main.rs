@@ -19,6 +19,8 @@ mod restart;
 mod run;
 mod scene;
 mod serve;
+mod service;
 mod slow_peers;
 mod verdicts;
 mod walk;
+mod whose_daemon;
