@@ -175,10 +175,11 @@ fn upstream(
     })?;
     let without_us = list.value.without(listen);
     let is_only_us = without_us.entries().next().is_none();
-    if is_only_us && matches!(list.source, Source::GoEnv(_)) {
-        if let Some(remembered) = upstream_before_setup(&built_in.remembered, listen)? {
-            return Ok(remembered);
-        }
+    if is_only_us
+        && matches!(list.source, Source::GoEnv(_))
+        && let Some(remembered) = upstream_before_setup(&built_in.remembered, listen)?
+    {
+        return Ok(remembered);
     }
     if is_only_us && !offline {
         let us = listen.first().map(base_url).unwrap_or_default();

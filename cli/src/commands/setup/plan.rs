@@ -184,9 +184,9 @@ pub(super) fn shown(list: &str) -> String {
 
 /// The value of GOPROXY in the text of go's own file, as cmd/go reads it: the last line that begins with the name.
 pub(super) fn value_in(file: &str) -> Option<String> {
-    let lines = file.split('\n');
-    let value = lines.filter_map(|line| line.strip_prefix("GOPROXY="));
-    value.last().map(str::to_owned)
+    let lines = file.split('\n').rev();
+    let mut values = lines.filter_map(|line| line.strip_prefix("GOPROXY="));
+    values.next().map(str::to_owned)
 }
 
 /// The text of a list without the entries that are us. The text and not the parsed list: passwords must survive.
