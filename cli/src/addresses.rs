@@ -16,7 +16,8 @@ pub(crate) fn nearest_to_go(listen: &[SocketAddr]) -> Option<SocketAddr> {
     loopback.or(listen.first()).copied()
 }
 
-fn reachable(address: SocketAddr) -> SocketAddr {
+/// Where clients on the same host reach what listens on `address`.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

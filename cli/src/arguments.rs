@@ -45,6 +45,12 @@ pub(crate) enum Command {
     /// Show every setting and where it comes from
     #[command(after_help = CONFIG_EXAMPLES)]
     Config(ConfigArguments),
+    /// Make go use modmesh, or take that back
+    #[command(after_help = SETUP_EXAMPLES)]
+    Setup(SetupArguments),
+    /// Find out whether it works, and why not
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArguments),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -81,6 +87,30 @@ pub(crate) struct ConfigArguments {
     #[command(flatten)]
     pub(crate) settings: SettingArguments,
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetupArguments {
+    #[command(flatten)]
+    pub(crate) where_to: WhereArguments,
+    /// Let go ask modmesh alone, and nobody when it is down
+    #[arg(long, conflicts_with = "undo")]
+    pub(crate) strict: bool,
+    /// Put back what GOPROXY was before
+    #[arg(long)]
+    pub(crate) undo: bool,
+    /// Show what would be changed, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    pub(crate) where_to: WhereArguments,
+    /// Print the findings as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -238,7 +268,9 @@ fn refusal(error: &clap::Error) -> String {
 
 const EXAMPLES: &str = "\
 Examples:
-  modmesh up                              serve; prints the line that makes go use it
+  modmesh up                              serve this host's go command
+  modmesh setup                           make go use it; --undo takes it back
+  modmesh doctor                          does it work, and why not
   modmesh run -- go build ./...           one build through modmesh, nothing to set up
   modmesh status                          what is here, and where it came from
   modmesh peers                           who is near
@@ -283,6 +315,25 @@ Examples:
   modmesh config
   modmesh config --json
   modmesh config --config ./modmesh.toml --offline";
+
+const SETUP_EXAMPLES: &str = "\
+Changes GOPROXY with `go env -w`, shows what it was and is, and remembers it for --undo. By default go falls back to \
+the list it had when modmesh does not answer; with --strict it asks modmesh alone, and the daemon asks that list. \
+Nothing is asked, so it can stand in scripts.
+
+Examples:
+  modmesh setup
+  modmesh setup --dry-run
+  modmesh setup --strict
+  modmesh setup --undo";
+
+const DOCTOR_EXAMPLES: &str = "\
+One line for each finding: ok, warning, or problem with its remedy. Works without a daemon, and takes at most some ten \
+seconds. Exit codes: 0 no problem, 1 a problem.
+
+Examples:
+  modmesh doctor
+  modmesh doctor --json";
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,8 @@
 //! Asks a daemon that runs: plain HTTP on its listen address.
 //!
 //! Every answer of modmesh carries `X-Modmesh-Source`; what answers without it is somebody else, and is told apart
-//! before anything is believed or sent there. Every question has a deadline and every answer a bound.
+//! before anything is believed or sent there. A daemon that is not to be asked by this user (`ours`) hears `/healthz` and
+//! nothing else. Every question has a deadline and every answer a bound.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 
-use crate::addresses::base_url;
+use crate::addresses::{base_url, reachable};
+use crate::ours::{Judge, NotOurs};
 
 /// How long one answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
@@ -25,6 +27,8 @@ const OUR_HEADER: &str = "x-modmesh-source";
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     base_url: String,
+    address: SocketAddr,
+    judge: Judge,
     http: hyper_util::client::legacy::Client<HttpConnector, Empty<Bytes>>,
 }
 
@@ -39,6 +43,9 @@ pub(crate) enum ClientError {
     /// Something listens there, and it is not modmesh.
     #[error("what answers at {0} is not modmesh: name the daemon's address with --listen IP:PORT")]
     Stranger(String),
+    /// It is modmesh, and whose it is forbids to ask it.
+    #[error("what answers at {0} is {1}, and is not asked: {remedy}", remedy = .1.remedy(*.2))]
+    NotOurs(String, NotOurs, SocketAddr),
     #[error("{0} gave no answer within {secs} s", secs = ANSWER_DEADLINE.as_secs())]
     TimedOut(String),
     #[error("{0} answered with status {1}: {2}")]
@@ -49,10 +56,12 @@ pub(crate) enum ClientError {
 
 impl Client {
     /// A client of the daemon that listens on `address`. Nothing is sent yet.
-    pub(crate) fn new(address: &SocketAddr) -> Self {
+    pub(crate) fn new(address: &SocketAddr, judge: Judge) -> Self {
         let connector = HttpConnector::new();
         Self {
             base_url: base_url(address),
+            address: reachable(*address),
+            judge,
             http: hyper_util::client::legacy::Client::builder(TokioExecutor::new())
                 .build(connector),
         }
@@ -101,6 +110,18 @@ impl Client {
     }
 
     async fn ask(&self, path: &str) -> Result<(u16, String), ClientError> {
+        match self.judge.admit(self.address) {
+            Ok(()) => self.exchange(path).await,
+            // Nobody there, and somebody who is not modmesh, are told as such.
+            Err(not_ours) => {
+                self.exchange("/healthz").await?;
+                let url = self.base_url.clone();
+                Err(ClientError::NotOurs(url, not_ours, self.address))
+            }
+        }
+    }
+
+    async fn exchange(&self, path: &str) -> Result<(u16, String), ClientError> {
         let whole = async {
             let url = format!("{}{path}", self.base_url);
             let Ok(uri) = url.parse() else {

@@ -1,8 +1,10 @@
 //! The commands, one file each, and the ways in which they fail.
 
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod peers;
 pub(crate) mod run;
+pub(crate) mod setup;
 pub(crate) mod status;
 pub(crate) mod up;
 
@@ -13,15 +15,15 @@ use std::path::PathBuf;
 
 use crate::arguments::WhereArguments;
 use crate::client::{Client, ClientError};
-use crate::settings::{Gathered, SettingsError, nearest};
+use crate::ours::{Judge, Purpose};
+use crate::settings::{Gathered, SettingsError, Source, nearest};
 use modmesh_daemon::StartError;
 
 /// The commands there are.
-const COMMANDS: [&str; 5] = ["up", "run", "status", "peers", "config"];
+const COMMANDS: [&str; 7] = ["up", "run", "status", "peers", "config", "setup", "doctor"];
 /// The commands that are named and not built yet.
-const COMMANDS_TO_COME: [&str; 11] = [
-    "explain", "doctor", "setup", "warm", "export", "import", "verify", "gc", "pin", "unpin",
-    "distrust",
+const COMMANDS_TO_COME: [&str; 9] = [
+    "explain", "warm", "export", "import", "verify", "gc", "pin", "unpin", "distrust",
 ];
 
 /// Why a command failed: one line with what to do.
@@ -48,6 +50,8 @@ pub(crate) enum Failure {
     Log { path: PathBuf, error: io::Error },
     #[error("cannot start a daemon in the background: {0}")]
     Spawn(#[source] io::Error),
+    #[error(transparent)]
+    Setup(#[from] setup::SetupError),
     #[error("{0}")]
     NotReady(String),
     #[error("no command given: write it behind `--`, as in `modmesh run -- go build ./...`")]
@@ -102,10 +106,17 @@ fn address_to_ask(gathered: &Gathered) -> Result<SocketAddr, Failure> {
     }
 }
 
-/// A client of the daemon that `arguments` name.
+/// A client of the daemon that `arguments` name, to look at it.
 fn client(arguments: &WhereArguments) -> Result<Client, Failure> {
     let gathered = Gathered::under(arguments.layer(), arguments.config.as_deref())?;
-    Ok(Client::new(&address_to_ask(&gathered)?))
+    client_for(&gathered, Purpose::Look)
+}
+
+/// A client of the daemon of `gathered`, which is asked if it may be for `purpose`.
+fn client_for(gathered: &Gathered, purpose: Purpose) -> Result<Client, Failure> {
+    let address = address_to_ask(gathered)?;
+    let is_named = gathered.listen()?.source != Source::BuiltIn;
+    Ok(Client::new(&address, Judge { purpose, is_named }))
 }
 
 /// Whether `go`, with this GOPROXY, asks the daemon of `settings` first.
@@ -124,7 +135,7 @@ mod tests {
     fn a_word_that_is_no_command_is_answered_with_one_that_is() {
         let said = |word: &str| not_a_command(&[word.into()]).to_string();
         assert!(said("stauts").contains("did you mean `status`"));
-        assert!(said("doctor").contains("not in this release yet"));
+        assert!(said("warm").contains("not in this release yet"));
         assert!(said("frobnicate").contains("the commands are up, run"));
         assert_eq!(not_a_command(&["gc".into()]).code(), 2);
     }

@@ -8,6 +8,8 @@ mod arguments;
 mod client;
 mod commands;
 mod logging;
+mod notify;
+mod ours;
 mod output;
 mod settings;
 
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
             Command::Status(arguments) => commands::status::status(arguments).await,
             Command::Peers(arguments) => commands::peers::peers(arguments).await,
             Command::Config(arguments) => commands::config::config(arguments).await,
+            Command::Setup(arguments) => commands::setup::setup(arguments).await,
+            Command::Doctor(arguments) => commands::doctor::doctor(arguments).await,
             Command::Other(words) => Err(commands::not_a_command(&words)),
         }
     });

@@ -3,12 +3,14 @@
 //! The strongest layer that names a setting gives all of it; lists are not merged across layers. Every value remembers
 //! where it came from, because a person who is told that a value is wrong must be told where it is written. Gathering
 //! the layers does I/O ([`Gathered`]); choosing and checking is one pure function over them ([`check::settings`]).
-//! `go` is asked only when upstream, database or private patterns are named nowhere above it.
+//! `go` is asked only when upstream, database or private patterns are named nowhere above it. Where its GOPROXY names
+//! nobody but us, as after `modmesh setup --strict`, the upstream is what `setup` remembered.
 
 mod check;
 mod environment;
 mod file;
 pub(crate) mod go_env;
+mod remembered;
 mod value;
 
 use std::io;
@@ -26,6 +28,7 @@ use tracing_subscriber::filter::Targets;
 use crate::logging::LogFormat;
 use environment::Environment;
 use go_env::{GoEnv, GoEnvError};
+pub(crate) use remembered::Remembered;
 pub(crate) use value::{Given, Layer, Name, Source, Value, nearest};
 
 /// Every setting, checked, with its source.
@@ -49,7 +52,7 @@ pub(crate) struct Settings {
 }
 
 /// The layers above `go env`, strongest first.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Gathered {
     layers: Vec<Layer>,
     environment: Environment,
@@ -100,6 +103,12 @@ pub(crate) enum SettingsError {
          neighbours only), or write it behind our address: go env -w GOPROXY=\"{1}|LIST\""
     )]
     OnlyUs(Source, String),
+    #[error(
+        "cannot read what `modmesh setup` remembered of GOPROXY, {}: {error}; repair the file or take it away, and \
+         give --upstream LIST",
+        .path.display()
+    )]
+    Remembered { path: PathBuf, error: io::Error },
     #[error("there is no home folder to keep the state in: give --state DIR (or MODMESH_STATE)")]
     NoStateFolder,
 }
@@ -145,6 +154,7 @@ impl Gathered {
         }
         let built_in = check::BuiltIn {
             go_is_missing,
+            remembered: self.remembered(),
             ..self.built_in()
         };
         let checked = check::settings(&self.layers, &built_in)?;
@@ -159,6 +169,27 @@ impl Gathered {
     /// The state folder alone.
     pub(crate) fn state_dir(&self) -> Result<Value<PathBuf>, SettingsError> {
         check::state_dir(&self.layers, &self.built_in())
+    }
+
+    /// The value of a variable of `go` in the environment, where it comes before what `go env -w` writes.
+    pub(crate) fn variable(&self, name: &str) -> Result<Option<String>, SettingsError> {
+        self.environment.text(name)
+    }
+
+    /// Whether a layer above `go env` names the upstream.
+    pub(crate) fn names_upstream(&self) -> bool {
+        value::winner(&self.layers, Name::Upstream).is_some()
+    }
+
+    /// The folder and the contents of what `modmesh setup` remembered.
+    fn remembered(&self) -> check::FromSetup {
+        let Ok(state_dir) = self.state_dir() else {
+            return check::FromSetup::default();
+        };
+        check::FromSetup {
+            path: Remembered::path(&state_dir.value),
+            upstream: Remembered::load(&state_dir.value).map(|found| found?.upstream),
+        }
     }
 
     /// Environment variables that look like a misspelt one of ours, each with the one that was probably meant.
@@ -180,6 +211,7 @@ impl Gathered {
             home,
             disk_bytes,
             go_is_missing: false,
+            remembered: check::FromSetup::default(),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use modmesh_protocol::control::{
     DatabaseStatus, PeerCounts, PeerStatus, Status, StoreStatus, Traffic, UpstreamStatus,
@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::proxy::Showing;
 use crate::store::Store;
-use crate::upstream::Upstream;
+use crate::upstream::{RoadState, Upstream};
 
 /// Handles of the rooms that are shown.
 #[derive(Debug)]
@@ -36,9 +36,18 @@ impl Control {
         entries
             .unwrap_or_default()
             .into_iter()
-            .map(|entry| UpstreamStatus {
-                url: entry.url,
-                state: entry.state.as_str().to_owned(),
+            .map(|entry| {
+                let state = entry.state.as_str().to_owned();
+                let (reason, down_seconds) = match entry.state {
+                    RoadState::Down { since, reason } => (Some(reason), seconds_since(since)),
+                    _ => (None, None),
+                };
+                UpstreamStatus {
+                    url: entry.url,
+                    state,
+                    reason,
+                    down_seconds,
+                }
             })
             .collect()
     }
@@ -68,9 +77,15 @@ impl Control {
                 name: mirror.name().to_owned(),
                 tree_size: mirror.head().map_or(0, |head| head.size()),
                 records: mirror.records(),
+                head_age_seconds: mirror.head_written().and_then(seconds_since),
             })
             .collect()
     }
+}
+
+/// Whole seconds since `time`; nothing when the clock was put back since.
+fn seconds_since(time: SystemTime) -> Option<u64> {
+    time.elapsed().ok().map(|elapsed| elapsed.as_secs())
 }
 
 impl Showing for Control {

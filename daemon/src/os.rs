@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 /// Identifies this boot of the machine, or nothing where the platform does not say.
@@ -20,7 +20,7 @@ pub(crate) fn machine_id() -> Option<String> {
 }
 
 /// The user this process runs as.
-pub(crate) fn own_user() -> u32 {
+pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
@@ -38,6 +38,47 @@ pub(crate) fn socket_owner(client: SocketAddr, server: SocketAddr) -> Option<u32
         .find_map(|table| owner_in(&table, client, server))
 }
 
+/// The user who owns the socket that takes connections to `address` on this machine, by its `/proc/net/tcp` and `tcp6`.
+///
+/// Where sockets for one address and for all addresses listen on the same port, the more exact one gets the connection.
+/// Nothing when no such socket is in this network namespace, or the platform does not say. A user whom this process's
+/// user namespace does not know shows as the overflow user (65534), and is therefore nobody's.
+pub fn listener_owner(address: SocketAddr) -> Option<u32> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .into_iter()
+        .filter_map(|table| std::fs::read_to_string(table).ok());
+    let listeners: Vec<_> = tables.flat_map(|table| listeners_in(&table)).collect();
+    let wanted = address.ip().to_canonical();
+    let exactness = |listening: &IpAddr| match listening.to_canonical() {
+        ip if ip == wanted => Some(2),
+        ip if ip.is_unspecified() && ip.is_ipv4() == wanted.is_ipv4() => Some(1),
+        ip if ip.is_unspecified() && ip.is_ipv6() => Some(0),
+        _ => None,
+    };
+    listeners
+        .iter()
+        .filter(|(listening, _)| listening.port() == address.port())
+        .filter_map(|(listening, user)| Some((exactness(&listening.ip())?, *user)))
+        .max_by_key(|(exactness, _)| *exactness)
+        .map(|(_, user)| user)
+}
+
+/// The sockets of a table that listen, each with its owner.
+fn listeners_in(table: &str) -> Vec<(SocketAddr, u32)> {
+    const LISTENS: &str = "0A";
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let mut fields = line.split_ascii_whitespace().skip(1);
+            let (ip, port) = kernel_address(fields.next()?)?;
+            let state = fields.nth(1)?;
+            let user = fields.nth(3)?.parse().ok()?;
+            (state == LISTENS).then_some((SocketAddr::new(ip, port), user))
+        })
+        .collect()
+}
+
 fn owner_in(table: &str, client: SocketAddr, server: SocketAddr) -> Option<u32> {
     let same = |text: &str, address: SocketAddr| {
         kernel_address(text).is_some_and(|(ip, port)| {
@@ -53,7 +94,7 @@ fn owner_in(table: &str, client: SocketAddr, server: SocketAddr) -> Option<u32> 
 }
 
 /// Reads `0100007F:2124`: 32-bit words in the machine's byte order, then the port in hexadecimal.
-fn kernel_address(text: &str) -> Option<(std::net::IpAddr, u16)> {
+fn kernel_address(text: &str) -> Option<(IpAddr, u16)> {
     let (address, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let words: Option<Vec<u32>> = (0..address.len() / 8)
@@ -61,8 +102,8 @@ fn kernel_address(text: &str) -> Option<(std::net::IpAddr, u16)> {
         .collect();
     let bytes: Vec<u8> = words?.iter().flat_map(|word| word.to_ne_bytes()).collect();
     let ip = match bytes.len() {
-        4 => std::net::IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
-        16 => std::net::IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),
+        4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
+        16 => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),
         _ => return None,
     };
     Some((ip, port))
@@ -124,6 +165,42 @@ mod tests {
             socket_owner(server, from),
             Some(own_user()).filter(|_| listener.accept().is_ok())
         );
+    }
+
+    #[test]
+    fn the_owner_of_a_listening_socket_is_found_by_the_address_one_would_call() {
+        for (listen, call) in [
+            ("127.0.0.1:0", "127.0.0.1"),
+            ("0.0.0.0:0", "127.0.0.1"),
+            ("[::]:0", "127.0.0.1"),
+            ("[::]:0", "::1"),
+        ] {
+            let Ok(listener) = TcpListener::bind(listen) else {
+                continue;
+            };
+            let port = listener.local_addr().unwrap().port();
+            let called = SocketAddr::new(call.parse().unwrap(), port);
+            assert_eq!(listener_owner(called), Some(own_user()), "{listen}");
+            let elsewhere = SocketAddr::new("192.0.2.1".parse().unwrap(), port);
+            let takes_all = listener.local_addr().unwrap().ip().is_unspecified();
+            assert_eq!(listener_owner(elsewhere).is_some(), takes_all, "{listen}");
+            let client = TcpStream::connect(called).unwrap();
+            let client = client.local_addr().unwrap();
+            assert_eq!(listener_owner(client), None, "{listen}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_no_listener() {
+        let loopback = u32::from_ne_bytes([127, 0, 0, 1]);
+        let table = format!(
+            "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+             0: {loopback:08X}:2124 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1001 0 1 1 0 100 0\n\
+             1: {loopback:08X}:2125 {loopback:08X}:2124 01 00000000:00000000 00:00000000 00000000 7 0 1 1 0 100 0\n\
+             2: nonsense\n"
+        );
+        let address = "127.0.0.1:8484".parse().unwrap();
+        assert_eq!(listeners_in(&table), [(address, 1001)]);
     }
 
     #[test]

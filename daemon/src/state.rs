@@ -151,14 +151,21 @@ fn check_format(root: &Path) -> Result<(), StateError> {
             Ok(())
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A first start that was cut before `format` was written leaves the lock alone behind.
+            // A first start that was cut before `format` was written leaves the lock alone behind; `run` and `setup` write
+            // before any daemon does.
             let foreign = fs::read_dir(root)
                 .map_err(io)?
                 .filter_map(Result::ok)
                 .any(|entry| {
-                    !["lock", "format.new", "background.log"]
-                        .iter()
-                        .any(|ours| entry.file_name() == **ours)
+                    ![
+                        "lock",
+                        "format.new",
+                        "background.log",
+                        "setup.json",
+                        "setup.new",
+                    ]
+                    .iter()
+                    .any(|ours| entry.file_name() == **ours)
                 });
             if foreign {
                 return Err(StateError::NotOurs(root.to_owned()));

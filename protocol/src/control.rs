@@ -50,6 +50,12 @@ pub struct UpstreamStatus {
     pub url: String,
     /// What the last attempt to reach it said: `untried`, `up` or `down`.
     pub state: String,
+    /// Why it is down, as a line for a person.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// For how many seconds it is known to be down, by this host's clock.
+    #[serde(default)]
+    pub down_seconds: Option<u64>,
 }
 
 /// One mirrored checksum database.
@@ -61,6 +67,9 @@ pub struct DatabaseStatus {
     pub tree_size: u64,
     /// Records held here.
     pub records: u64,
+    /// Seconds since the head held here was got, by this host's clock; nothing before the first head.
+    #[serde(default)]
+    pub head_age_seconds: Option<u64>,
 }
 
 /// The store in numbers.

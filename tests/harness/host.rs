@@ -47,6 +47,7 @@ pub struct HostOptions {
     state: Option<PathBuf>,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    takes_what_it_finds: bool,
 }
 
 /// A running host, or one that was stopped and can be started again.
@@ -76,6 +77,16 @@ impl HostOptions {
             state: None,
             arguments: Vec::new(),
             variables: Vec::new(),
+            takes_what_it_finds: false,
+        }
+    }
+
+    /// A host that is given nothing but its state folder: addresses, upstream and database come from its variables and
+    /// its `go env`.
+    pub fn of_account(name: &str) -> Self {
+        Self {
+            takes_what_it_finds: true,
+            ..Self::new(name)
         }
     }
 
@@ -187,6 +198,12 @@ impl HostOptions {
             command.env("PATH", path);
         }
         command.arg("up").arg("--state").arg(state);
+        command.current_dir(home);
+        if self.takes_what_it_finds {
+            command.args(&self.arguments);
+            command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+            return command;
+        }
         let mut option = |name: &str, value: &str| {
             command.arg(name).arg(value);
         };
@@ -209,7 +226,6 @@ impl HostOptions {
         }
         command.args(&self.arguments);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command.current_dir(home);
         command
     }
 }

@@ -1,7 +1,7 @@
 //! `modmesh run -- COMMAND...`: the command with GOPROXY set to the daemon's address alone.
 //!
-//! Where no daemon answers, one is started in the background; where something else answers, nothing is run, because
-//! `go` would be sent to a stranger. The command gets no other variable: GOFLAGS, GONOSUMDB and the rest are its
+//! Where no daemon answers, one is started in the background; where something else answers, or another user's daemon,
+//! nothing is run, because `go` would be sent to a stranger. The command gets no other variable: GOFLAGS, GONOSUMDB and the rest are its
 //! owner's. Modmesh stays beside the command until it ends: it hands on SIGTERM and SIGHUP, leaves ctrl-c to the
 //! terminal (which sends it to both), keeps a background daemon from ending for idleness, and ends with the command's
 //! exit code.
@@ -16,6 +16,7 @@ use tokio::process::Child;
 use super::Failure;
 use crate::arguments::RunArguments;
 use crate::client::Client;
+use crate::ours::Purpose;
 use crate::settings::Gathered;
 
 /// How often a daemon is asked for its health while a command runs, so that it does not end for idleness.
@@ -29,7 +30,7 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
         .split_first()
         .ok_or(Failure::NothingToRun)?;
     let gathered = Gathered::under(where_to.layer(), where_to.config.as_deref())?;
-    let client = Client::new(&super::address_to_ask(&gathered)?);
+    let client = super::client_for(&gathered, Purpose::SendGo)?;
     if !client.is_alive().await? {
         background::start(where_to, &gathered, &client).await?;
     } else {

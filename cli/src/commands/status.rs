@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use modmesh_protocol::control::Status;
+use modmesh_protocol::control::{Status, UpstreamStatus};
 
 use super::Failure;
 use crate::arguments::AskArguments;
@@ -41,11 +41,7 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     let mut rows = vec![("listens on", listen(status))];
     match status.upstream.as_slice() {
         [] => rows.push(("upstream", "off".to_owned())),
-        several => rows.extend(
-            several
-                .iter()
-                .map(|upstream| ("upstream", format!("{} ({})", upstream.url, upstream.state))),
-        ),
+        several => rows.extend(several.iter().map(|entry| ("upstream", upstream(entry)))),
     }
     match status.sumdb.as_slice() {
         [] => rows.push(("database", "off".to_owned())),
@@ -95,6 +91,13 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     let addresses = status.peer_addrs.iter();
     rows.extend(addresses.map(|address| ("address", address.clone())));
     rows
+}
+
+fn upstream(entry: &UpstreamStatus) -> String {
+    match &entry.reason {
+        Some(reason) => format!("{} ({}: {reason})", entry.url, entry.state),
+        None => format!("{} ({})", entry.url, entry.state),
+    }
 }
 
 fn listen(status: &Status) -> String {

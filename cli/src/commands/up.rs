@@ -1,7 +1,8 @@
 //! `modmesh up`: starts the daemon in this process and tells a person what to do next.
 //!
 //! Stdout has the few lines a person wants: where it listens, whom it asks, where the state is, its neighbours as they
-//! come and go, and the one line to type. Everything else is a log line on stderr. The first SIGTERM or ctrl-c ends
+//! come and go, and the one line to type. Everything else is a log line on stderr. A service manager that asked for it is
+//! told when it serves, that it lives and when it ends (`notify`). The first SIGTERM or ctrl-c ends
 //! cleanly; a second one, or ten seconds, ends at once.
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::Failure;
 use crate::addresses::{base_url, nearest_to_go};
 use crate::arguments::UpArguments;
+use crate::notify::Manager;
 use crate::settings::{Gathered, Settings, go_env};
 use crate::{logging, output};
 use modmesh_daemon::{Daemon, Event, Running};
@@ -38,6 +40,7 @@ pub(crate) async fn up(arguments: UpArguments) -> Result<ExitCode, Failure> {
         .idle_exit_minutes
         .map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
     let mut signals = signals::Signals::new().map_err(Failure::Runtime)?;
+    let manager = Manager::of_environment();
     let running = tokio::select! {
         started = Daemon::start(settings.to_config(idle_exit)) => started?,
         () = signals.told_to_end() => return Ok(ExitCode::SUCCESS),
@@ -46,12 +49,15 @@ pub(crate) async fn up(arguments: UpArguments) -> Result<ExitCode, Failure> {
     for line in greeting(&settings, &running) {
         output::say(&line);
     }
+    let listen: Vec<String> = running.listen().iter().map(base_url).collect();
+    manager.ready(&format!("serves go on {}", listen.join(", ")));
+    tokio::spawn(manager.clone().keep_telling());
     tokio::spawn(tell_what_to_type(
         settings.goproxy.clone(),
         running.listen().to_vec(),
     ));
     tokio::spawn(tell_of_neighbours(events));
-    running.wait(end_in_time(signals)).await;
+    running.wait(end_in_time(signals, manager)).await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -117,7 +123,7 @@ async fn tell_what_to_type(goproxy: Option<String>, listen: Vec<SocketAddr>) {
     if super::goes_through_us(&goproxy, &listen) {
         output::say("go uses it already (go env GOPROXY begins with it)");
     } else {
-        output::say("To make go use it, type:");
+        output::say("To make go use it, type `modmesh setup` (--undo takes it back), or:");
         output::say(&format!("  go env -w GOPROXY=\"{us}|$(go env GOPROXY)\""));
     }
 }
@@ -137,8 +143,9 @@ async fn tell_of_neighbours(mut events: Receiver<Event>) {
 }
 
 /// Completes when the daemon is told to end, and sees to it that it does.
-async fn end_in_time(mut signals: signals::Signals) {
+async fn end_in_time(mut signals: signals::Signals, manager: Manager) {
     signals.told_to_end().await;
+    manager.stopping();
     output::say("ending; once more ends at once");
     tokio::spawn(async move {
         let in_time = tokio::time::timeout(END_DEADLINE, signals.told_to_end()).await;

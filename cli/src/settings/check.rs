@@ -3,6 +3,7 @@
 //! Every refusal says which setting it is, where the text was written and what would be valid. Texts are repeated in
 //! a refusal except those of `upstream`, which may carry a password and is shown by its own redacting type.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -26,13 +27,30 @@ const STORE_LIMIT_BYTES_MAX: u64 = 20 << 30;
 const STORE_LIMIT_SHARE: u64 = 5;
 
 /// What the built-in values follow from.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct BuiltIn {
     pub(super) state_dir: Option<PathBuf>,
     pub(super) home: Option<PathBuf>,
     /// The bytes of the disk a path lies on, when that can be known.
     pub(super) disk_bytes: fn(&Path) -> Option<u64>,
     pub(super) go_is_missing: bool,
+    pub(super) remembered: FromSetup,
+}
+
+/// The upstream that `modmesh setup` remembered, and where.
+#[derive(Debug)]
+pub(super) struct FromSetup {
+    pub(super) path: PathBuf,
+    pub(super) upstream: io::Result<Option<String>>,
+}
+
+impl Default for FromSetup {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            upstream: Ok(None),
+        }
+    }
 }
 
 /// Chooses and checks every setting. `layers` begins with the strongest.
@@ -156,7 +174,14 @@ fn upstream(
         ProxyList::parse(only(texts)?).map_err(|error| error.to_string())
     })?;
     let without_us = list.value.without(listen);
-    if without_us.entries().next().is_none() && !offline {
+    let is_only_us = without_us.entries().next().is_none();
+    if is_only_us
+        && matches!(list.source, Source::GoEnv(_))
+        && let Some(remembered) = upstream_before_setup(&built_in.remembered, listen)?
+    {
+        return Ok(remembered);
+    }
+    if is_only_us && !offline {
         let us = listen.first().map(base_url).unwrap_or_default();
         return Err(SettingsError::OnlyUs(list.source, us));
     }
@@ -164,6 +189,34 @@ fn upstream(
         value: without_us,
         source: list.source,
     })
+}
+
+/// Whom `go` asked before `modmesh setup` put us in everybody's place.
+fn upstream_before_setup(
+    remembered: &FromSetup,
+    listen: &[SocketAddr],
+) -> Result<Option<Value<ProxyList>>, SettingsError> {
+    let text = match &remembered.upstream {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            return Err(SettingsError::Remembered {
+                path: remembered.path.clone(),
+                error: io::Error::new(error.kind(), error.to_string()),
+            });
+        }
+    };
+    let given = Given {
+        texts: vec![text.clone()],
+        source: Source::Setup(remembered.path.clone()),
+    };
+    let list = checked(Name::Upstream, &given, |texts| {
+        ProxyList::parse(only(texts)?).map_err(|error| error.to_string())
+    })?;
+    let value = list.value.without(listen);
+    let names_somebody = value.entries().next().is_some();
+    let source = list.source;
+    Ok(names_somebody.then_some(Value { value, source }))
 }
 
 fn databases(layers: &[Layer]) -> Result<Value<Vec<SumdbSetting>>, SettingsError> {

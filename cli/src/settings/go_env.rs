@@ -1,10 +1,11 @@
-//! What `go env` already knows: GOPROXY, GOSUMDB, GONOSUMDB and GOPRIVATE.
+//! What `go env` already knows: GOPROXY, GOSUMDB, GONOSUMDB, GOPRIVATE, and what `setup` and `doctor` look at besides.
 //!
 //! `go` is asked once, with a deadline, from the root folder, with GOTOOLCHAIN=local and without GOFLAGS: asking must
 //! neither depend on the project somebody stands in nor download a toolchain, through us of all ways. `go env` itself
 //! knows that GOPRIVATE is the default of GONOSUMDB and that its own file stands behind the environment.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -25,6 +26,19 @@ pub(crate) struct GoEnv {
     pub(crate) gosumdb: String,
     pub(crate) gonosumdb: String,
     pub(crate) goprivate: String,
+    pub(crate) gonoproxy: String,
+    pub(crate) goflags: String,
+    /// The file of `go env -w`; empty, or `off`, when go keeps none.
+    pub(crate) goenv: String,
+}
+
+/// A change of GOPROXY in go's own file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// `go env -w GOPROXY=LIST`
+    Write(String),
+    /// `go env -u GOPROXY`
+    Unset,
 }
 
 /// Why `go env` gave no answer.
@@ -45,9 +59,34 @@ pub(crate) enum GoEnvError {
 
 /// Asks `go env`.
 pub(crate) async fn ask(deadline: Duration) -> Result<GoEnv, GoEnvError> {
+    let arguments = [
+        "-json",
+        "GOPROXY",
+        "GOSUMDB",
+        "GONOSUMDB",
+        "GOPRIVATE",
+        "GONOPROXY",
+        "GOFLAGS",
+        "GOENV",
+    ];
+    let stdout = run(&arguments, deadline).await?;
+    serde_json::from_slice(&stdout).map_err(GoEnvError::Unreadable)
+}
+
+/// Has `go env` change its own file.
+pub(crate) async fn change(change: &Change, deadline: Duration) -> Result<(), GoEnvError> {
+    let stdout = match change {
+        Change::Write(list) => run(&["-w", &format!("GOPROXY={list}")], deadline).await,
+        Change::Unset => run(&["-u", "GOPROXY"], deadline).await,
+    };
+    stdout.map(|_| ())
+}
+
+/// Runs `go env` with these arguments and returns what it printed.
+async fn run(arguments: &[&str], deadline: Duration) -> Result<Vec<u8>, GoEnvError> {
     let running = tokio::process::Command::new("go")
-        .args(["env", "-json"])
-        .args(["GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE"])
+        .arg("env")
+        .args(arguments)
         .env("GOTOOLCHAIN", "local")
         .env_remove("GOFLAGS")
         .current_dir("/")
@@ -61,10 +100,10 @@ pub(crate) async fn ask(deadline: Duration) -> Result<GoEnv, GoEnvError> {
         io::ErrorKind::NotFound => GoEnvError::Missing,
         _ => GoEnvError::NotRun(error),
     })?;
-    if !output.status.success() {
-        return Err(GoEnvError::Failed(reason(&output)));
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(GoEnvError::Failed(reason(&output))),
     }
-    serde_json::from_slice(&output.stdout).map_err(GoEnvError::Unreadable)
 }
 
 impl GoEnv {
@@ -83,7 +122,14 @@ impl GoEnv {
                 gonosumdb
             },
             goprivate,
+            ..Self::default()
         })
+    }
+
+    /// The file that `go env -w` writes, when there is one.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        let is_kept = !matches!(self.goenv.as_str(), "" | "off");
+        is_kept.then(|| PathBuf::from(&self.goenv))
     }
 
     /// The settings that follow from it. Empty values say nothing.

@@ -45,6 +45,8 @@ pub(crate) enum Source {
     Variable(String),
     File(PathBuf, Name),
     GoEnv(&'static str),
+    /// What `modmesh setup` remembered, in this file.
+    Setup(PathBuf),
     BuiltIn,
 }
 
@@ -139,6 +141,7 @@ impl Source {
             Self::Variable(_) => "environment",
             Self::File(..) => "file",
             Self::GoEnv(_) => "go env",
+            Self::Setup(_) => "setup",
             Self::BuiltIn => "built-in",
         }
     }
@@ -148,7 +151,7 @@ impl Source {
         match self {
             Self::Flag(name) => Some(format!("--{}", name.word())),
             Self::Variable(variable) => Some(variable.clone()),
-            Self::File(path, _) => Some(path.display().to_string()),
+            Self::File(path, _) | Self::Setup(path) => Some(path.display().to_string()),
             Self::GoEnv(variable) => Some((*variable).to_owned()),
             Self::BuiltIn => None,
         }
@@ -163,6 +166,7 @@ impl fmt::Display for Source {
             Self::Variable(variable) => f.write_str(variable),
             Self::File(path, name) => write!(f, "key {} in {}", name.word(), path.display()),
             Self::GoEnv(variable) => write!(f, "go env {variable}"),
+            Self::Setup(path) => write!(f, "modmesh setup, {}", path.display()),
             Self::BuiltIn => f.write_str("built-in"),
         }
     }

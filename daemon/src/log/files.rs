@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use modmesh_protocol::digest::Hasher;
 use modmesh_protocol::log::{Record, Tile, TileCoordinate};
@@ -55,6 +56,12 @@ impl Files {
             let _gone = fs::remove_file(path);
         }
         Ok(())
+    }
+
+    /// When the head of this size was written.
+    pub(super) fn head_written(&self, size: u64) -> Option<SystemTime> {
+        let head = fs::metadata(self.root.join("head").join(size.to_string()));
+        head.ok()?.modified().ok()
     }
 
     fn head_files(&self) -> Vec<(u64, PathBuf)> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::BoxFuture;
 use modmesh_protocol::artifact::KeyHash;
@@ -95,6 +95,12 @@ impl Mirror {
     /// The head under which everything here is proved; nothing before the first lookup.
     pub(crate) fn head(&self) -> Option<Arc<SignedHead>> {
         self.inner.prover.head()
+    }
+
+    /// When the current head was written here.
+    pub(crate) fn head_written(&self) -> Option<SystemTime> {
+        let size = self.head()?.size();
+        self.inner.prover.files().head_written(size)
     }
 
     /// Why the database could not be asked the last time that a record was needed; nothing when it could.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::arguments::WhereArguments;
 use crate::client::Client;
 use crate::commands::Failure;
+use crate::notify;
 use crate::settings::Gathered;
 
 /// How long a daemon may take until it serves.
@@ -89,6 +90,10 @@ fn spawn(where_to: &WhereArguments, state_dir: &Path, log: &Log) -> Result<Child
     }
     if let Some(file) = &where_to.config {
         command.arg("--config").arg(file);
+    }
+    // A service manager that waits for `run` is not to hear of a daemon that is not its own.
+    for variable in notify::VARIABLES {
+        command.env_remove(variable);
     }
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);

@@ -25,6 +25,7 @@ fn built_in() -> BuiltIn {
         home: Some("/home/anna".into()),
         disk_bytes: |_| Some(50 << 30),
         go_is_missing: false,
+        remembered: FromSetup::default(),
     }
 }
 
@@ -186,4 +187,39 @@ fn twice_the_same_address_is_one() {
     let texts: &[&str] = &["127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:0", "127.0.0.1:0"];
     let settings = settings_of(&[(Name::Listen, texts)]).unwrap();
     assert_eq!(settings.listen.value.len(), 3);
+}
+
+#[test]
+fn an_upstream_that_is_only_us_is_what_setup_remembered() {
+    let go = |list: &str| {
+        layer(
+            |_| Source::GoEnv("GOPROXY"),
+            &[(Name::Upstream, &[list] as &[&str])],
+        )
+    };
+    let remembered = |upstream: io::Result<Option<String>>| BuiltIn {
+        remembered: FromSetup {
+            path: "/state/setup.json".into(),
+            upstream,
+        },
+        ..built_in()
+    };
+    let us = "http://127.0.0.1:8484";
+    let before = || Ok(Some(format!("{us}|{LIST}")));
+    let found = settings(&[go(us)], &remembered(before())).unwrap().upstream;
+    assert_eq!(found.value.to_string(), LIST);
+    assert_eq!(found.source, Source::Setup("/state/setup.json".into()));
+    // go's own word comes before it, and so does a flag: which then must name somebody.
+    let found = settings(&[go("https://a.example")], &remembered(before())).unwrap();
+    assert_eq!(found.upstream.value.to_string(), "https://a.example");
+    let flag = flags(&[(Name::Upstream, &[us])]);
+    let refusal = settings(&[flag, go(us)], &remembered(before())).unwrap_err();
+    assert!(refusal.to_string().contains("nobody but"), "{refusal}");
+    let refusal = settings(&[go(us)], &remembered(Ok(None))).unwrap_err();
+    assert!(refusal.to_string().contains("nobody but"), "{refusal}");
+    let refusal = settings(&[go(us)], &remembered(Err(io::Error::other("broken")))).unwrap_err();
+    assert!(
+        refusal.to_string().contains("/state/setup.json"),
+        "{refusal}"
+    );
 }

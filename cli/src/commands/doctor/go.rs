@@ -1,0 +1,136 @@
+//! Is `go` set up to come here?
+
+use std::net::SocketAddr;
+
+use super::finding::Finding;
+use crate::commands::goes_through_us;
+use crate::settings::go_env::{GoEnv, GoEnvError};
+
+const CHECK: &str = "go";
+
+/// What was seen.
+#[derive(Debug)]
+pub(super) struct Facts {
+    /// What `go env` says.
+    pub(super) answer: Result<GoEnv, GoEnvError>,
+    /// GOPROXY in the environment.
+    pub(super) in_environment: Option<String>,
+    /// Where the daemon serves `go`.
+    pub(super) listen: Vec<SocketAddr>,
+}
+
+pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    let answer = match &facts.answer {
+        Ok(answer) => answer,
+        Err(GoEnvError::Missing) => {
+            return vec![Finding::problem(
+                CHECK,
+                "there is no go command on PATH",
+                "install Go, or add its folder to PATH",
+            )];
+        }
+        Err(error) => {
+            return vec![Finding::problem(
+                CHECK,
+                error.to_string(),
+                "find out with `go env` why",
+            )];
+        }
+    };
+    let mut findings = vec![comes_here(answer, facts)];
+    if answer
+        .goflags
+        .split_whitespace()
+        .any(|flag| flag == "-mod=vendor")
+    {
+        findings.push(Finding::warning(
+            CHECK,
+            "GOFLAGS has -mod=vendor, with which go downloads nothing",
+            "take it out if that is not meant: go env -u GOFLAGS",
+        ));
+    }
+    let bypassed = match answer.gonoproxy.trim() {
+        "" => answer.goprivate.trim(),
+        patterns => patterns,
+    };
+    if !bypassed.is_empty() {
+        findings.push(Finding::ok(
+            CHECK,
+            format!("asks itself, and not modmesh, for what matches GONOPROXY: {bypassed}"),
+        ));
+    }
+    findings
+}
+
+fn comes_here(answer: &GoEnv, facts: &Facts) -> Finding {
+    let place = match facts.in_environment {
+        Some(_) => "GOPROXY in the environment",
+        None => "GOPROXY",
+    };
+    if goes_through_us(&answer.goproxy, &facts.listen) {
+        return Finding::ok(CHECK, format!("{place} begins with modmesh"));
+    }
+    let text = format!("{place} does not begin with modmesh, so go does not come here");
+    match facts.in_environment {
+        None => Finding::problem(CHECK, text, "type `modmesh setup` (or use `modmesh run`)"),
+        Some(_) => Finding::problem(
+            CHECK,
+            text,
+            "unset it, or put the line there that `modmesh setup` tells",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    fn judged(answer: Result<GoEnv, GoEnvError>, in_environment: Option<&str>) -> Vec<Finding> {
+        judge(&Facts {
+            answer,
+            in_environment: in_environment.map(str::to_owned),
+            listen: vec![([127, 0, 0, 1], 8484).into()],
+        })
+    }
+
+    fn go(proxy: &str) -> GoEnv {
+        GoEnv {
+            goproxy: proxy.to_owned(),
+            ..GoEnv::default()
+        }
+    }
+
+    #[test]
+    fn a_go_that_comes_here_is_well_and_every_other_has_a_remedy() {
+        let us = "http://127.0.0.1:8484|direct";
+        assert_eq!(judged(Ok(go(us)), None)[0].level, Level::Ok);
+        assert_eq!(judged(Ok(go(us)), Some(us))[0].level, Level::Ok);
+        for (found, remedy) in [
+            (judged(Ok(go("direct")), None), "modmesh setup"),
+            (judged(Ok(go("direct")), Some("direct")), "unset it"),
+            (judged(Err(GoEnvError::Missing), None), "install Go"),
+            (judged(Err(GoEnvError::Failed("x".into())), None), "go env"),
+        ] {
+            assert_eq!(found[0].level, Level::Problem);
+            assert!(
+                found[0]
+                    .remedy
+                    .as_ref()
+                    .is_some_and(|text| text.contains(remedy))
+            );
+        }
+    }
+
+    #[test]
+    fn what_keeps_go_away_from_here_is_named() {
+        let answer = GoEnv {
+            goflags: "-x -mod=vendor".to_owned(),
+            goprivate: "corp.example".to_owned(),
+            ..go("http://127.0.0.1:8484")
+        };
+        let found = judged(Ok(answer), None);
+        assert_eq!(found[1].level, Level::Warning);
+        assert!(found[2].text.contains("corp.example"));
+    }
+}

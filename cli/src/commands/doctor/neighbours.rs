@@ -1,0 +1,246 @@
+//! Do neighbours answer, can they come in, and can multicast find them?
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use modmesh_protocol::control::PeerStatus;
+
+use super::finding::Finding;
+use super::multicast::Heard;
+use crate::output::count;
+
+/// How long a connection to the daemon's own port may take.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
+/// Neighbours in trouble that are shown; `modmesh peers` shows all.
+const TROUBLES_MAX: usize = 3;
+
+/// What was seen of the port that neighbours come to.
+#[derive(Debug)]
+pub(super) enum Port {
+    /// A daemon listens there; whether a connection to it from this host works.
+    Served {
+        address: SocketAddr,
+        connects: bool,
+        /// The port it would have by default, when that was not to be had.
+        instead_of: Option<u16>,
+    },
+    /// A daemon runs, and listens nowhere that can be called.
+    Nowhere,
+    /// No daemon runs, and the address is free.
+    Free(SocketAddr),
+    /// No daemon runs, and the address cannot be had.
+    Busy(SocketAddr, io::Error),
+}
+
+/// Looks at the port of a daemon that listens at `multiaddresses`. Blocks for a second at most.
+pub(super) fn look_at_served(multiaddresses: &[String], wanted: Option<u16>) -> Port {
+    let addresses: Vec<SocketAddr> = multiaddresses
+        .iter()
+        .filter_map(|text| socket_address(text))
+        .collect();
+    let Some(address) = addresses.first().copied() else {
+        return Port::Nowhere;
+    };
+    let has_wanted = |port: &u16| addresses.iter().any(|address| address.port() == *port);
+    Port::Served {
+        address,
+        connects: TcpStream::connect_timeout(&address, CONNECT_DEADLINE).is_ok(),
+        instead_of: wanted.filter(|port| !has_wanted(port)),
+    }
+}
+
+/// Looks whether the addresses are free.
+pub(super) fn look_for_room(addresses: &[SocketAddr]) -> Option<Port> {
+    let mut free = None;
+    for address in addresses {
+        match TcpListener::bind(address) {
+            Ok(_) => free = free.or(Some(*address)),
+            // A host without IPv6 has no such address, and no one is disturbed.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Some(Port::Busy(*address, error));
+            }
+            Err(_) => {}
+        }
+    }
+    free.map(Port::Free)
+}
+
+pub(super) fn judge_port(port: &Port) -> Finding {
+    const CHECK: &str = "port";
+    match port {
+        Port::Served {
+            address,
+            connects: false,
+            ..
+        } => Finding::problem(
+            CHECK,
+            format!(
+                "{address}, where neighbours are to come, cannot be reached even from this host"
+            ),
+            "let it through this host's firewall, and look at the daemon's log",
+        ),
+        Port::Served {
+            address,
+            instead_of: Some(wanted),
+            ..
+        } => Finding::warning(
+            CHECK,
+            format!(
+                "port {wanted} was taken, so neighbours come to port {}",
+                address.port()
+            ),
+            "free it and start modmesh again, where other hosts name it with --peer",
+        ),
+        Port::Served { address, .. } => Finding::ok(
+            CHECK,
+            format!("neighbours come to {address} (a firewall before it cannot be seen from here)"),
+        ),
+        Port::Nowhere => Finding::warning(
+            CHECK,
+            "neighbours cannot come in: the daemon listens at no address of a network",
+            "connect this host to a network, or give --peer-listen",
+        ),
+        Port::Free(address) => Finding::ok(
+            CHECK,
+            format!("{address} is free for neighbours to come to"),
+        ),
+        Port::Busy(address, error) => Finding::warning(
+            CHECK,
+            format!("{address}, where neighbours are to come, cannot be had ({error})"),
+            "end the program that uses it, or choose another port with --peer-listen",
+        ),
+    }
+}
+
+pub(super) fn judge_peers(peers: &[PeerStatus]) -> Vec<Finding> {
+    const CHECK: &str = "neighbours";
+    let connected = peers.iter().filter(|peer| peer.connected).count() as u64;
+    let mut findings = vec![match connected {
+        0 => Finding::warning(
+            CHECK,
+            "none can be asked",
+            "start `modmesh up` on another host of this network, or name one with --peer",
+        ),
+        some => Finding::ok(CHECK, format!("{} can be asked", count(some, "neighbour"))),
+    }];
+    let troubled = peers.iter().filter_map(trouble);
+    findings.extend(troubled.take(TROUBLES_MAX));
+    findings
+}
+
+fn trouble(peer: &PeerStatus) -> Option<Finding> {
+    const CHECK: &str = "neighbours";
+    const REMEDY: &str = "`modmesh peers` shows all of it";
+    let name = &peer.peer_id;
+    if let Some(until) = &peer.banned_until {
+        let what = peer.evidence.last().map_or("a lie", |lie| &lie.what);
+        let text = format!("{name} is left alone until {until} for {what}");
+        return Some(Finding::warning(CHECK, text, REMEDY));
+    }
+    let error = peer.last_error.as_ref().filter(|_| !peer.connected)?;
+    let text = format!("{name} cannot be asked ({error})");
+    Some(Finding::warning(CHECK, text, REMEDY))
+}
+
+pub(super) fn judge_multicast(heard: &io::Result<Heard>, peers_are_named: bool) -> Finding {
+    const CHECK: &str = "multicast";
+    let text = match heard {
+        Ok(Heard::Ourselves { others: 0 }) => {
+            return Finding::ok(
+                CHECK,
+                "heard: our own question came back, and no other host spoke",
+            );
+        }
+        Ok(Heard::Ourselves { others }) => {
+            let text = format!("heard, from {} too", count(*others as u64, "other host"));
+            return Finding::ok(CHECK, text);
+        }
+        Ok(Heard::NoNetwork) => {
+            "this host has no network for multicast (loopback only?)".to_owned()
+        }
+        Ok(Heard::Nothing) => {
+            "a question to 224.0.0.251, port 5353, did not come back, so neighbours cannot be found"
+                .to_owned()
+        }
+        Err(error) => format!("neighbours cannot be looked for: {error}"),
+    };
+    match peers_are_named {
+        true => Finding::ok(CHECK, format!("{text}; neighbours are named with --peer")),
+        false => Finding::warning(
+            CHECK,
+            text,
+            "let UDP port 5353 through, or name neighbours with --peer",
+        ),
+    }
+}
+
+/// `/ip4/10.0.0.7/tcp/8485/...` as an address.
+fn socket_address(multiaddress: &str) -> Option<SocketAddr> {
+    let mut parts = multiaddress.split('/').skip(1);
+    let ip: IpAddr = match (parts.next()?, parts.next()?) {
+        ("ip4" | "ip6", ip) => ip.parse().ok()?,
+        _ => return None,
+    };
+    match (parts.next()?, parts.next()?) {
+        ("tcp", port) => Some(SocketAddr::new(ip, port.parse().ok()?)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    #[test]
+    fn a_port_that_another_program_has_is_seen() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let port = look_for_room(&[address]).unwrap();
+        assert_eq!(judge_port(&port).level, Level::Warning);
+        let any = "127.0.0.1:0".parse().unwrap();
+        let port = look_for_room(&[any]).unwrap();
+        assert_eq!(judge_port(&port).level, Level::Ok);
+    }
+
+    #[test]
+    fn the_port_of_a_daemon_is_tried_and_compared_with_the_usual_one() {
+        let daemon = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = daemon.local_addr().unwrap().port();
+        let told = [format!("/ip4/127.0.0.1/tcp/{port}/p2p/12D3KooW")];
+        let level = |wanted| judge_port(&look_at_served(&told, wanted)).level;
+        assert_eq!(level(Some(port)), Level::Ok);
+        assert_eq!(level(None), Level::Ok);
+        assert_eq!(level(Some(1)), Level::Warning);
+        // Nobody has the port of tcpmux.
+        let gone = look_at_served(&["/ip4/127.0.0.1/tcp/1".to_owned()], None);
+        assert_eq!(judge_port(&gone).level, Level::Problem);
+        let nowhere = look_at_served(&["/dns4/a.example/tcp/1".to_owned()], None);
+        assert_eq!(judge_port(&nowhere).level, Level::Warning);
+    }
+
+    #[test]
+    fn a_liar_and_a_neighbour_that_is_gone_are_named() {
+        let peers: Vec<PeerStatus> =
+            serde_json::from_str(include_str!("../peers/example.json")).unwrap();
+        let found = judge_peers(&peers);
+        assert!(found[0].text.contains("can be asked"), "{found:?}");
+        assert!(
+            found
+                .iter()
+                .any(|one| one.text.contains("left alone until"))
+        );
+        assert_eq!(judge_peers(&[])[0].level, Level::Warning);
+    }
+
+    #[test]
+    fn silence_matters_only_where_nobody_is_named() {
+        let heard = |heard| judge_multicast(&Ok(heard), false).level;
+        assert_eq!(heard(Heard::Ourselves { others: 0 }), Level::Ok);
+        assert_eq!(heard(Heard::Nothing), Level::Warning);
+        assert_eq!(heard(Heard::NoNetwork), Level::Warning);
+        assert_eq!(judge_multicast(&Ok(Heard::Nothing), true).level, Level::Ok);
+    }
+}
