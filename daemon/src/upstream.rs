@@ -5,8 +5,9 @@
 //! error and no log line. An entry that cannot be reached is remembered for some seconds and not waited for again.
 //!
 //! Deliberately absent: judging what was fetched (the gate does that), keeping it (the store does), retries beyond one
-//! for a connection that had gone stale, resuming, and `direct`, which is answered with a text that says so.
+//! for a connection that had gone stale, resuming.
 
+mod direct;
 mod entry;
 mod error;
 mod file_url;
@@ -27,15 +28,21 @@ use futures::future::BoxFuture;
 use modmesh_protocol::goproxy::{ProxyEntry, ProxyList, Scheme};
 use tokio::io::AsyncWrite;
 
+use self::direct::Direct;
+pub use self::direct::DirectOptions;
+pub(crate) use self::direct::sweep as sweep_direct;
 use self::entry::Entry;
 pub use self::error::{ErrorAnswer, StartError, UpstreamError};
 pub use self::http::ProxySettings;
 use self::town::Town;
 
 /// The upstream of this host. Clones share connections, memory and limits.
+///
+/// A handle does not go as far as `direct` unless it was made by [`Upstream::with_direct`].
 #[derive(Clone, Debug)]
 pub struct Upstream {
     inner: Arc<Inner>,
+    may_go_direct: bool,
 }
 
 /// Who watches the traffic: counted by `metrics`.
@@ -94,6 +101,8 @@ pub struct Options {
     pub extra_roots: Vec<Vec<u8>>,
     /// The HTTP proxies between this host and the world.
     pub proxies: ProxySettings,
+    /// How `direct` is done.
+    pub direct: DirectOptions,
 }
 
 /// A small answer with status 200.
@@ -105,6 +114,8 @@ pub struct Answer {
     pub content_type: Option<String>,
     /// Who answered, without userinfo.
     pub url: String,
+    /// It came by `direct`: with the access of the user who runs this, and not everybody may have that.
+    pub by_direct: bool,
 }
 
 /// A body that came whole.
@@ -174,7 +185,7 @@ struct Inner {
 /// An entry of the list, ready to be asked.
 enum Stop {
     Entry(Box<Entry>),
-    Direct,
+    Direct(Box<Direct>),
     Off,
 }
 
@@ -188,7 +199,10 @@ impl Upstream {
         options: Options,
         watch: Arc<dyn Watch>,
     ) -> Result<Self, StartError> {
-        let stops = list.entries().map(Stop::new).collect::<Result<_, _>>()?;
+        let stops = list
+            .entries()
+            .map(|entry| Stop::new(entry, &options))
+            .collect::<Result<_, _>>()?;
         let needs_tls = list
             .entries()
             .any(|entry| matches!(entry, ProxyEntry::Url(url) if url.scheme() == Scheme::Https));
@@ -200,7 +214,33 @@ impl Upstream {
                 databases: Mutex::default(),
                 town,
             }),
+            may_go_direct: false,
         })
+    }
+
+    /// A handle that goes as far as `direct`, for what the user who runs this asks for himself: `direct` works with his
+    /// keys and passwords.
+    #[must_use]
+    pub fn with_direct(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            may_go_direct: true,
+        }
+    }
+
+    /// Whether the list has `direct` in it.
+    pub fn has_direct(&self) -> bool {
+        let is_direct = |stop: &Stop| matches!(stop, Stop::Direct(_));
+        self.inner.stops.iter().any(is_direct)
+    }
+
+    /// Ends what runs for `direct`, and returns when nothing of it is left or some seconds have passed.
+    pub async fn end(&self) {
+        for stop in &self.inner.stops {
+            if let Stop::Direct(direct) = stop {
+                direct.end().await;
+            }
+        }
     }
 
     /// The entries in the order in which they are asked, and what is known about the way to each.
@@ -210,17 +250,22 @@ impl Upstream {
                 url: entry.url().to_string(),
                 state: entry.state(),
             },
-            Stop::Direct => EntryState::untried("direct"),
+            Stop::Direct(direct) => EntryState {
+                url: "direct".to_owned(),
+                state: direct.state(),
+            },
             Stop::Off => EntryState::untried("off"),
         };
         self.inner.stops.iter().map(state).collect()
     }
 
-    /// Whether every entry that could be asked was found unreachable when it was asked last.
+    /// Whether every entry that this handle could ask was found unreachable when it was asked last. `direct` is many
+    /// places, so one that cannot be reached says nothing about the next.
     pub fn is_down(&self) -> bool {
         self.inner.stops.iter().all(|stop| match stop {
             Stop::Entry(entry) => matches!(entry.state(), RoadState::Down { .. }),
-            Stop::Direct | Stop::Off => true,
+            Stop::Direct(direct) => !(self.may_go_direct && direct.is_usable()),
+            Stop::Off => true,
         })
     }
 
@@ -236,11 +281,13 @@ impl Upstream {
     /// would show: the last that is not "not found", else the last.
     pub async fn get(&self, path: &str, bytes_max: u64) -> Result<Answer, UpstreamError> {
         let mut body = Vec::new();
-        let downloaded = self.inner.walk(path, bytes_max, &mut body).await?;
+        let direct = self.may_go_direct;
+        let walked = self.inner.walk(path, bytes_max, &mut body, direct).await?;
         Ok(Answer {
             body: body.into(),
-            content_type: downloaded.content_type,
-            url: downloaded.url,
+            content_type: walked.downloaded.content_type,
+            url: walked.downloaded.url,
+            by_direct: walked.by_direct,
         })
     }
 
@@ -254,7 +301,9 @@ impl Upstream {
         bytes_max: u64,
         sink: &mut dyn Sink,
     ) -> Result<Downloaded, UpstreamError> {
-        self.inner.walk(path, bytes_max, sink).await
+        let direct = self.may_go_direct;
+        let walked = self.inner.walk(path, bytes_max, sink, direct).await?;
+        Ok(walked.downloaded)
     }
 
     /// Asks a checksum database for `lookup/..`, `tile/..` or `latest`, through the proxies where they offer it.
@@ -283,17 +332,18 @@ impl Upstream {
 }
 
 impl Stop {
-    fn new(entry: &ProxyEntry) -> Result<Self, StartError> {
+    fn new(entry: &ProxyEntry, options: &Options) -> Result<Self, StartError> {
         Ok(match entry {
             ProxyEntry::Url(url) => Self::Entry(Box::new(Entry::new(url.clone())?)),
-            ProxyEntry::Direct => Self::Direct,
+            ProxyEntry::Direct => Self::Direct(Box::new(Direct::new(&options.direct))),
             ProxyEntry::Off => Self::Off,
         })
     }
 }
 
 impl Default for Options {
-    /// 5 s to connect, 30 s to the header, 20 s between pieces, 64 requests, and the proxies of the environment.
+    /// 5 s to connect, 30 s to the header, 20 s between pieces, 64 requests, and proxies and `go` as the environment has
+    /// them.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
@@ -305,6 +355,7 @@ impl Default for Options {
             sumdb_way_lifetime: Duration::from_secs(600),
             extra_roots: Vec::new(),
             proxies: ProxySettings::from_environment(),
+            direct: DirectOptions::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Notes: `.info`, `list`, `@latest` and branch answers. No hash covers them, so they come from upstream alone, byte for
-//! byte; they age; and when upstream is gone they are served stale or derived from what is proved.
+//! byte; they age; and when upstream is gone they are served stale or derived from what is proved. What `direct` gave was
+//! got with the owner's own access and is kept apart: the owner alone may have it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use serde::Deserialize;
 
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
-use crate::policy::{Client, Treatment};
+use crate::policy::{Asker, Client, Treatment};
 use crate::store::Note;
 use crate::trust::{Expected, Scope};
 use crate::upstream::UpstreamError;
@@ -87,17 +88,25 @@ impl Fetcher {
         if self.inner.policy.treatment(key.module()) == Treatment::Private {
             self.inner.policy.may_have_unproven(client)?;
         }
-        if let Some(answer) = self.fresh(key).await {
+        if let Some(answer) = self.fresh(key, Asker::Anybody).await {
+            return Ok(answer);
+        }
+        let asker = Asker::of(client);
+        if asker == Asker::Owner
+            && let Some(answer) = self.fresh(key, asker).await
+        {
             return Ok(answer);
         }
         self.inner
             .notes
-            .join(key.clone(), || self.clone().obtain_note(key.clone()))
+            .join((key.clone(), asker), || {
+                self.clone().obtain_note(key.clone(), asker)
+            })
             .await?
     }
 
-    async fn fresh(&self, key: &NoteKey) -> Option<NoteAnswer> {
-        let note = self.kept_note(key).await?;
+    async fn fresh(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
+        let note = self.kept_note(key, asker).await?;
         let is_fresh = match key.version() {
             Some(_) => !note.provisional,
             None => note.age < TIME_TO_LIVE,
@@ -109,22 +118,24 @@ impl Fetcher {
         })
     }
 
-    async fn kept_note(&self, key: &NoteKey) -> Option<Note> {
+    async fn kept_note(&self, key: &NoteKey, asker: Asker) -> Option<Note> {
         let (store, path) = (self.inner.store.clone(), key.url_path());
-        tokio::task::spawn_blocking(move || store.read_note(&path))
+        let apart_too = asker == Asker::Owner;
+        tokio::task::spawn_blocking(move || store.read_note(&path, apart_too))
             .await
             .ok()?
     }
 
-    async fn obtain_note(self, key: NoteKey) -> Result<NoteAnswer, FetchError> {
-        let asked = match &self.inner.upstream {
+    async fn obtain_note(self, key: NoteKey, asker: Asker) -> Result<NoteAnswer, FetchError> {
+        let asked = match self.upstream_for(asker) {
             Some(upstream) => upstream.get(&key.url_path(), NOTE_BYTES_MAX).await,
             None => Err(UpstreamError::Off),
         };
         let error = match asked {
             Ok(answer) => {
                 check(&key, &answer.body)?;
-                self.keep_note(&key, answer.body.clone()).await;
+                self.keep_note(&key, answer.body.clone(), answer.by_direct)
+                    .await;
                 return Ok(NoteAnswer {
                     bytes: answer.body,
                     source: Source::Upstream,
@@ -136,10 +147,10 @@ impl Fetcher {
         let instead = match &error {
             // Upstream has spoken; its word counts, whatever was here before.
             UpstreamError::NotFound(_) | UpstreamError::Refused(_) => None,
-            _ if is_absence(&error) => self.without_upstream(&key).await,
+            _ if is_absence(&error) => self.without_upstream(&key, asker).await,
             // It is in trouble, not gone: what it said before is better than nothing, what is derived here is not.
             _ => self
-                .kept_note(&key)
+                .kept_note(&key, asker)
                 .await
                 .map(|note| stale(note.bytes.into(), note.age)),
         };
@@ -147,18 +158,18 @@ impl Fetcher {
     }
 
     /// A note that cannot be kept is still an answer.
-    async fn keep_note(&self, key: &NoteKey, bytes: Bytes) {
-        let private = self.inner.policy.treatment(key.module()) == Treatment::Private;
+    async fn keep_note(&self, key: &NoteKey, bytes: Bytes, by_direct: bool) {
+        let apart = by_direct || self.inner.policy.treatment(key.module()) == Treatment::Private;
         let (store, path) = (self.inner.store.clone(), key.url_path());
-        let kept = tokio::task::spawn_blocking(move || store.note(&path, &bytes, private)).await;
+        let kept = tokio::task::spawn_blocking(move || store.note(&path, &bytes, apart)).await;
         if let Ok(Err(error)) = kept {
             tracing::warn!(note = key.url_path(), %error, "an answer could not be kept");
         }
     }
 
     /// What can be said while upstream is gone.
-    async fn without_upstream(&self, key: &NoteKey) -> Option<NoteAnswer> {
-        let kept = self.kept_note(key).await;
+    async fn without_upstream(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
+        let kept = self.kept_note(key, asker).await;
         match key {
             NoteKey::Info(..) => match (key.version(), kept) {
                 (Some(_), Some(note)) => Some(NoteAnswer {
@@ -166,11 +177,11 @@ impl Fetcher {
                     source: Source::Store,
                     stale: None,
                 }),
-                (Some(of), None) => self.synthesised_info(key, &of).await,
+                (Some(of), None) => self.synthesised_info(key, &of, asker).await,
                 (None, kept) => kept.map(|note| stale(note.bytes.into(), note.age)),
             },
             NoteKey::List(module) => {
-                let held = self.inner.store.versions(module);
+                let held = self.held(module, asker);
                 match kept {
                     Some(note) => Some(stale(with_versions(&note.bytes, &held), note.age)),
                     None if !held.is_empty() => {
@@ -182,21 +193,38 @@ impl Fetcher {
             NoteKey::Latest(module) => match kept {
                 Some(note) => Some(stale(note.bytes.into(), note.age)),
                 None => {
-                    let newest = newest(&self.inner.store.versions(module))?;
+                    let newest = newest(&self.held(module, asker))?;
                     Some(stale(info_of(&newest), Duration::ZERO))
                 }
             },
         }
     }
 
+    /// The versions held here, as far as `asker` may know of them.
+    fn held(&self, module: &ModulePath, asker: Asker) -> Vec<Version> {
+        let mut held = self.inner.store.versions(module);
+        if asker == Asker::Anybody {
+            held.retain(|version| {
+                ModuleVersion::new(module.clone(), version.clone())
+                    .is_ok_and(|of| self.inner.store.holds_version(&of, Scope::Proven))
+            });
+        }
+        held
+    }
+
     /// `.info` from what is proved: the version itself, and for a pseudo-version the time that stands in it. Kept, so
     /// that the store stays a whole `file://` GOPROXY, until upstream gives its own.
-    async fn synthesised_info(&self, key: &NoteKey, of: &ModuleVersion) -> Option<NoteAnswer> {
+    async fn synthesised_info(
+        &self,
+        key: &NoteKey,
+        of: &ModuleVersion,
+        asker: Asker,
+    ) -> Option<NoteAnswer> {
         let treatment = self.inner.policy.treatment(&of.module);
         let listed = matches!(self.expected(of, treatment).await, Expected::Listed(_));
-        let known = listed
-            || self.inner.store.holds_version(of, Scope::Unlisted)
-            || self.inner.store.holds_version(of, Scope::Pending);
+        let holds = |scope| self.inner.store.holds_version(of, scope);
+        let known =
+            listed || asker == Asker::Owner && (holds(Scope::Unlisted) || holds(Scope::Pending));
         if !known {
             return None;
         }
@@ -233,11 +261,16 @@ impl Fetcher {
     }
 }
 
-/// Whether `error` speaks of upstream being gone or being none, as opposed to its answer.
+/// Whether `error` speaks of upstream being gone or being none, as opposed to its answer. That `go` said no by `direct`
+/// may mean either, so what is here counts.
 fn is_absence(error: &UpstreamError) -> bool {
     matches!(
         error,
-        UpstreamError::Off | UpstreamError::Unreachable { .. } | UpstreamError::DirectOnly { .. }
+        UpstreamError::Off
+            | UpstreamError::Unreachable { .. }
+            | UpstreamError::DirectRefused(_)
+            | UpstreamError::DirectFailed { .. }
+            | UpstreamError::DirectNotYours
     )
 }
 

@@ -203,9 +203,9 @@ async fn notes_that_an_unclean_boot_may_have_torn_are_dropped() {
     }
     drop(store);
     let store = open(&folder, ROOMY, true);
-    assert!(store.read_note("example.com/m/@v/list").is_none());
+    assert!(store.read_note("example.com/m/@v/list", true).is_none());
     assert!(
-        store.read_note("example.com/n/@v/list").is_none(),
+        store.read_note("example.com/n/@v/list", true).is_none(),
         "too young to be trusted"
     );
 }
