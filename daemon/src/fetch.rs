@@ -28,7 +28,7 @@ use sources::{Miss, Want};
 use crate::flight::Flights;
 use crate::metrics::{Metrics, Source};
 use crate::peers::{Haste, Peers};
-use crate::policy::{Policy, Treatment};
+use crate::policy::{Asker, Policy, Treatment};
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
 use crate::trust::{Authority, Expected, Giver, Scope};
@@ -54,8 +54,8 @@ pub(crate) struct Fetcher {
 
 struct Inner {
     parts: Parts,
-    files: Flights<ArtifactKey, Result<Source, FetchError>>,
-    notes: Flights<NoteKey, Result<NoteAnswer, FetchError>>,
+    files: Flights<(ArtifactKey, Asker), Result<Source, FetchError>>,
+    notes: Flights<(NoteKey, Asker), Result<NoteAnswer, FetchError>>,
     upstream_pace: UpstreamPace,
     /// Zips that are judged at the same time.
     judging: Semaphore,
@@ -120,10 +120,13 @@ impl Fetcher {
         if let Some(stored) = self.stored(key).await {
             return self.hand_out(stored, Source::Store, client);
         }
+        let asker = self.asker_of_file(client);
         let source = self
             .inner
             .files
-            .join(key.clone(), || self.clone().obtain(key.clone()))
+            .join((key.clone(), asker), || {
+                self.clone().obtain(key.clone(), asker)
+            })
             .await??;
         match self.stored(key).await {
             Some(stored) => self.hand_out(stored, source, client),
@@ -139,6 +142,23 @@ impl Fetcher {
     /// Puts a body aside that failed while it was read, so that the next request fetches it anew.
     pub(crate) fn quarantine(&self, fetched: &Arc<crate::store::Entry>, reason: &str) {
         self.inner.store.quarantine(fetched, reason);
+    }
+
+    /// For whom a file is fetched. Only `direct` makes a difference, so without it all share one flight.
+    fn asker_of_file(&self, client: &dyn Client) -> Asker {
+        match &self.inner.upstream {
+            Some(upstream) if upstream.has_direct() => Asker::of(client),
+            _ => Asker::Anybody,
+        }
+    }
+
+    /// The upstream, as far as it may be asked for `asker`.
+    fn upstream_for(&self, asker: Asker) -> Option<Upstream> {
+        let upstream = self.inner.upstream.as_ref()?;
+        Some(match asker {
+            Asker::Owner => upstream.with_direct(),
+            Asker::Anybody => upstream.clone(),
+        })
     }
 
     /// From the store, if it is there. Hashing a suspect body is left to a thread that may wait.
@@ -170,16 +190,16 @@ impl Fetcher {
     }
 
     /// The leader's work: gets the file from whoever has it, through the gate, into the store.
-    async fn obtain(self, key: ArtifactKey) -> Result<Source, FetchError> {
+    async fn obtain(self, key: ArtifactKey, asker: Asker) -> Result<Source, FetchError> {
         // Somebody else may have landed between the caller's look and this flight.
         if self.stored(&key).await.is_some() {
             return Ok(Source::Store);
         }
         let treatment = self.inner.policy.treatment(&key.of.module);
-        let want = Want::new(key.clone());
+        let want = Want::new(key.clone(), asker);
         tracing::debug!(%key, ?treatment, priority = ?want.priority, "fetching");
         let patience = Instant::now() + BUSY_PATIENCE;
-        let mut haste = self.haste();
+        let mut haste = self.haste(asker);
         loop {
             let alone = self.inner.peers.connected() == 0;
             let asked = self.ask_neighbours(&want, treatment, haste).await?;

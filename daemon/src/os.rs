@@ -1,11 +1,68 @@
 //! The few questions to the operating system that differ by platform: which boot this is, which machine, who owns the
-//! other end of a loopback connection, what is in the page cache. Linux answers all of them; elsewhere the answer is
+//! other end of a loopback connection, what is in the page cache, how a group of processes is ended. Linux answers all of them; elsewhere the answer is
 //! "unknown", and callers treat unknown as the careful case.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+
+/// A group of processes whose head is a child of ours that nobody has waited for yet; killed when this is dropped.
+///
+/// As long as the head was not waited for, the number of the group cannot belong to anybody else (waitpid(2)).
+#[derive(Debug)]
+pub(crate) struct ProcessGroup {
+    head: Option<Pid>,
+    is_over: AtomicBool,
+}
+
+impl ProcessGroup {
+    /// The group of the child with this process id.
+    pub(crate) fn headed_by(id: Option<u32>) -> Self {
+        let head = id
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
+        Self {
+            head,
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    /// Kills every process in it.
+    pub(crate) fn kill(&self) {
+        if let Some(head) = self.head
+            && !self.is_over.load(Ordering::Acquire)
+        {
+            let _nobody_is_left = rustix::process::kill_process_group(head, Signal::KILL);
+        }
+    }
+
+    /// The head was waited for: nothing is killed from now on.
+    pub(crate) fn is_over(&self) {
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    /// A call that blocks until the head has ended, and leaves it to be waited for (waitid(2), `WNOWAIT`).
+    pub(crate) fn wait_for_head(&self) -> impl FnOnce() + Send + 'static {
+        let head = self.head;
+        move || {
+            let Some(head) = head else { return };
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while let Err(rustix::io::Errno::INTR) =
+                rustix::process::waitid(WaitId::Pid(head), options)
+            {}
+        }
+    }
+}
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
 
 /// Identifies this boot of the machine, or nothing where the platform does not say.
 ///

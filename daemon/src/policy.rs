@@ -13,6 +13,27 @@ pub(crate) trait Client: Sync {
     fn is_own_user(&self) -> bool;
 }
 
+/// For whom work is done. What is got with the owner's own access is the owner's alone, so nobody else's request starts
+/// or shares such work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Asker {
+    /// The user who runs the daemon.
+    Owner,
+    /// Anybody who came through the door.
+    Anybody,
+}
+
+impl Asker {
+    /// Who `client` is.
+    pub(crate) fn of(client: &dyn Client) -> Self {
+        if client.is_own_user() {
+            Self::Owner
+        } else {
+            Self::Anybody
+        }
+    }
+}
+
 /// How a module is to be treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Treatment {

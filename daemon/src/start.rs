@@ -84,7 +84,7 @@ impl Daemon {
         let listeners = listen(&config.listen).await?;
         let state = open_state(&config).await?;
         let (shutdown, metrics) = (Shutdown::new(), Metrics::new());
-        let upstream = open_upstream(&config, &metrics)?;
+        let upstream = open_upstream(&config, &state, &metrics).await?;
         let store = open_store(&config, &state).await?;
         state.begin_session()?;
         let peers_slot = Arc::new(OnceLock::new());
@@ -208,12 +208,21 @@ fn store_error(config: &Config, error: &dyn std::fmt::Display) -> StartError {
     }
 }
 
-fn open_upstream(config: &Config, metrics: &Metrics) -> Result<Option<Upstream>, StartError> {
+async fn open_upstream(
+    config: &Config,
+    state: &State,
+    metrics: &Metrics,
+) -> Result<Option<Upstream>, StartError> {
+    let folder = state.root().join("direct");
+    let mut road = config.road.clone();
+    road.direct.folder = Some(folder.clone());
+    let swept = tokio::task::spawn_blocking(move || upstream::sweep_direct(&folder)).await;
+    swept.map_err(|error| store_error(config, &error))?;
     if config.offline {
         return Ok(None);
     }
     let counting = Arc::new(Counting(metrics.clone()));
-    let upstream = Upstream::new(config.upstream.clone(), config.road.clone(), counting)?;
+    let upstream = Upstream::new(config.upstream.clone(), road, counting)?;
     Ok((!config.upstream.is_off()).then_some(upstream))
 }
 

@@ -7,9 +7,9 @@
 //! What fails in passing is tried again, a file that breaks off is taken up again, what was refused is remembered for a
 //! short while, and `Retry-After` is honoured (`entry.rs`).
 //!
-//! Deliberately absent: judging what was fetched (the gate does that), keeping it (the store does), and `direct`, which is
-//! answered with a text that says so.
+//! Deliberately absent: judging what was fetched (the gate does that) and keeping it (the store does).
 
+mod direct;
 mod entry;
 mod error;
 mod file_url;
@@ -29,18 +29,24 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use modmesh_protocol::goproxy::{ProxyEntry, ProxyList, Scheme};
+use modmesh_protocol::goproxy::{EntryOutcome, ProxyEntry, ProxyList, Scheme, Step};
 use tokio::io::AsyncWrite;
 
+use self::direct::Direct;
+pub use self::direct::DirectOptions;
+pub(crate) use self::direct::sweep as sweep_direct;
 use self::entry::Entry;
 pub use self::error::{ErrorAnswer, StartError, UpstreamError};
 pub use self::http::ProxySettings;
 use self::town::Town;
 
 /// The upstream of this host. Clones share connections, memory and limits.
+///
+/// A handle does not go as far as `direct` unless it was made by [`Upstream::with_direct`].
 #[derive(Clone, Debug)]
 pub struct Upstream {
     inner: Arc<Inner>,
+    may_go_direct: bool,
 }
 
 /// Who watches the traffic: counted by `metrics`.
@@ -104,6 +110,8 @@ pub struct Options {
     pub extra_roots: Vec<Vec<u8>>,
     /// The HTTP proxies between this host and the world.
     pub proxies: ProxySettings,
+    /// How `direct` is done.
+    pub direct: DirectOptions,
 }
 
 /// A small answer with status 200.
@@ -117,6 +125,8 @@ pub struct Answer {
     pub url: String,
     /// Which entry of the list that is.
     pub entry: usize,
+    /// It came by `direct`: with the access of the user who runs this, and not everybody may have that.
+    pub by_direct: bool,
 }
 
 /// A body that came whole.
@@ -201,7 +211,7 @@ struct Inner {
 /// An entry of the list, ready to be asked.
 enum Stop {
     Entry(Arc<Entry>),
-    Direct,
+    Direct(Box<Direct>),
     Off,
 }
 
@@ -215,7 +225,10 @@ impl Upstream {
         options: Options,
         watch: Arc<dyn Watch>,
     ) -> Result<Self, StartError> {
-        let stops = list.entries().map(Stop::new).collect::<Result<_, _>>()?;
+        let stops = list
+            .entries()
+            .map(|entry| Stop::new(entry, &options))
+            .collect::<Result<_, _>>()?;
         let needs_tls = list
             .entries()
             .any(|entry| matches!(entry, ProxyEntry::Url(url) if url.scheme() == Scheme::Https));
@@ -227,7 +240,33 @@ impl Upstream {
                 databases: Mutex::default(),
                 town,
             }),
+            may_go_direct: false,
         })
+    }
+
+    /// A handle that goes as far as `direct`, for what the user who runs this asks for himself: `direct` works with his
+    /// keys and passwords.
+    #[must_use]
+    pub fn with_direct(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            may_go_direct: true,
+        }
+    }
+
+    /// Whether the list has `direct` in it.
+    pub fn has_direct(&self) -> bool {
+        let is_direct = |stop: &Stop| matches!(stop, Stop::Direct(_));
+        self.inner.stops.iter().any(is_direct)
+    }
+
+    /// Ends what runs for `direct`, and returns when nothing of it is left or some seconds have passed.
+    pub async fn end(&self) {
+        for stop in &self.inner.stops {
+            if let Stop::Direct(direct) = stop {
+                direct.end().await;
+            }
+        }
     }
 
     /// The entries in the order in which they are asked, and what is known about the way to each.
@@ -237,30 +276,47 @@ impl Upstream {
                 url: entry.url().to_string(),
                 state: entry.state(),
             },
-            Stop::Direct => EntryState::untried("direct"),
+            Stop::Direct(direct) => EntryState {
+                url: "direct".to_owned(),
+                state: direct.state(),
+            },
             Stop::Off => EntryState::untried("off"),
         };
         self.inner.stops.iter().map(state).collect()
     }
 
-    /// Whether every entry that could be asked was found unreachable when it was asked last.
+    /// Whether every entry that this handle could ask was found unreachable when it was asked last. `direct` is many
+    /// places, so one that cannot be reached says nothing about the next.
     pub fn is_down(&self) -> bool {
-        self.inner.stops.iter().all(|stop| match stop {
-            Stop::Entry(entry) => matches!(entry.state(), RoadState::Down { .. }),
-            Stop::Direct | Stop::Off => true,
-        })
+        self.would_all(|entry| matches!(entry.state(), RoadState::Down { .. }))
     }
 
     /// Whether every entry that could be asked is down, or owes an answer for longer than it should: who has something to
     /// fall back on need not wait. Asking hurries the look whether one is back.
     pub fn is_in_doubt(&self) -> bool {
-        self.inner.stops.iter().all(|stop| match stop {
-            Stop::Entry(entry) => {
-                entry.knock(&self.inner.town);
-                entry.health().is_in_doubt()
-            }
-            Stop::Direct | Stop::Off => true,
+        self.would_all(|entry| {
+            entry.knock(&self.inner.town);
+            entry.health().is_in_doubt()
         })
+    }
+
+    /// Whether `fails` holds for every entry that a walk would come to if it held: behind a comma it does not get.
+    fn would_all(&self, fails: impl Fn(&Entry) -> bool) -> bool {
+        let mut index = 0;
+        loop {
+            match self.inner.stops.get(index) {
+                Some(Stop::Entry(entry)) if !fails(entry) => return false,
+                Some(Stop::Entry(_)) => {}
+                Some(Stop::Direct(direct)) => {
+                    return !(self.may_go_direct && direct.is_usable());
+                }
+                Some(Stop::Off) | None => return true,
+            }
+            match self.inner.list.next_after(index, EntryOutcome::OtherError) {
+                Step::Try(next) => index = next,
+                Step::Stop => return true,
+            }
+        }
     }
 
     /// The list that is walked. Its `Display` is fit for people.
@@ -285,12 +341,15 @@ impl Upstream {
         bytes_max: u64,
     ) -> Result<Answer, UpstreamError> {
         let mut body = Vec::new();
-        let downloaded = self.inner.walk(begin, path, bytes_max, &mut body).await?;
+        let direct = self.may_go_direct;
+        let walked = self.inner.walk(begin, path, bytes_max, &mut body, direct);
+        let walked = walked.await?;
         Ok(Answer {
             body: body.into(),
-            content_type: downloaded.content_type,
-            url: downloaded.url,
-            entry: downloaded.entry,
+            content_type: walked.downloaded.content_type,
+            url: walked.downloaded.url,
+            entry: walked.downloaded.entry,
+            by_direct: walked.by_direct,
         })
     }
 
@@ -305,7 +364,9 @@ impl Upstream {
         bytes_max: u64,
         sink: &mut dyn Sink,
     ) -> Result<Downloaded, UpstreamError> {
-        self.inner.walk(begin, path, bytes_max, sink).await
+        let direct = self.may_go_direct;
+        let walked = self.inner.walk(begin, path, bytes_max, sink, direct);
+        Ok(walked.await?.downloaded)
     }
 
     /// Asks a checksum database for `lookup/..`, `tile/..` or `latest`, through the proxies where they offer it.
@@ -334,17 +395,18 @@ impl Upstream {
 }
 
 impl Stop {
-    fn new(entry: &ProxyEntry) -> Result<Self, StartError> {
+    fn new(entry: &ProxyEntry, options: &Options) -> Result<Self, StartError> {
         Ok(match entry {
             ProxyEntry::Url(url) => Self::Entry(Arc::new(Entry::new(url.clone())?)),
-            ProxyEntry::Direct => Self::Direct,
+            ProxyEntry::Direct => Self::Direct(Box::new(Direct::new(&options.direct))),
             ProxyEntry::Off => Self::Off,
         })
     }
 }
 
 impl Default for Options {
-    /// 5 s to connect, 30 s to the header, 20 s between pieces, 64 requests, and the proxies of the environment.
+    /// 5 s to connect, 30 s to the header, 20 s between pieces, 64 requests, and proxies and `go` as the environment has
+    /// them.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
@@ -358,6 +420,7 @@ impl Default for Options {
             sumdb_way_lifetime: Duration::from_secs(600),
             extra_roots: Vec::new(),
             proxies: ProxySettings::from_environment(),
+            direct: DirectOptions::default(),
         }
     }
 }

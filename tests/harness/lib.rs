@@ -10,6 +10,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod git;
 pub mod go;
 pub mod host;
 pub mod http;
@@ -25,6 +26,7 @@ pub mod replay;
 pub mod secure;
 pub mod upstream;
 
+pub use git::GitRepository;
 pub use go::{GoHome, GoOutput};
 pub use host::{HostOptions, TestHost};
 pub use lab::Lab;

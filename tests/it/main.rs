@@ -7,6 +7,7 @@ mod bad_input;
 mod builders;
 mod certificates;
 mod damage;
+mod direct;
 mod documents;
 mod ending;
 mod eviction;

@@ -14,7 +14,7 @@ use super::sources::{self, Holder, Miss, Want};
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::peers::{Haste, PeerError};
-use crate::policy::Treatment;
+use crate::policy::{Asker, Treatment};
 use crate::store::Staged;
 use crate::trust::{Expected, Giver};
 use crate::upstream::{Begin, Downloaded, Upstream};
@@ -84,9 +84,9 @@ impl UpstreamPace {
 
 impl Fetcher {
     /// How long the neighbours may think: as long as they may be silent, when no upstream answers.
-    pub(super) fn haste(&self) -> Haste {
-        let upstream = self.inner.upstream.as_ref();
-        if upstream.is_none_or(Upstream::is_down) {
+    pub(super) fn haste(&self, asker: Asker) -> Haste {
+        let upstream = self.upstream_for(asker);
+        if upstream.as_ref().is_none_or(Upstream::is_down) {
             Haste::NobodyElse
         } else {
             Haste::OthersWait
@@ -205,7 +205,7 @@ impl Fetcher {
         let staging = self.inner.store.stage().await?;
         let received = staging.received();
         let by_peer: Download = Box::pin(holder.obtain(&self.inner.peers, want, staging));
-        let behind = Box::pin(self.falls_behind(holder.length, &received));
+        let behind = Box::pin(self.falls_behind(holder.length, &received, want.asker));
         let by_peer = match select(by_peer, behind).await {
             Either::Left((staged, _)) => return settled(Transfer::Peer(staged, None)),
             Either::Right(((), by_peer)) => by_peer,
@@ -235,8 +235,9 @@ impl Fetcher {
         want: &Want,
         staging: crate::store::Staging,
     ) -> Result<(Staged, Downloaded), Miss> {
-        let (began, upstream) = (Instant::now(), self.inner.upstream.as_ref());
-        let (staged, from) = sources::from_upstream(upstream, begin, want, staging).await?;
+        let (began, upstream) = (Instant::now(), self.upstream_for(want.asker));
+        let (staged, from) =
+            sources::from_upstream(upstream.as_ref(), begin, want, staging).await?;
         self.inner
             .upstream_pace
             .measured(staged.measured().length, began.elapsed());
@@ -245,14 +246,13 @@ impl Fetcher {
 
     /// Returns when a transfer of `length` bytes is so slow that upstream, asked now, would be done earlier. Never returns
     /// where there is no upstream that answers.
-    async fn falls_behind(&self, length: u64, received: &AtomicU64) {
+    async fn falls_behind(&self, length: u64, received: &AtomicU64, asker: Asker) {
+        let upstream = self.upstream_for(asker);
         let mut before = 0;
         loop {
             tokio::time::sleep(PACE_WINDOW).await;
             let now = received.load(Ordering::Relaxed);
-            let reachable = self
-                .inner
-                .upstream
+            let reachable = upstream
                 .as_ref()
                 .is_some_and(|upstream| !upstream.is_down());
             let upstream_takes = self.inner.upstream_pace.time_for(length);

@@ -1,5 +1,6 @@
 //! Notes: `.info`, `list`, `@latest` and branch answers. No hash covers them, so they come from upstream alone, byte for
-//! byte; they age; and when upstream is gone they are served stale or derived from what is proved.
+//! byte; they age; and when upstream is gone they are served stale or derived from what is proved. What `direct` gave was
+//! got with the owner's own access and is kept apart: the owner alone may have it.
 
 mod words;
 
@@ -7,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use modmesh_protocol::module::{ModulePath, ModuleVersion, Revision};
+use modmesh_protocol::module::{ModulePath, ModuleVersion, Revision, Version};
 use tokio::time::timeout;
 
 use self::words::{check, info_of, newest, with_versions};
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
-use crate::policy::{Client, Treatment};
+use crate::policy::{Asker, Client, Treatment};
 use crate::store::Note;
 use crate::trust::{Expected, Scope};
 use crate::upstream::{Answer, Begin, Upstream, UpstreamError};
@@ -87,45 +88,50 @@ impl Fetcher {
         if self.inner.policy.treatment(key.module()) == Treatment::Private {
             self.inner.policy.may_have_unproven(client)?;
         }
-        if let Some(answer) = self.fresh(key).await {
+        if let Some(answer) = self.fresh(key, Asker::Anybody).await {
             return Ok(answer);
         }
-        // An upstream that is gone, or that owes an answer already, is not waited for where there is something to say.
-        if self.is_in_doubt()
-            && let Some(answer) = self.without_upstream(key).await
+        let asker = Asker::of(client);
+        if asker == Asker::Owner
+            && let Some(answer) = self.fresh(key, asker).await
         {
             return Ok(answer);
         }
-        let obtained = self
-            .inner
-            .notes
-            .join(key.clone(), || self.clone().obtain_note(key.clone()));
+        // An upstream that is gone, or that owes an answer already, is not waited for where there is something to say.
+        if self.is_in_doubt(asker)
+            && let Some(answer) = self.without_upstream(key, asker).await
+        {
+            return Ok(answer);
+        }
+        let obtained = self.inner.notes.join((key.clone(), asker), || {
+            self.clone().obtain_note(key.clone(), asker)
+        });
         // The flight goes on when it is not waited for, and what it brings is fresh for whoever asks next.
         let mut obtained = std::pin::pin!(obtained);
         if let Ok(in_time) = timeout(PATIENCE_WITH_KEPT, obtained.as_mut()).await {
             return in_time?;
         }
-        if let Some(answer) = self.kept_answer(key).await {
+        if let Some(answer) = self.kept_answer(key, asker).await {
             return Ok(answer);
         }
         if let Ok(in_time) = timeout(PATIENCE_WITH_DERIVED, obtained.as_mut()).await {
             return in_time?;
         }
-        if self.is_in_doubt()
-            && let Some(answer) = self.derived_answer(key).await
+        if self.is_in_doubt(asker)
+            && let Some(answer) = self.derived_answer(key, asker).await
         {
             return Ok(answer);
         }
         obtained.await?
     }
 
-    fn is_in_doubt(&self) -> bool {
-        let upstream = self.inner.upstream.as_ref();
-        upstream.is_some_and(Upstream::is_in_doubt)
+    fn is_in_doubt(&self, asker: Asker) -> bool {
+        let upstream = self.upstream_for(asker);
+        upstream.as_ref().is_some_and(Upstream::is_in_doubt)
     }
 
-    async fn fresh(&self, key: &NoteKey) -> Option<NoteAnswer> {
-        let note = self.kept_note(key).await?;
+    async fn fresh(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
+        let note = self.kept_note(key, asker).await?;
         let is_fresh = match key.version() {
             Some(_) => !note.provisional,
             None => note.age < TIME_TO_LIVE,
@@ -137,17 +143,19 @@ impl Fetcher {
         })
     }
 
-    async fn kept_note(&self, key: &NoteKey) -> Option<Note> {
+    async fn kept_note(&self, key: &NoteKey, asker: Asker) -> Option<Note> {
         let (store, path) = (self.inner.store.clone(), key.url_path());
-        tokio::task::spawn_blocking(move || store.read_note(&path))
+        let apart_too = asker == Asker::Owner;
+        tokio::task::spawn_blocking(move || store.read_note(&path, apart_too))
             .await
             .ok()?
     }
 
-    async fn obtain_note(self, key: NoteKey) -> Result<NoteAnswer, FetchError> {
-        let error = match self.ask_for_note(&key).await {
+    async fn obtain_note(self, key: NoteKey, asker: Asker) -> Result<NoteAnswer, FetchError> {
+        let error = match self.ask_for_note(&key, asker).await {
             Ok(Ok(answer)) => {
-                self.keep_note(&key, answer.body.clone()).await;
+                self.keep_note(&key, answer.body.clone(), answer.by_direct)
+                    .await;
                 return Ok(NoteAnswer {
                     bytes: answer.body,
                     source: Source::Upstream,
@@ -160,10 +168,10 @@ impl Fetcher {
         let instead = match &error {
             // Upstream has spoken; its word counts, whatever was here before.
             UpstreamError::NotFound(_) | UpstreamError::Refused(_) => None,
-            _ if is_absence(&error) => self.without_upstream(&key).await,
+            _ if is_absence(&error) => self.without_upstream(&key, asker).await,
             // It is in trouble, not gone: what it said before is better than nothing, what is derived here is not.
             _ => self
-                .kept_note(&key)
+                .kept_note(&key, asker)
                 .await
                 .map(|note| stale(note.bytes.into(), note.age)),
         };
@@ -174,8 +182,9 @@ impl Fetcher {
     async fn ask_for_note(
         &self,
         key: &NoteKey,
+        asker: Asker,
     ) -> Result<Result<Answer, FetchError>, UpstreamError> {
-        let upstream = self.inner.upstream.as_ref().ok_or(UpstreamError::Off)?;
+        let upstream = self.upstream_for(asker).ok_or(UpstreamError::Off)?;
         let path = key.url_path();
         let (mut begin, mut nonsense) = (Begin::First, None);
         loop {
@@ -194,26 +203,26 @@ impl Fetcher {
     }
 
     /// A note that cannot be kept is still an answer.
-    async fn keep_note(&self, key: &NoteKey, bytes: Bytes) {
-        let private = self.inner.policy.treatment(key.module()) == Treatment::Private;
+    async fn keep_note(&self, key: &NoteKey, bytes: Bytes, by_direct: bool) {
+        let apart = by_direct || self.inner.policy.treatment(key.module()) == Treatment::Private;
         let (store, path) = (self.inner.store.clone(), key.url_path());
-        let kept = tokio::task::spawn_blocking(move || store.note(&path, &bytes, private)).await;
+        let kept = tokio::task::spawn_blocking(move || store.note(&path, &bytes, apart)).await;
         if let Ok(Err(error)) = kept {
             tracing::warn!(note = key.url_path(), %error, "an answer could not be kept");
         }
     }
 
     /// What can be said while upstream is gone: what it said before, else what follows from what is held.
-    async fn without_upstream(&self, key: &NoteKey) -> Option<NoteAnswer> {
-        match self.kept_answer(key).await {
+    async fn without_upstream(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
+        match self.kept_answer(key, asker).await {
             Some(answer) => Some(answer),
-            None => self.derived_answer(key).await,
+            None => self.derived_answer(key, asker).await,
         }
     }
 
     /// What upstream said before.
-    async fn kept_answer(&self, key: &NoteKey) -> Option<NoteAnswer> {
-        let note = self.kept_note(key).await?;
+    async fn kept_answer(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
+        let note = self.kept_note(key, asker).await?;
         Some(match key {
             NoteKey::Info(..) if key.version().is_some() => NoteAnswer {
                 bytes: note.bytes.into(),
@@ -222,35 +231,52 @@ impl Fetcher {
             },
             NoteKey::Info(..) | NoteKey::Latest(_) => stale(note.bytes.into(), note.age),
             NoteKey::List(module) => {
-                let held = self.inner.store.versions(module);
+                let held = self.held(module, asker);
                 stale(with_versions(&note.bytes, &held), note.age)
             }
         })
     }
 
     /// What follows from what is held.
-    async fn derived_answer(&self, key: &NoteKey) -> Option<NoteAnswer> {
+    async fn derived_answer(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
         match key {
-            NoteKey::Info(..) => self.synthesised_info(key, &key.version()?).await,
+            NoteKey::Info(..) => self.synthesised_info(key, &key.version()?, asker).await,
             NoteKey::List(module) => {
-                let held = self.inner.store.versions(module);
+                let held = self.held(module, asker);
                 (!held.is_empty()).then(|| stale(with_versions(b"", &held), Duration::ZERO))
             }
             NoteKey::Latest(module) => {
-                let newest = newest(&self.inner.store.versions(module))?;
+                let newest = newest(&self.held(module, asker))?;
                 Some(stale(info_of(&newest), Duration::ZERO))
             }
         }
     }
 
+    /// The versions held here, as far as `asker` may know of them.
+    fn held(&self, module: &ModulePath, asker: Asker) -> Vec<Version> {
+        let mut held = self.inner.store.versions(module);
+        if asker == Asker::Anybody {
+            held.retain(|version| {
+                ModuleVersion::new(module.clone(), version.clone())
+                    .is_ok_and(|of| self.inner.store.holds_version(&of, Scope::Proven))
+            });
+        }
+        held
+    }
+
     /// `.info` from what is proved: the version itself, and for a pseudo-version the time that stands in it. Kept, so
     /// that the store stays a whole `file://` GOPROXY, until upstream gives its own.
-    async fn synthesised_info(&self, key: &NoteKey, of: &ModuleVersion) -> Option<NoteAnswer> {
+    async fn synthesised_info(
+        &self,
+        key: &NoteKey,
+        of: &ModuleVersion,
+        asker: Asker,
+    ) -> Option<NoteAnswer> {
         let treatment = self.inner.policy.treatment(&of.module);
         let listed = matches!(self.expected(of, treatment).await, Expected::Listed(_));
-        let known = listed
-            || self.inner.store.holds_version(of, Scope::Unlisted)
-            || self.inner.store.holds_version(of, Scope::Pending);
+        let holds = |scope| self.inner.store.holds_version(of, scope);
+        let known =
+            listed || asker == Asker::Owner && (holds(Scope::Unlisted) || holds(Scope::Pending));
         if !known {
             return None;
         }
@@ -287,11 +313,16 @@ impl Fetcher {
     }
 }
 
-/// Whether `error` speaks of upstream being gone or being none, as opposed to its answer.
+/// Whether `error` speaks of upstream being gone or being none, as opposed to its answer. That `go` said no by `direct`
+/// may mean either, so what is here counts.
 fn is_absence(error: &UpstreamError) -> bool {
     matches!(
         error,
-        UpstreamError::Off | UpstreamError::Unreachable { .. } | UpstreamError::DirectOnly { .. }
+        UpstreamError::Off
+            | UpstreamError::Unreachable { .. }
+            | UpstreamError::DirectRefused(_)
+            | UpstreamError::DirectFailed { .. }
+            | UpstreamError::DirectNotYours
     )
 }
 

@@ -11,6 +11,7 @@ use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::peer_name::PeerName;
 
 use crate::peers::{Lie, Located, PeerError, Peers};
+use crate::policy::Asker;
 use crate::store::{Staged, Staging, StoreError};
 use crate::trust::{GO_MOD_BYTES_MAX, Rejection, ZIP_BYTES_MAX};
 use crate::upstream::{Begin, Downloaded, Sink, Upstream, UpstreamError};
@@ -30,6 +31,8 @@ pub(crate) struct Want {
     pub key: ArtifactKey,
     pub bytes_max: u64,
     pub priority: Priority,
+    /// For whom; what is fetched ahead is fetched for anybody.
+    pub asker: Asker,
     pub deadline: Instant,
 }
 
@@ -46,7 +49,7 @@ pub(crate) enum Miss {
 
 impl Want {
     /// `key`, for a client that waits for it.
-    pub(crate) fn new(key: ArtifactKey) -> Self {
+    pub(crate) fn new(key: ArtifactKey, asker: Asker) -> Self {
         let bytes_max = match key.kind {
             FileKind::Zip => ZIP_BYTES_MAX,
             FileKind::Mod | FileKind::Info => GO_MOD_BYTES_MAX,
@@ -55,6 +58,7 @@ impl Want {
             key,
             bytes_max,
             priority: Priority::Client,
+            asker,
             deadline: Instant::now() + TRANSFER_DEADLINE,
         }
     }

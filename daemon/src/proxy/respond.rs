@@ -139,14 +139,17 @@ fn status_of(error: &FetchError) -> StatusCode {
         FetchError::Upstream(upstream) => match upstream.as_ref() {
             UpstreamError::NotFound(answer)
             | UpstreamError::Refused(answer)
-            | UpstreamError::Failed(answer) => StatusCode::from_u16(answer.status)
+            | UpstreamError::Failed(answer)
+            | UpstreamError::DirectRefused(answer) => StatusCode::from_u16(answer.status)
                 .ok()
                 // A status that is no error would make a failure look like an answer.
                 .filter(|status| status.is_client_error() || status.is_server_error())
                 .unwrap_or(StatusCode::BAD_GATEWAY),
             UpstreamError::Off => StatusCode::NOT_FOUND,
-            UpstreamError::DirectOnly { .. } => StatusCode::NOT_IMPLEMENTED,
-            UpstreamError::Unreachable { .. } => StatusCode::GATEWAY_TIMEOUT,
+            UpstreamError::DirectNotYours => StatusCode::FORBIDDEN,
+            UpstreamError::Unreachable { .. } | UpstreamError::DirectFailed { .. } => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             UpstreamError::TooLarge { .. } => StatusCode::BAD_GATEWAY,
             UpstreamError::Sink(_) => StatusCode::INSUFFICIENT_STORAGE,
         },

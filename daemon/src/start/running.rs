@@ -102,7 +102,12 @@ impl Running {
 
     async fn end(self) {
         tracing::info!("ending");
-        if !self.shutdown.end(END_DEADLINE).await {
+        let runs = async {
+            if let Some(upstream) = &self.control.upstream {
+                upstream.end().await;
+            }
+        };
+        if !tokio::join!(self.shutdown.end(END_DEADLINE), runs).0 {
             tracing::warn!("some work did not end in time and is cut");
         }
         self.peers.stop(Duration::from_secs(1)).await;

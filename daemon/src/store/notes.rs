@@ -30,21 +30,18 @@ pub(crate) struct Note {
 }
 
 impl Store {
-    /// The note kept under `url_path`, if there is one. Blocks shortly.
-    pub(crate) fn read_note(&self, url_path: &str) -> Option<Note> {
-        [Scope::Proven, Scope::Unlisted]
-            .into_iter()
-            .find_map(|scope| read(&self.inner.layout.note(scope, url_path)))
+    /// The note kept under `url_path`, if there is one; of those kept apart only when `apart_too`, and then the younger.
+    /// Blocks shortly.
+    pub(crate) fn read_note(&self, url_path: &str, apart_too: bool) -> Option<Note> {
+        let read = |scope| read(&self.inner.layout.note(scope, url_path));
+        let apart = apart_too.then(|| read(Scope::Unlisted)).flatten();
+        let notes = [read(Scope::Proven), apart];
+        notes.into_iter().flatten().min_by_key(|note| note.age)
     }
 
-    /// Keeps `bytes` under `url_path`; apart when the module is private. Blocks shortly.
-    pub(crate) fn note(
-        &self,
-        url_path: &str,
-        bytes: &[u8],
-        private: bool,
-    ) -> Result<(), StoreError> {
-        let scope = if private {
+    /// Keeps `bytes` under `url_path`; apart when only this user may have them. Blocks shortly.
+    pub(crate) fn note(&self, url_path: &str, bytes: &[u8], apart: bool) -> Result<(), StoreError> {
+        let scope = if apart {
             Scope::Unlisted
         } else {
             Scope::Proven

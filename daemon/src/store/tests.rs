@@ -204,9 +204,9 @@ async fn notes_that_an_unclean_boot_may_have_torn_are_dropped() {
     }
     drop(store);
     let store = open(&folder, ROOMY, true);
-    assert!(store.read_note("example.com/m/@v/list").is_none());
+    assert!(store.read_note("example.com/m/@v/list", true).is_none());
     assert!(
-        store.read_note("example.com/n/@v/list").is_none(),
+        store.read_note("example.com/n/@v/list", true).is_none(),
         "too young to be trusted"
     );
 }
@@ -223,7 +223,7 @@ async fn a_note_from_the_future_is_not_fresh_until_then() {
         .unwrap();
     let later = SystemTime::now() + Duration::from_secs(365 * 24 * 60 * 60);
     file.set_modified(later).unwrap();
-    assert!(store.read_note(path).unwrap().age > Duration::from_secs(60 * 60));
+    assert!(store.read_note(path, true).unwrap().age > Duration::from_secs(60 * 60));
 }
 
 #[tokio::test]

@@ -35,15 +35,19 @@ pub enum UpstreamError {
     /// The list is `off`, or nothing is left of it.
     #[error("upstream is off: nothing is fetched from outside")]
     Off,
-    /// The list has nothing before `direct`.
-    #[error(
-        "the upstream list is `{list}`, and `direct` is not supported yet by this release: \
-         put the URL of a module proxy before it, for example --upstream https://proxy.example,direct"
-    )]
-    DirectOnly {
-        /// The list.
-        list: String,
+    /// `direct`: the `go` command ran and said no. From its text nobody can tell whether the repository has no such thing
+    /// or cannot be reached.
+    #[error("{0}")]
+    DirectRefused(ErrorAnswer),
+    /// `direct`: the `go` command could not say anything.
+    #[error("the upstream list comes to `direct`, and {reason}")]
+    DirectFailed {
+        /// What went wrong, and what to do about it.
+        reason: String,
     },
+    /// The list has nothing before `direct` that answered, and whoever asks may not use that.
+    #[error("{}", super::walk::NOT_YOURS_NOTE)]
+    DirectNotYours,
     /// The body is longer than such a file may be.
     #[error("{url}: the answer is longer than the {bytes_max} bytes that are accepted")]
     TooLarge {
@@ -119,7 +123,10 @@ impl UpstreamError {
     /// The answer behind the error, where there was one.
     pub fn answer(&self) -> Option<&ErrorAnswer> {
         match self {
-            Self::NotFound(answer) | Self::Refused(answer) | Self::Failed(answer) => Some(answer),
+            Self::NotFound(answer)
+            | Self::Refused(answer)
+            | Self::Failed(answer)
+            | Self::DirectRefused(answer) => Some(answer),
             _ => None,
         }
     }
@@ -136,17 +143,20 @@ impl UpstreamError {
     /// The same error with one more line for the user to read.
     pub(super) fn with_note(mut self, note: &str) -> Self {
         match &mut self {
-            Self::NotFound(answer) | Self::Refused(answer) | Self::Failed(answer) => {
+            Self::NotFound(answer)
+            | Self::Refused(answer)
+            | Self::Failed(answer)
+            | Self::DirectRefused(answer) => {
                 answer.text = Some(match answer.text.take() {
                     Some(text) => format!("{}\n{note}", text.trim_end()),
                     None => note.to_owned(),
                 });
             }
-            Self::Unreachable { reason, .. } => {
+            Self::Unreachable { reason, .. } | Self::DirectFailed { reason } => {
                 reason.push_str("; ");
                 reason.push_str(note);
             }
-            Self::Off | Self::DirectOnly { .. } | Self::TooLarge { .. } | Self::Sink(_) => {}
+            Self::Off | Self::DirectNotYours | Self::TooLarge { .. } | Self::Sink(_) => {}
         }
         self
     }

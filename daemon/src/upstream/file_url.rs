@@ -46,6 +46,11 @@ impl Directory {
 }
 
 impl OpenFile {
+    /// A file that is open already.
+    pub(super) fn of(file: std::fs::File) -> Self {
+        Self(File::from_std(file))
+    }
+
     /// The next bytes, nothing at the end.
     pub(super) async fn piece(&mut self) -> io::Result<Option<Bytes>> {
         let mut piece = Vec::with_capacity(PIECE_BYTES);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod direct;
 mod fake;
 mod faults;
 mod proxied;
@@ -111,12 +112,10 @@ async fn fake_with(status: Option<u16>) -> Fake {
 async fn off_and_direct_end_the_list_and_leave_the_last_word_to_whoever_spoke() {
     let off = upstream("off", options()).get(LIST, 99).await.unwrap_err();
     assert!(matches!(off, UpstreamError::Off));
-    let direct = upstream("direct", options())
-        .get(LIST, 99)
-        .await
-        .unwrap_err();
-    assert!(matches!(direct, UpstreamError::DirectOnly { .. }));
-    assert!(direct.to_string().contains("--upstream"), "{direct}");
+    let direct = upstream("direct", options());
+    let error = direct.get(LIST, 99).await.unwrap_err();
+    assert!(matches!(error, UpstreamError::DirectNotYours));
+    assert!(error.to_string().contains("`modmesh up`"), "{error}");
 
     let fake = Fake::new(serving(answer(404, "text/plain", "no such module\n"))).await;
     let before_off = upstream(&format!("{},off", fake.url()), options());
@@ -130,10 +129,7 @@ async fn off_and_direct_end_the_list_and_leave_the_last_word_to_whoever_spoke() 
     assert!(matches!(error, UpstreamError::NotFound(_)));
     let text = error.answer().unwrap().text.clone().unwrap();
     assert!(text.starts_with("no such module\n"), "{text}");
-    assert!(
-        text.contains("`direct`, which is not supported yet"),
-        "{text}"
-    );
+    assert!(text.contains("run a daemon of your own"), "{text}");
     let states: Vec<_> = before_direct.entries().into_iter().map(|e| e.url).collect();
     assert_eq!(states, [fake.url(), "direct".to_owned()]);
 }
