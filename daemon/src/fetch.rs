@@ -9,26 +9,31 @@ mod gate;
 mod neighbours;
 mod notes;
 mod sources;
+mod stories;
+mod story;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use modmesh_protocol::artifact::ArtifactKey;
+use modmesh_protocol::control;
 use modmesh_protocol::module::ModulePath;
 use tokio::sync::Semaphore;
 
 pub(crate) use error::FetchError;
 pub(crate) use notes::{NoteAnswer, NoteKey};
-// The front door speaks to the corridor alone, in the words that the corridor's own signatures use.
-pub(crate) use crate::policy::Client;
+// The two doors speak to the corridor alone, in the words that the corridor's own signatures use.
+pub(crate) use crate::policy::{Client, Treatment};
 pub(crate) use crate::upstream::UpstreamError;
 use neighbours::{Asked, UpstreamPace};
 use sources::{Miss, Want};
+use stories::Stories;
+use story::Story;
 
 use crate::flight::Flights;
 use crate::metrics::{Metrics, Source};
 use crate::peers::{Haste, Peers};
-use crate::policy::{Policy, Treatment};
+use crate::policy::Policy;
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
 use crate::trust::{Authority, Expected, Giver, Scope};
@@ -57,6 +62,8 @@ struct Inner {
     files: Flights<ArtifactKey, Result<Source, FetchError>>,
     notes: Flights<NoteKey, Result<NoteAnswer, FetchError>>,
     upstream_pace: UpstreamPace,
+    /// What became of the last fetches.
+    stories: Stories,
     /// Zips that are judged at the same time.
     judging: Semaphore,
 }
@@ -103,6 +110,7 @@ impl Fetcher {
                 files: Flights::new("file", shutdown.clone()),
                 notes: Flights::new("note", shutdown.clone()),
                 upstream_pace: UpstreamPace::default(),
+                stories: Stories::default(),
                 judging: Semaphore::new(JUDGED_AT_ONCE_MAX),
             }),
         }
@@ -134,6 +142,16 @@ impl Fetcher {
     /// Whether `module` matches a private pattern of this host, so that its name must not leave it.
     pub(crate) fn is_private(&self, module: &ModulePath) -> bool {
         self.inner.policy.treatment(module) == Treatment::Private
+    }
+
+    /// How a module is treated, for whoever explains it.
+    pub(crate) fn treatment(&self, module: &ModulePath) -> Treatment {
+        self.inner.policy.treatment(module)
+    }
+
+    /// What became of the last fetch of `key`, as far as it is remembered.
+    pub(crate) fn last_fetch(&self, key: &ArtifactKey) -> Option<control::Story> {
+        self.inner.stories.shown(key)
     }
 
     /// Puts a body aside that failed while it was read, so that the next request fetches it anew.
@@ -169,14 +187,22 @@ impl Fetcher {
         Ok(Fetched { stored, source })
     }
 
-    /// The leader's work: gets the file from whoever has it, through the gate, into the store.
+    /// The leader's work, and its story.
     async fn obtain(self, key: ArtifactKey) -> Result<Source, FetchError> {
         // Somebody else may have landed between the caller's look and this flight.
         if self.stored(&key).await.is_some() {
             return Ok(Source::Store);
         }
+        let telling = self.inner.stories.begin(&key);
+        let obtained = self.gather(&key, telling.story()).await;
+        telling.end(obtained.as_ref().copied());
+        obtained
+    }
+
+    /// Gets the file from whoever has it, through the gate, into the store.
+    async fn gather(&self, key: &ArtifactKey, story: &Story) -> Result<Source, FetchError> {
         let treatment = self.inner.policy.treatment(&key.of.module);
-        let want = Want::new(key.clone());
+        let want = Want::new(key.clone(), story.clone());
         tracing::debug!(%key, ?treatment, priority = ?want.priority, "fetching");
         let patience = Instant::now() + BUSY_PATIENCE;
         let mut haste = self.haste();
@@ -210,9 +236,7 @@ impl Fetcher {
             } else {
                 // A neighbour has it and is busy, and there is nobody else: then it is worth waiting for, too.
                 match retry_after {
-                    Some(pause) if Instant::now() + pause < patience => {
-                        tokio::time::sleep(pause).await;
-                    }
+                    Some(pause) if Instant::now() + pause < patience => want.pause(pause).await,
                     _ => return Err(error),
                 }
             }
@@ -230,7 +254,7 @@ impl Fetcher {
         let download = self.download(want, staging);
         let (expected, staged) = match expected {
             Some(expected) => (expected, download.await),
-            None => tokio::join!(self.expected(&want.key.of, treatment), download),
+            None => tokio::join!(self.expected_of(want, treatment), download),
         };
         let staged = staged.map_err(|miss| self.missed(want, miss))?;
         self.keep_from_upstream(staged, want, &expected).await

@@ -2,18 +2,22 @@
 //! byte; they age; and when upstream is gone they are served stale or derived from what is proved.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use modmesh_protocol::artifact::{ArtifactKey, FileKind};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Revision, Version};
 use serde::Deserialize;
 
+use super::stories::Telling;
+use super::story::Story;
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::policy::{Client, Treatment};
 use crate::store::Note;
 use crate::trust::{Expected, Scope};
-use crate::upstream::UpstreamError;
+use crate::upstream::{Answer, UpstreamError};
 
 /// How long `list`, `@latest` and branch answers are served without asking upstream again; the public Go proxy's own
 /// cache holds them as long.
@@ -77,6 +81,14 @@ impl NoteKey {
     }
 }
 
+impl NoteKey {
+    /// The file that the note is, when it belongs to a version for good.
+    fn file(&self) -> Option<ArtifactKey> {
+        let (of, kind) = (self.version()?, FileKind::Info);
+        Some(ArtifactKey { of, kind })
+    }
+}
+
 impl Fetcher {
     /// The note of `key`, for `client`.
     pub(crate) async fn note(
@@ -116,15 +128,26 @@ impl Fetcher {
             .ok()?
     }
 
+    /// The leader's work, and the story of it if it is about a file of a version.
     async fn obtain_note(self, key: NoteKey) -> Result<NoteAnswer, FetchError> {
-        let asked = match &self.inner.upstream {
-            Some(upstream) => upstream.get(&key.url_path(), NOTE_BYTES_MAX).await,
-            None => Err(UpstreamError::Off),
-        };
-        let error = match asked {
+        let telling = key.file().map(|file| self.inner.stories.begin(&file));
+        let story = telling.as_ref().map(Telling::story);
+        let obtained = self.gather_note(&key, story).await;
+        if let Some(telling) = telling {
+            telling.end(obtained.as_ref().map(|answer| answer.source));
+        }
+        obtained
+    }
+
+    async fn gather_note(
+        &self,
+        key: &NoteKey,
+        story: Option<&Story>,
+    ) -> Result<NoteAnswer, FetchError> {
+        let error = match self.ask_for_note(key, story).await {
             Ok(answer) => {
-                check(&key, &answer.body)?;
-                self.keep_note(&key, answer.body.clone()).await;
+                check(key, &answer.body)?;
+                self.keep_note(key, answer.body.clone()).await;
                 return Ok(NoteAnswer {
                     bytes: answer.body,
                     source: Source::Upstream,
@@ -136,14 +159,36 @@ impl Fetcher {
         let instead = match &error {
             // Upstream has spoken; its word counts, whatever was here before.
             UpstreamError::NotFound(_) | UpstreamError::Refused(_) => None,
-            _ if is_absence(&error) => self.without_upstream(&key).await,
+            _ if is_absence(&error) => self.without_upstream(key).await,
             // It is in trouble, not gone: what it said before is better than nothing, what is derived here is not.
             _ => self
-                .kept_note(&key)
+                .kept_note(key)
                 .await
                 .map(|note| stale(note.bytes.into(), note.age)),
         };
         instead.ok_or_else(|| self.upstream_error(key.module().as_str(), error))
+    }
+
+    async fn ask_for_note(
+        &self,
+        key: &NoteKey,
+        story: Option<&Story>,
+    ) -> Result<Answer, UpstreamError> {
+        let received = Arc::new(AtomicU64::new(0));
+        let attempt = story.map(|story| story.upstream(Arc::clone(&received)));
+        let asked = match &self.inner.upstream {
+            Some(upstream) => upstream.get(&key.url_path(), NOTE_BYTES_MAX).await,
+            None => Err(UpstreamError::Off),
+        };
+        match (attempt, &asked) {
+            (Some(attempt), Ok(answer)) => {
+                received.store(answer.body.len() as u64, Ordering::Relaxed);
+                attempt.brought_it(Some(&answer.url));
+            }
+            (Some(attempt), Err(error)) => attempt.refused(error),
+            (None, _) => {}
+        }
+        asked
     }
 
     /// A note that cannot be kept is still an answer.

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::control::Did;
 use modmesh_protocol::peer_name::PeerName;
 
+use super::story::Story;
 use crate::peers::{Lie, Located, PeerError, Peers};
 use crate::store::{Staged, Staging, StoreError};
 use crate::trust::{GO_MOD_BYTES_MAX, Rejection, ZIP_BYTES_MAX};
@@ -31,6 +33,8 @@ pub(crate) struct Want {
     pub bytes_max: u64,
     pub priority: Priority,
     pub deadline: Instant,
+    /// Hears what is done for it.
+    pub story: Story,
 }
 
 /// Why a source gave nothing.
@@ -46,7 +50,7 @@ pub(crate) enum Miss {
 
 impl Want {
     /// `key`, for a client that waits for it.
-    pub(crate) fn new(key: ArtifactKey) -> Self {
+    pub(crate) fn new(key: ArtifactKey, story: Story) -> Self {
         let bytes_max = match key.kind {
             FileKind::Zip => ZIP_BYTES_MAX,
             FileKind::Mod | FileKind::Info => GO_MOD_BYTES_MAX,
@@ -56,7 +60,15 @@ impl Want {
             bytes_max,
             priority: Priority::Client,
             deadline: Instant::now() + TRANSFER_DEADLINE,
+            story,
         }
+    }
+
+    /// Waits until a busy neighbour may be asked again.
+    pub(super) async fn pause(&self, pause: Duration) {
+        let began = Instant::now();
+        tokio::time::sleep(pause).await;
+        self.story.tell(began, Did::Wait);
     }
 
     async fn within_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
@@ -86,6 +98,25 @@ impl Holder {
 
     /// Has the file sent into `staging`.
     pub(crate) async fn obtain(
+        &self,
+        peers: &Peers,
+        want: &Want,
+        staging: Staging,
+    ) -> Result<Staged, Miss> {
+        let attempt = want.story.transfer(&self.peer, staging.received());
+        match self.receive(peers, want, staging).await {
+            Ok(staged) => {
+                attempt.brought_it(None);
+                Ok(staged)
+            }
+            Err(miss) => {
+                attempt.missed(&miss);
+                Err(miss)
+            }
+        }
+    }
+
+    async fn receive(
         &self,
         peers: &Peers,
         want: &Want,
@@ -121,8 +152,27 @@ impl Holder {
 pub(crate) async fn from_upstream(
     upstream: Option<&Upstream>,
     want: &Want,
-    mut staging: Staging,
+    staging: Staging,
 ) -> Result<Staged, Miss> {
+    let attempt = want.story.upstream(staging.received());
+    match ask_upstream(upstream, want, staging).await {
+        Ok((staged, url)) => {
+            attempt.brought_it(Some(&url));
+            Ok(staged)
+        }
+        Err(miss) => {
+            attempt.missed(&miss);
+            Err(miss)
+        }
+    }
+}
+
+/// The file, and the URL that gave it.
+async fn ask_upstream(
+    upstream: Option<&Upstream>,
+    want: &Want,
+    mut staging: Staging,
+) -> Result<(Staged, String), Miss> {
     let Some(upstream) = upstream else {
         return Err(Miss::Upstream(UpstreamError::Off));
     };
@@ -140,7 +190,10 @@ pub(crate) async fn from_upstream(
             })
         });
     match downloaded {
-        Ok(_) => Ok(staging.close().await.map_err(StoreError::from)?),
+        Ok(downloaded) => {
+            let staged = staging.close().await.map_err(StoreError::from)?;
+            Ok((staged, downloaded.url))
+        }
         Err(UpstreamError::Sink(error)) => Err(StoreError::from(error).into()),
         Err(error) => Err(Miss::Upstream(error)),
     }
