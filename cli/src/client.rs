@@ -3,6 +3,8 @@
 //! Every answer of modmesh carries `X-Modmesh-Source`; what answers without it is somebody else, and is told apart
 //! before anything is believed or sent there. Every question has a deadline and every answer a bound.
 
+mod socket;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 
 use crate::addresses::base_url;
+pub(crate) use socket::{SocketClient, SocketError};
 
 /// How long one answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! The commands, one file each, and the ways in which they fail.
 
 pub(crate) mod config;
+pub(crate) mod explain;
 pub(crate) mod peers;
 pub(crate) mod run;
 pub(crate) mod status;
@@ -12,16 +13,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::arguments::WhereArguments;
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, SocketError};
 use crate::settings::{Gathered, SettingsError, nearest};
 use modmesh_daemon::StartError;
+use modmesh_protocol::module::ModuleError;
 
 /// The commands there are.
-const COMMANDS: [&str; 5] = ["up", "run", "status", "peers", "config"];
+const COMMANDS: [&str; 6] = ["up", "run", "status", "peers", "config", "explain"];
 /// The commands that are named and not built yet.
-const COMMANDS_TO_COME: [&str; 11] = [
-    "explain", "doctor", "setup", "warm", "export", "import", "verify", "gc", "pin", "unpin",
-    "distrust",
+const COMMANDS_TO_COME: [&str; 10] = [
+    "doctor", "setup", "warm", "export", "import", "verify", "gc", "pin", "unpin", "distrust",
 ];
 
 /// Why a command failed: one line with what to do.
@@ -39,6 +40,10 @@ pub(crate) enum Failure {
     AnyPort,
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error("{0}; name what is to be explained as MODULE@VERSION")]
+    Module(#[from] ModuleError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(
@@ -68,6 +73,7 @@ impl Failure {
             | Self::NotYet(_)
             | Self::NoSuchCommand(..)
             | Self::AnyPort
+            | Self::Module(_)
             | Self::NothingToRun => 2,
             Self::Command { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
             Self::Command { .. } => 126,

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
             Command::Run(arguments) => commands::run::run(arguments).await,
             Command::Status(arguments) => commands::status::status(arguments).await,
             Command::Peers(arguments) => commands::peers::peers(arguments).await,
+            Command::Explain(arguments) => commands::explain::explain(arguments).await,
             Command::Config(arguments) => commands::config::config(arguments).await,
             Command::Other(words) => Err(commands::not_a_command(&words)),
         }
