@@ -4,6 +4,7 @@
 //! what the store has committed is handed out. The corridor decides in which order sources are asked and whom a lie is
 //! laid to; how bytes are got is in [`sources`], what they must be in `trust`, and who may have them in `policy`.
 
+mod attempt;
 mod error;
 mod gate;
 mod neighbours;
@@ -11,6 +12,7 @@ mod notes;
 mod sources;
 mod stories;
 mod story;
+mod told_sink;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

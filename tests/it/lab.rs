@@ -1,4 +1,5 @@
-//! The tests that need more than every machine has: hosts with networks or disks of their own, or the internet.
+//! The tests that need more than every machine has: hosts with networks or disks of their own, users, or the
+//! internet.
 //!
 //! Where the system forbids namespaces they are reported as ignored, with the reason; with `MODMESH_LAB_REQUIRED`
 //! set, that is a failure. Tests whose names begin with `live_` ask the real upstream, some only the first time, and need
@@ -17,6 +18,8 @@ mod live;
 mod neighbours;
 #[path = "lab/network.rs"]
 mod network;
+#[path = "lab/second_user.rs"]
+mod second_user;
 #[path = "lab/walk.rs"]
 mod walk;
 
@@ -33,7 +36,8 @@ fn main() {
         .chain(neighbours::TESTS)
         .chain(walk::TESTS)
         .chain(live::TESTS)
-        .chain(disk::TESTS);
+        .chain(disk::TESTS)
+        .chain(second_user::TESTS);
     let trials = tests.map(|(name, test)| trial(name, *test)).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_module_is_named_in_every_form() {
-        let toml =
+        let expected =
             Question::Explain(ModuleVersion::parse("github.com/BurntSushi/toml@v0.3.1").unwrap());
         for query in [
             "module=github.com/BurntSushi/toml&version=v0.3.1",
@@ -110,7 +110,7 @@ mod tests {
             "module=github.com%2F%21burnt%21sushi%2ftoml&version=v0%2E3.1",
         ] {
             let asked = ask(Method::GET, &format!("/v1/explain?{query}"));
-            assert_eq!(asked.as_ref(), Ok(&toml), "{query}");
+            assert_eq!(asked.as_ref(), Ok(&expected), "{query}");
         }
         let quote = ModuleVersion::parse("rsc.io/quote@v2.0.0+incompatible").unwrap();
         let asked = ask(

@@ -2,20 +2,19 @@
 //!
 //! These are thin adapters over the neighbours and the upstream, which themselves only write into an `AsyncWrite`.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::control::Did;
 use modmesh_protocol::peer_name::PeerName;
 
 use super::story::Story;
+use super::told_sink::ToldSink;
 use crate::peers::{Lie, Located, PeerError, Peers};
 use crate::store::{Staged, Staging, StoreError};
 use crate::trust::{GO_MOD_BYTES_MAX, Rejection, ZIP_BYTES_MAX};
-use crate::upstream::{Sink, Upstream, UpstreamError};
+use crate::upstream::{Upstream, UpstreamError};
 
 /// How long a whole transfer may take; progress has shorter deadlines of its own.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(30 * 60);
@@ -154,31 +153,15 @@ pub(crate) async fn from_upstream(
     want: &Want,
     staging: Staging,
 ) -> Result<Staged, Miss> {
-    let attempt = want.story.upstream(staging.received());
-    match ask_upstream(upstream, want, staging).await {
-        Ok((staged, url)) => {
-            attempt.brought_it(Some(&url));
-            Ok(staged)
-        }
-        Err(miss) => {
-            attempt.missed(&miss);
-            Err(miss)
-        }
-    }
-}
-
-/// The file, and the URL that gave it.
-async fn ask_upstream(
-    upstream: Option<&Upstream>,
-    want: &Want,
-    mut staging: Staging,
-) -> Result<(Staged, String), Miss> {
     let Some(upstream) = upstream else {
-        return Err(Miss::Upstream(UpstreamError::Off));
+        let off = Miss::Upstream(UpstreamError::Off);
+        want.story.upstream(staging.received()).missed(&off);
+        return Err(off);
     };
+    let mut sink = ToldSink::new(staging, &want.story);
     let path = want.key.url_path();
     let downloaded = want
-        .within_deadline(upstream.download(&path, want.bytes_max, &mut staging))
+        .within_deadline(upstream.download(&path, want.bytes_max, &mut sink))
         .await
         .unwrap_or_else(|| {
             Err(UpstreamError::Unreachable {
@@ -189,18 +172,10 @@ async fn ask_upstream(
                 ),
             })
         });
+    let staging = sink.end(&downloaded);
     match downloaded {
-        Ok(downloaded) => {
-            let staged = staging.close().await.map_err(StoreError::from)?;
-            Ok((staged, downloaded.url))
-        }
+        Ok(_) => Ok(staging.close().await.map_err(StoreError::from)?),
         Err(UpstreamError::Sink(error)) => Err(StoreError::from(error).into()),
         Err(error) => Err(Miss::Upstream(error)),
-    }
-}
-
-impl Sink for Staging {
-    fn restart(&mut self) -> BoxFuture<'_, io::Result<()>> {
-        Box::pin(self.rewind())
     }
 }

@@ -1,7 +1,6 @@
 //! One fetch, step by step, as it is told to whoever asks why a file is here, or why it is not.
 //!
-//! A story only listens: nothing in the corridor is decided by it. A step is told when it ended; an attempt that is given
-//! up (its future dropped because somebody else was quicker) tells so by itself. Everything has a bound, and what a story
+//! A story only listens: nothing in the corridor is decided by it. A step is told when it ended. Everything has a bound, and what a story
 //! weighs is known while it lives, so that [`super::stories`] can keep within its own.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +11,9 @@ use modmesh_protocol::control::{self, Did, Outcome, RecordName, Step, rfc3339};
 use modmesh_protocol::peer_name::PeerName;
 
 use super::FetchError;
-use super::sources::Miss;
 use crate::metrics::Source;
 use crate::peers::Survey;
 use crate::trust::{Expected, Proof};
-use crate::upstream::UpstreamError;
 
 /// Steps that a story tells; of more, those in the middle are left out. An ordinary fetch has five.
 const STEPS_MAX: usize = 32;
@@ -42,17 +39,6 @@ struct Parts {
     left_out: u32,
     end: Option<(Outcome, Duration)>,
     bytes: u64,
-}
-
-/// A neighbour or the upstream at work on a file.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    story: Story,
-    began: Instant,
-    /// `None` for the upstream.
-    peer: Option<PeerName>,
-    received: Arc<AtomicU64>,
-    is_told: bool,
 }
 
 impl Story {
@@ -138,16 +124,6 @@ impl Story {
         self.tell(since, Did::Commit { failed });
     }
 
-    /// `peer` begins to send the file; `received` counts the bytes.
-    pub(super) fn transfer(&self, peer: &PeerName, received: Arc<AtomicU64>) -> Attempt {
-        Attempt::begin(self, Some(peer.clone()), received)
-    }
-
-    /// The upstream is asked; `received` counts the bytes.
-    pub(super) fn upstream(&self, received: Arc<AtomicU64>) -> Attempt {
-        Attempt::begin(self, None, received)
-    }
-
     /// How it ended.
     pub(super) fn end(&self, result: Result<Source, &FetchError>) {
         let outcome = match result {
@@ -196,81 +172,6 @@ impl Drop for Told {
     }
 }
 
-impl Attempt {
-    fn begin(story: &Story, peer: Option<PeerName>, received: Arc<AtomicU64>) -> Self {
-        Self {
-            story: story.clone(),
-            began: Instant::now(),
-            peer,
-            received,
-            is_told: false,
-        }
-    }
-
-    /// The file came whole; `url` is who answered, when that was the upstream.
-    pub(super) fn brought_it(self, url: Option<&str>) {
-        let status = url.map(|_| 200);
-        self.ended(url.map(str::to_owned), status, None);
-    }
-
-    /// It came to nothing.
-    pub(super) fn missed(self, miss: &Miss) {
-        match miss {
-            Miss::Upstream(error) => self.refused(error),
-            Miss::Peer(_) | Miss::Store(_) => self.ended(None, None, Some(miss.to_string())),
-        }
-    }
-
-    /// The upstream did not give it.
-    pub(super) fn refused(self, error: &UpstreamError) {
-        let (url, status) = asked(error);
-        self.ended(url, status, Some(error.to_string()));
-    }
-
-    fn ended(mut self, url: Option<String>, status: Option<u16>, failed: Option<String>) {
-        self.tell(url, status, failed);
-    }
-
-    fn tell(&mut self, url: Option<String>, status: Option<u16>, failed: Option<String>) {
-        self.is_told = true;
-        let (url, failed) = (url.as_deref().map(cut), failed.as_deref().map(cut));
-        let bytes = self.received.load(Ordering::Relaxed);
-        let did = match self.peer.take() {
-            Some(peer) => Did::Transfer {
-                peer,
-                bytes,
-                failed,
-            },
-            None => Did::Upstream {
-                url,
-                status,
-                bytes,
-                failed,
-            },
-        };
-        self.story.tell(self.began, did);
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if !self.is_told {
-            self.tell(None, None, Some("left for somebody quicker".to_owned()));
-        }
-    }
-}
-
-/// Who was asked and what status it answered, as far as the error knows.
-fn asked(error: &UpstreamError) -> (Option<String>, Option<u16>) {
-    match (error.answer(), error) {
-        (Some(answer), _) => (Some(answer.url.clone()), Some(answer.status)),
-        (None, UpstreamError::Unreachable { url, .. } | UpstreamError::TooLarge { url, .. }) => {
-            (Some(url.clone()), None)
-        }
-        _ => (None, None),
-    }
-}
-
 /// What a step weighs, in bytes.
 fn weight(did: &Did) -> usize {
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -293,7 +194,7 @@ fn weight(did: &Did) -> usize {
 }
 
 /// `text`, or its beginning.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     if text.len() <= TEXT_BYTES_MAX {
         return text.to_owned();
     }
@@ -337,16 +238,6 @@ mod tests {
         };
         assert_eq!(asked(shown.steps.first()), 0);
         assert_eq!(asked(shown.steps.last()), told - 1);
-    }
-
-    #[test]
-    fn an_attempt_that_is_given_up_tells_so() {
-        let story = Story::begin(Arc::default());
-        drop(story.upstream(Arc::new(AtomicU64::new(7))));
-        let steps = story.shown().steps;
-        assert!(
-            matches!(&steps[0].did, Did::Upstream { bytes: 7, failed: Some(why), .. } if why.contains("quicker"))
-        );
     }
 
     #[test]

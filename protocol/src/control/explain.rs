@@ -183,7 +183,7 @@ pub enum Did {
     },
     /// The upstream was asked.
     Upstream {
-        /// The entry's URL for this file, without user and password; nothing when there was nobody to ask.
+        /// The entry's URL for this file, user and password hidden; nothing when there was nobody to ask.
         url: Option<String>,
         /// The status of its answer; nothing when none came.
         status: Option<u16>,
