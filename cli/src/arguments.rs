@@ -42,6 +42,9 @@ pub(crate) enum Command {
     /// Show the neighbours
     #[command(after_help = PEERS_EXAMPLES)]
     Peers(AskArguments),
+    /// Tell what is here of a module version, where it came from, and why not
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArguments),
     /// Show every setting and where it comes from
     #[command(after_help = CONFIG_EXAMPLES)]
     Config(ConfigArguments),
@@ -77,6 +80,22 @@ pub(crate) struct RunArguments {
 pub(crate) struct AskArguments {
     #[command(flatten)]
     pub(crate) where_to: WhereArguments,
+    /// Print the daemon's answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// What to explain, such as golang.org/x/text@v0.14.0
+    #[arg(value_name = "MODULE@VERSION")]
+    pub(crate) of: String,
+    /// The daemon's state folder, where it is asked [default: $XDG_STATE_HOME/modmesh]
+    #[arg(long, value_name = "DIR")]
+    state: Option<String>,
+    /// Configuration file [default: modmesh/config.toml in $XDG_CONFIG_HOME]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Print the daemon's answer as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -215,6 +234,13 @@ impl WhereArguments {
     }
 }
 
+impl ExplainArguments {
+    /// What the flags give.
+    pub(crate) fn layer(&self) -> Layer {
+        layer([(Name::State, self.state.iter().cloned().collect())])
+    }
+}
+
 fn layer<const N: usize>(flags: [(Name, Vec<String>); N]) -> Layer {
     flags
         .into_iter()
@@ -274,6 +300,7 @@ Examples:
   modmesh run -- go build ./...           one build through modmesh, nothing to set up
   modmesh status                          what is here, and where it came from
   modmesh peers                           who is near
+  modmesh explain MODULE@VERSION          what is here of it, where it came from, and why not
 
 Errors are one line on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
@@ -307,6 +334,14 @@ const PEERS_EXAMPLES: &str = "\
 Examples:
   modmesh peers
   modmesh peers --json";
+
+const EXPLAIN_EXAMPLES: &str = "\
+The daemon is asked over a socket in its state folder, which its own user alone can reach.
+
+Examples:
+  modmesh explain golang.org/x/text@v0.14.0
+  modmesh explain github.com/BurntSushi/toml@v0.3.1 --json
+  modmesh explain golang.org/x/text@v0.14.0 --state /var/lib/modmesh";
 
 const CONFIG_EXAMPLES: &str = "\
 Takes the flags of `modmesh up`, and shows what it would be started with.

@@ -4,6 +4,8 @@
 //! before anything is believed or sent there. A daemon that is not to be asked by this user (`ours`) hears `/healthz` and
 //! nothing else. Every question has a deadline and every answer a bound.
 
+mod socket;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::addresses::{base_url, reachable};
 use crate::ours::{Judge, NotOurs};
+pub(crate) use socket::{SocketClient, SocketError};
 
 /// How long one answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);

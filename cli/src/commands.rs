@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod peers;
 pub(crate) mod run;
 pub(crate) mod setup;
@@ -14,16 +15,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::arguments::WhereArguments;
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, SocketError};
 use crate::ours::{Judge, Purpose};
 use crate::settings::{Gathered, SettingsError, Source, nearest};
 use modmesh_daemon::StartError;
+use modmesh_protocol::module::ModuleError;
 
 /// The commands there are.
-const COMMANDS: [&str; 7] = ["up", "run", "status", "peers", "config", "setup", "doctor"];
+const COMMANDS: [&str; 8] = [
+    "up", "run", "status", "peers", "explain", "config", "setup", "doctor",
+];
 /// The commands that are named and not built yet.
-const COMMANDS_TO_COME: [&str; 9] = [
-    "explain", "warm", "export", "import", "verify", "gc", "pin", "unpin", "distrust",
+const COMMANDS_TO_COME: [&str; 8] = [
+    "warm", "export", "import", "verify", "gc", "pin", "unpin", "distrust",
 ];
 
 /// Why a command failed: one line with what to do.
@@ -41,6 +45,10 @@ pub(crate) enum Failure {
     AnyPort,
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error("{0}; name what is to be explained as MODULE@VERSION")]
+    Module(#[from] ModuleError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(
@@ -72,6 +80,7 @@ impl Failure {
             | Self::NotYet(_)
             | Self::NoSuchCommand(..)
             | Self::AnyPort
+            | Self::Module(_)
             | Self::NothingToRun => 2,
             Self::Command { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
             Self::Command { .. } => 126,

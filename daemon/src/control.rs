@@ -1,5 +1,9 @@
-//! The back door: what the daemon shows of itself. Read-only here and over HTTP; what changes state will go over a Unix
-//! socket in the state folder.
+//! What the daemon shows of itself. What names no module is read-only and goes over the front door's HTTP; what does, and
+//! what changes state, goes over a socket in the state folder, for the daemon's own user alone: the [`back_door`].
+
+mod back_door;
+mod explain;
+mod question;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,12 +13,16 @@ use modmesh_protocol::control::{
     DatabaseStatus, PeerCounts, PeerStatus, Status, StoreStatus, Traffic, UpstreamStatus,
 };
 
+use crate::fetch::Fetcher;
 use crate::log::Mirrors;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::proxy::Showing;
+use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::upstream::{RoadState, Upstream};
+
+pub(crate) use back_door::BackDoor;
 
 /// Handles of the rooms that are shown.
 #[derive(Debug)]
@@ -28,6 +36,8 @@ pub(crate) struct Control {
     pub store: Store,
     pub peers: Peers,
     pub metrics: Metrics,
+    pub fetcher: Fetcher,
+    pub shutdown: Shutdown,
 }
 
 impl Control {

@@ -4,31 +4,38 @@
 //! what the store has committed is handed out. The corridor decides in which order sources are asked and whom a lie is
 //! laid to; how bytes are got is in [`sources`], what they must be in `trust`, and who may have them in `policy`.
 
+mod attempt;
 mod error;
 mod gate;
 mod neighbours;
 mod notes;
 mod sources;
+mod stories;
+mod story;
+mod told_sink;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use modmesh_protocol::artifact::ArtifactKey;
+use modmesh_protocol::control;
 use modmesh_protocol::module::ModulePath;
 use tokio::sync::Semaphore;
 
 pub(crate) use error::FetchError;
 pub(crate) use notes::{NoteAnswer, NoteKey};
-// The front door speaks to the corridor alone, in the words that the corridor's own signatures use.
-pub(crate) use crate::policy::Client;
+// The two doors speak to the corridor alone, in the words that the corridor's own signatures use.
+pub(crate) use crate::policy::{Client, Treatment};
 pub(crate) use crate::upstream::UpstreamError;
 use neighbours::{Asked, UpstreamPace};
 use sources::{Miss, Want};
+use stories::Stories;
+use story::Story;
 
 use crate::flight::Flights;
 use crate::metrics::{Metrics, Source};
 use crate::peers::{Haste, Peers};
-use crate::policy::{Asker, Policy, Treatment};
+use crate::policy::{Asker, Policy};
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
 use crate::trust::{Authority, Expected, Giver, Scope};
@@ -57,6 +64,8 @@ struct Inner {
     files: Flights<(ArtifactKey, Asker), Result<Source, FetchError>>,
     notes: Flights<(NoteKey, Asker), Result<NoteAnswer, FetchError>>,
     upstream_pace: UpstreamPace,
+    /// What became of the last fetches.
+    stories: Stories,
     /// Zips that are judged at the same time.
     judging: Semaphore,
 }
@@ -103,6 +112,7 @@ impl Fetcher {
                 files: Flights::new("file", shutdown.clone()),
                 notes: Flights::new("note", shutdown.clone()),
                 upstream_pace: UpstreamPace::default(),
+                stories: Stories::default(),
                 judging: Semaphore::new(JUDGED_AT_ONCE_MAX),
             }),
         }
@@ -137,6 +147,16 @@ impl Fetcher {
     /// Whether `module` matches a private pattern of this host, so that its name must not leave it.
     pub(crate) fn is_private(&self, module: &ModulePath) -> bool {
         self.inner.policy.treatment(module) == Treatment::Private
+    }
+
+    /// How a module is treated, for whoever explains it.
+    pub(crate) fn treatment(&self, module: &ModulePath) -> Treatment {
+        self.inner.policy.treatment(module)
+    }
+
+    /// What became of the last fetch of `key`, as far as it is remembered.
+    pub(crate) fn last_fetch(&self, key: &ArtifactKey) -> Option<control::Story> {
+        self.inner.stories.shown(key)
     }
 
     /// Puts a body aside that failed while it was read, so that the next request fetches it anew.
@@ -189,14 +209,27 @@ impl Fetcher {
         Ok(Fetched { stored, source })
     }
 
-    /// The leader's work: gets the file from whoever has it, through the gate, into the store.
+    /// The leader's work, and its story.
     async fn obtain(self, key: ArtifactKey, asker: Asker) -> Result<Source, FetchError> {
         // Somebody else may have landed between the caller's look and this flight.
         if self.stored(&key).await.is_some() {
             return Ok(Source::Store);
         }
+        let telling = self.inner.stories.begin(&key);
+        let obtained = self.gather(&key, asker, telling.story()).await;
+        telling.end(obtained.as_ref().copied());
+        obtained
+    }
+
+    /// Gets the file from whoever has it, through the gate, into the store.
+    async fn gather(
+        &self,
+        key: &ArtifactKey,
+        asker: Asker,
+        story: &Story,
+    ) -> Result<Source, FetchError> {
         let treatment = self.inner.policy.treatment(&key.of.module);
-        let want = Want::new(key.clone(), asker);
+        let want = Want::new(key.clone(), asker, story.clone());
         tracing::debug!(%key, ?treatment, priority = ?want.priority, "fetching");
         let patience = Instant::now() + BUSY_PATIENCE;
         let mut haste = self.haste(asker);
@@ -230,9 +263,7 @@ impl Fetcher {
             } else {
                 // A neighbour has it and is busy, and there is nobody else: then it is worth waiting for, too.
                 match retry_after {
-                    Some(pause) if Instant::now() + pause < patience => {
-                        tokio::time::sleep(pause).await;
-                    }
+                    Some(pause) if Instant::now() + pause < patience => want.pause(pause).await,
                     _ => return Err(error),
                 }
             }
@@ -253,7 +284,7 @@ impl Fetcher {
             let download = self.download(begin, want, staging);
             let (known, downloaded) = match expected.take() {
                 Some(known) => (known, download.await),
-                None => tokio::join!(self.expected(&want.key.of, treatment), download),
+                None => tokio::join!(self.expected_of(want, treatment), download),
             };
             let (staged, from) = match downloaded {
                 Ok(downloaded) => downloaded,

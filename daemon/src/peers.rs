@@ -72,6 +72,17 @@ pub struct Located {
     pub record: Option<RecordAnswer>,
 }
 
+/// What came of asking "who has it".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// How many were asked.
+    pub asked: usize,
+    /// How many of them had not answered when the waiting ended.
+    pub silent: usize,
+    /// Those that have something of it; see [`Peers::locate`].
+    pub found: Vec<Located>,
+}
+
 /// How long the neighbours may think about a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Haste {
@@ -165,6 +176,16 @@ impl Peers {
         record: Option<(DatabaseId, KeyHash)>,
         haste: Haste,
     ) -> Vec<Located> {
+        self.survey(file, record, haste).await.found
+    }
+
+    /// As [`Peers::locate`], and says how many were asked.
+    pub async fn survey(
+        &self,
+        file: Option<KeyHash>,
+        record: Option<(DatabaseId, KeyHash)>,
+        haste: Haste,
+    ) -> Survey {
         ask::locate(&self.shared, file, record, haste).await
     }
 

@@ -47,6 +47,13 @@ pub(crate) enum Treatment {
     Unjudged,
 }
 
+impl Treatment {
+    /// Whether neighbours may be asked: what the database judges can be proved, and is no secret.
+    pub(crate) fn asks_neighbours(self) -> bool {
+        matches!(self, Self::Judged | Self::Toolchain)
+    }
+}
+
 /// Why a client may not have something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {

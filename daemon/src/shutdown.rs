@@ -15,6 +15,7 @@ pub(crate) const END_DEADLINE: Duration = Duration::from_secs(8);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shutdown {
     token: CancellationToken,
+    wish: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -35,6 +36,16 @@ impl Shutdown {
             tracing::trace!(task = name, "task ended");
             output
         })
+    }
+
+    /// Wishes that the daemon ends, from inside: whoever runs it hears of that by [`Shutdown::wished`].
+    pub(crate) fn wish(&self) {
+        self.wish.cancel();
+    }
+
+    /// Completes when the end is wished for.
+    pub(crate) fn wished(&self) -> WaitForCancellationFuture<'_> {
+        self.wish.cancelled()
     }
 
     /// Completes when the daemon was asked to end.

@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 pub use running::{Event, Running};
 
 use crate::config::Config;
-use crate::control::Control;
+use crate::control::{BackDoor, Control};
 use crate::fetch::{Fetcher, Judges, Parts};
 use crate::log::{Mirror, Mirrors, Surroundings};
 use crate::metrics::Metrics;
@@ -83,6 +83,7 @@ impl Daemon {
         let began = Instant::now();
         let listeners = listen(&config.listen).await?;
         let state = open_state(&config).await?;
+        let back_door = BackDoor::open(state.root());
         let (shutdown, metrics) = (Shutdown::new(), Metrics::new());
         let upstream = open_upstream(&config, &state, &metrics).await?;
         let store = open_store(&config, &state).await?;
@@ -138,7 +139,13 @@ impl Daemon {
             store: store.clone(),
             peers: peers.clone(),
             metrics: metrics.clone(),
+            fetcher: fetcher.clone(),
+            shutdown: shutdown.clone(),
         });
+        if let Some(back_door) = back_door {
+            let serving = back_door.serve(control.clone(), shutdown.clone());
+            shutdown.spawn("back door", serving);
+        }
         let door = FrontDoor {
             fetcher: fetcher.clone(),
             mirrors,

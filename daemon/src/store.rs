@@ -10,6 +10,7 @@ mod catalog;
 mod evict;
 mod index;
 mod layout;
+mod look;
 mod notes;
 mod scrub;
 mod staging;
@@ -28,6 +29,7 @@ use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
 pub(crate) use catalog::{Entry, Totals};
+pub(crate) use look::Seen;
 pub(crate) use notes::Note;
 pub(crate) use staging::{Staged, Staging};
 

@@ -63,6 +63,9 @@ pub trait Watch: Send + Sync {
 pub trait Sink: AsyncWrite + Unpin + Send {
     /// Forgets everything that was written so far: the next byte written is the first.
     fn restart(&mut self) -> BoxFuture<'_, io::Result<()>>;
+
+    /// An entry was asked and did not give the body; for whoever tells how one came. What was written is still there.
+    fn missed(&mut self, _error: &UpstreamError) {}
 }
 
 /// What a question is about, as the metrics name it.

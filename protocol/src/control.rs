@@ -1,12 +1,25 @@
-//! What the daemon tells the command line: the JSON of `/api/v1/status` and `/api/v1/peers`.
+//! What the daemon tells the command line: the JSON of `/api/v1/status` and `/api/v1/peers`, and of `/v1/explain` on its own
+//! socket.
 //!
 //! `modmesh status --json` and `modmesh peers --json` print these values unchanged, and scripts rely on the names: fields
 //! are added, never renamed or removed. Readers skip fields they do not know, and fields added after the first release
 //! carry a default, so that an older command line understands a newer daemon and the reverse.
 
+mod explain;
+
+pub use explain::{
+    Did, Explanation, FileExplanation, FileHere, Neighbours, Outcome, RecordName, Step, Story,
+    Treatment, WouldAsk,
+};
+
 use serde::{Deserialize, Serialize};
 
 use crate::peer_name::PeerName;
+
+/// The name of the daemon's own socket in its state folder.
+pub const SOCKET_NAME: &str = "control.sock";
+/// Longest path, in bytes, that a socket can have: `sun_path` of Linux (unix(7)) without its end mark.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// The answer of `/api/v1/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -72,6 +72,28 @@ impl ModuleVersion {
             .ok_or_else(|| ModuleError::NoVersion(excerpt(text)))?;
         Self::new(ModulePath::parse(module)?, Version::parse(version)?)
     }
+
+    /// Reads `path@version`, each in its plain or its escaped form, as a person may have copied it from anywhere.
+    pub fn parse_either(text: &str) -> Result<Self, ModuleError> {
+        let (module, version) = text
+            .split_once('@')
+            .ok_or_else(|| ModuleError::NoVersion(excerpt(text)))?;
+        Self::of_either(module, version)
+    }
+
+    /// Pairs a path with a version, each in its plain or its escaped form. Which one it is is never in doubt: no plain
+    /// name holds the `!` of an escape.
+    pub fn of_either(module: &str, version: &str) -> Result<Self, ModuleError> {
+        let module = match module.contains('!') {
+            true => ModulePath::from_escaped(module)?,
+            false => ModulePath::parse(module)?,
+        };
+        let version = match version.contains('!') {
+            true => Version::from_escaped(version)?,
+            false => Version::parse(version)?,
+        };
+        Self::new(module, version)
+    }
 }
 
 impl fmt::Display for ModuleVersion {

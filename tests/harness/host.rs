@@ -3,6 +3,7 @@
 //! A host listens on free ports, keeps them over a restart, and is killed when it is dropped. Its output is kept and is
 //! shown when the test panics. The environment is empty but for what the test gives: no `go env` of the machine leaks in.
 
+mod back_door;
 mod binary;
 mod disk;
 mod said;

@@ -10,6 +10,8 @@
 use harness::lab::{self, Forbidden};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+#[path = "lab/back_door.rs"]
+mod back_door;
 #[path = "lab/disk.rs"]
 mod disk;
 #[path = "lab/live.rs"]
@@ -37,7 +39,8 @@ fn main() {
         .chain(walk::TESTS)
         .chain(live::TESTS)
         .chain(disk::TESTS)
-        .chain(second_user::TESTS);
+        .chain(second_user::TESTS)
+        .chain(back_door::TESTS);
     let trials = tests.map(|(name, test)| trial(name, *test)).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

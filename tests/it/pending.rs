@@ -50,6 +50,14 @@ fn pending_files_are_judged_again_and_then_shared_or_dropped() {
         let apart = host.state().join("apart").join(hello().url_path("zip"));
         !apart.exists() && host.status()["notices"] == serde_json::json!([])
     });
+    // How it came is still told, and that it was judged twice.
+    let zip = host.explain_file("example.com/hello@v1.0.0", "zip");
+    let steps = zip["last_fetch"]["steps"].as_array().unwrap();
+    let judged = steps.iter().filter(|step| step["step"] == "judge");
+    let scopes: Vec<_> = judged.map(|step| step["scope"].clone()).collect();
+    assert_eq!(scopes, ["pending", "proven"], "{zip:#}");
+    assert_eq!(zip["last_fetch"]["outcome"]["from"], "upstream", "{zip:#}");
+
     upstream.forget();
     let go = neighbour.go(&upstream.sumdb());
     go.download("example.com/hello@v1.0.0").expect_success();

@@ -78,6 +78,27 @@ fn without_a_daemon_one_line_says_what_to_do() {
 }
 
 #[test]
+fn the_state_folder_leads_to_the_daemon_that_explains_wherever_it_is_named() {
+    let host = Host::without_go();
+    let of = "example.com/m@v1.0.0";
+    let no_daemon = |folder: &str| [folder.to_owned(), "modmesh up".into(), "--state".into()];
+    let default = host.path(".local/state/modmesh");
+    let words = no_daemon(default.to_str().unwrap());
+    host.modmesh(&["explain", of])
+        .refused(1, &words.each_ref().map(String::as_str));
+    host.modmesh(&["explain", of, "--state", "/no/flag"])
+        .refused(1, &["/no/flag:", "modmesh up"]);
+    host.modmesh_with(&[("MODMESH_STATE", "/no/variable")], &["explain", of])
+        .refused(1, &["/no/variable:", "modmesh up"]);
+    let file = host.file("modmesh.toml", "state = '/no/file'");
+    host.modmesh(&["explain", of, "--config", file.to_str().unwrap()])
+        .refused(1, &["/no/file:", "modmesh up"]);
+    host.modmesh(&["explain"]).refused(2, &["MODULE@VERSION"]);
+    host.modmesh(&["explain", "example.com/m"])
+        .refused(2, &["MODULE@VERSION"]);
+}
+
+#[test]
 fn a_stranger_is_not_believed_and_go_is_not_sent_to_it() {
     let host = Host::without_go();
     host.script("touched", "echo touched");

@@ -8,7 +8,9 @@ fn help_is_short_and_has_examples() {
     let help = host.modmesh(&["--help"]);
     assert_eq!(help.code, Some(0), "{help:?}");
     assert!(help.stdout.contains("modmesh run -- go build ./..."));
-    for command in ["up", "run", "status", "peers", "config", "setup", "doctor"] {
+    for command in [
+        "up", "run", "status", "peers", "explain", "config", "setup", "doctor",
+    ] {
         let help = host.modmesh(&[command, "--help"]);
         assert_eq!(help.code, Some(0), "{help:?}");
         assert!(help.stdout.contains("Examples:"), "{help:?}");
@@ -37,7 +39,7 @@ fn a_wrong_word_is_wrong_usage() {
 fn what_is_to_come_says_so() {
     let host = Host::new();
     for command in [
-        "explain", "warm", "export", "import", "verify", "gc", "pin", "unpin", "distrust",
+        "warm", "export", "import", "verify", "gc", "pin", "unpin", "distrust",
     ] {
         host.modmesh(&[command, "--undo", "a.example/m@v1.0.0"])
             .refused(2, &[command, "not in this release yet"]);

@@ -1,5 +1,8 @@
 //! Where the corridor meets the gate: what a file must be, and the way of its bytes through the gate into the store.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use modmesh_protocol::artifact::{FileKind, KeyHash};
 use modmesh_protocol::module::ModuleVersion;
 
@@ -27,16 +30,22 @@ impl Fetcher {
             }
             let store = self.inner.store.clone();
             let (name, metrics) = (key.clone(), self.inner.metrics.clone());
+            // How it came here stays the beginning of its story.
+            let story = self.inner.stories.told(&key);
             let judged = tokio::task::spawn_blocking(move || {
                 let staged = store.take_back(&entry)?;
-                let proof = judge(
+                let began = Instant::now();
+                let verdict = judge(
                     staged.open()?,
                     staged.measured(),
                     &key,
                     &expected,
                     Giver::Upstream,
-                )
-                .inspect_err(|_| metrics.verification_failure(Source::Store))?;
+                );
+                if let Some(story) = story {
+                    story.tell_verdict(began, &verdict);
+                }
+                let proof = verdict.inspect_err(|_| metrics.verification_failure(Source::Store))?;
                 store.commit(staged, proof).map_err(FetchError::from)
             })
             .await;
@@ -73,14 +82,20 @@ impl Fetcher {
             }
         }
         let (store, key, expected) = (self.inner.store.clone(), want.key.clone(), expected.clone());
+        let story = want.story.clone();
         // A zip keeps several cores busy for as long as it is hashed; a go.mod must not wait for that.
         let _turn = match want.key.kind {
             FileKind::Zip => Some(self.inner.judging.acquire().await),
             FileKind::Mod | FileKind::Info => None,
         };
         let kept = tokio::task::spawn_blocking(move || -> Result<Stored, FetchError> {
-            let proof = judge(staged.open()?, staged.measured(), &key, &expected, giver)?;
-            Ok(store.commit(staged, proof)?)
+            let began = Instant::now();
+            let verdict = judge(staged.open()?, staged.measured(), &key, &expected, giver);
+            story.tell_verdict(began, &verdict);
+            let (proof, began) = (verdict?, Instant::now());
+            let committed = store.commit(staged, proof);
+            story.tell_commit(began, &committed);
+            Ok(committed?)
         })
         .await
         .map_err(|_| FetchError::Crashed)??;
@@ -88,25 +103,41 @@ impl Fetcher {
         Ok(())
     }
 
+    /// What the file that is wanted must be, told in its story.
+    pub(super) async fn expected_of(&self, want: &Want, treatment: Treatment) -> Expected {
+        let began = Instant::now();
+        let (expected, by) = self.find_out(&want.key.of, treatment).await;
+        want.story.tell_record(began, &expected, &by);
+        expected
+    }
+
     /// What the files of `of` must be.
     pub(super) async fn expected(&self, of: &ModuleVersion, treatment: Treatment) -> Expected {
+        self.find_out(of, treatment).await.0
+    }
+
+    /// What the files of `of` must be, and who told it.
+    async fn find_out(&self, of: &ModuleVersion, treatment: Treatment) -> (Expected, Arc<str>) {
+        let by_settings = |why| (Expected::Unlisted(why), "settings".into());
         let judges = &self.inner.judges;
         let authority = match treatment {
             Treatment::Private => {
-                return Expected::Unlisted(Unlisted::Private);
+                return by_settings(Unlisted::Private);
             }
             Treatment::Judged => judges.modules.as_ref(),
             Treatment::Toolchain => judges.toolchains.as_ref(),
             Treatment::Unjudged => None,
         };
         let Some(authority) = authority else {
-            return Expected::Unlisted(Unlisted::DatabaseOff);
+            return by_settings(Unlisted::DatabaseOff);
         };
-        match authority.find(of).await {
+        let told = authority.find(of).await;
+        let expected = match told.finding {
             Finding::Listed(record) => Expected::Listed(record),
             Finding::Unlisted => Expected::Unlisted(Unlisted::NoRecord),
             Finding::Unreachable(reason) => Expected::Pending(reason),
-        }
+        };
+        (expected, told.by)
     }
 
     fn announce(&self, proof: &Proof) {

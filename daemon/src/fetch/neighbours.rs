@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
-use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
+use modmesh_protocol::artifact::KeyHash;
 
 use super::sources::{self, Holder, Miss, Want};
 use super::{FetchError, Fetcher};
@@ -94,20 +94,14 @@ impl Fetcher {
     }
 
     /// Neighbours that say they have the file.
-    async fn holders(&self, key: &ArtifactKey, treatment: Treatment, haste: Haste) -> Vec<Holder> {
-        let may_ask = matches!(treatment, Treatment::Judged | Treatment::Toolchain);
-        if !may_ask || self.inner.peers.connected() == 0 {
+    async fn holders(&self, want: &Want, treatment: Treatment, haste: Haste) -> Vec<Holder> {
+        if !treatment.asks_neighbours() || self.inner.peers.connected() == 0 {
             return Vec::new();
         }
-        let hash = KeyHash::of_file(key);
-        let mut holders: Vec<_> = self
-            .inner
-            .peers
-            .locate(Some(hash), None, haste)
-            .await
-            .into_iter()
-            .filter_map(Holder::of)
-            .collect();
+        let (hash, began) = (KeyHash::of_file(&want.key), Instant::now());
+        let survey = self.inner.peers.survey(Some(hash), None, haste).await;
+        want.story.tell_survey(began, &survey);
+        let mut holders: Vec<_> = survey.found.into_iter().filter_map(Holder::of).collect();
         holders.truncate(HOLDERS_MAX);
         holders
     }
@@ -120,12 +114,12 @@ impl Fetcher {
         haste: Haste,
     ) -> Result<Asked, FetchError> {
         let (mut expected, mut retry_after, mut failed) = (None, None, None);
-        for holder in self.holders(&want.key, treatment, haste).await {
+        for holder in self.holders(want, treatment, haste).await {
             // The proof and the bytes travel at the same time; nothing is used before both are here.
             let known = async {
                 match expected.take() {
                     Some(known) => known,
-                    None => self.expected(&want.key.of, treatment).await,
+                    None => self.expected_of(want, treatment).await,
                 }
             };
             let (mut known, transfer) = tokio::join!(known, self.transfer(&holder, want));
@@ -133,7 +127,7 @@ impl Fetcher {
             if matches!(known, Expected::Pending(_)) && transfer.brought_the_file() {
                 // On a slow line the proof's answers wait behind the file, longer than a neighbour may be silent. Now the
                 // line is free.
-                known = self.expected(&want.key.of, treatment).await;
+                known = self.expected_of(want, treatment).await;
             }
             let listed = expected.insert(known);
             if !matches!(listed, Expected::Listed(_)) {

@@ -5,13 +5,17 @@
 mod words;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use modmesh_protocol::artifact::{ArtifactKey, FileKind};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Revision, Version};
 use tokio::time::timeout;
 
 use self::words::{check, info_of, newest, with_versions};
+use super::stories::Telling;
+use super::story::Story;
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::policy::{Asker, Client, Treatment};
@@ -75,6 +79,14 @@ impl NoteKey {
             }
             Self::List(_) | Self::Latest(_) => None,
         }
+    }
+}
+
+impl NoteKey {
+    /// The file that the note is, when it belongs to a version for good.
+    fn file(&self) -> Option<ArtifactKey> {
+        let (of, kind) = (self.version()?, FileKind::Info);
+        Some(ArtifactKey { of, kind })
     }
 }
 
@@ -151,10 +163,26 @@ impl Fetcher {
             .ok()?
     }
 
+    /// The leader's work, and the story of it if it is about a file of a version.
     async fn obtain_note(self, key: NoteKey, asker: Asker) -> Result<NoteAnswer, FetchError> {
-        let error = match self.ask_for_note(&key, asker).await {
+        let telling = key.file().map(|file| self.inner.stories.begin(&file));
+        let story = telling.as_ref().map(Telling::story);
+        let obtained = self.gather_note(&key, asker, story).await;
+        if let Some(telling) = telling {
+            telling.end(obtained.as_ref().map(|answer| answer.source));
+        }
+        obtained
+    }
+
+    async fn gather_note(
+        &self,
+        key: &NoteKey,
+        asker: Asker,
+        story: Option<&Story>,
+    ) -> Result<NoteAnswer, FetchError> {
+        let error = match self.ask_for_note(key, asker, story).await {
             Ok(Ok(answer)) => {
-                self.keep_note(&key, answer.body.clone(), answer.by_direct)
+                self.keep_note(key, answer.body.clone(), answer.by_direct)
                     .await;
                 return Ok(NoteAnswer {
                     bytes: answer.body,
@@ -168,10 +196,10 @@ impl Fetcher {
         let instead = match &error {
             // Upstream has spoken; its word counts, whatever was here before.
             UpstreamError::NotFound(_) | UpstreamError::Refused(_) => None,
-            _ if is_absence(&error) => self.without_upstream(&key, asker).await,
+            _ if is_absence(&error) => self.without_upstream(key, asker).await,
             // It is in trouble, not gone: what it said before is better than nothing, what is derived here is not.
             _ => self
-                .kept_note(&key, asker)
+                .kept_note(key, asker)
                 .await
                 .map(|note| stale(note.bytes.into(), note.age)),
         };
@@ -183,12 +211,13 @@ impl Fetcher {
         &self,
         key: &NoteKey,
         asker: Asker,
+        story: Option<&Story>,
     ) -> Result<Result<Answer, FetchError>, UpstreamError> {
-        let upstream = self.upstream_for(asker).ok_or(UpstreamError::Off)?;
-        let path = key.url_path();
+        let upstream = self.upstream_for(asker);
         let (mut begin, mut nonsense) = (Begin::First, None);
         loop {
-            let answer = match upstream.get_from(begin, &path, NOTE_BYTES_MAX).await {
+            let asked = self.ask_from(begin, upstream.as_ref(), key, story).await;
+            let answer = match asked {
                 Ok(answer) => answer,
                 Err(error) => return nonsense.map(Err).ok_or(error),
             };
@@ -200,6 +229,34 @@ impl Fetcher {
                 }
             }
         }
+    }
+
+    /// One walk along the list, told in the story.
+    async fn ask_from(
+        &self,
+        begin: Begin,
+        upstream: Option<&Upstream>,
+        key: &NoteKey,
+        story: Option<&Story>,
+    ) -> Result<Answer, UpstreamError> {
+        let received = Arc::new(AtomicU64::new(0));
+        let attempt = story.map(|story| story.upstream(Arc::clone(&received)));
+        let asked = match upstream {
+            Some(upstream) => {
+                let path = key.url_path();
+                upstream.get_from(begin, &path, NOTE_BYTES_MAX).await
+            }
+            None => Err(UpstreamError::Off),
+        };
+        match (attempt, &asked) {
+            (Some(attempt), Ok(answer)) => {
+                received.store(answer.body.len() as u64, Ordering::Relaxed);
+                attempt.brought_it(Some(&answer.url));
+            }
+            (Some(attempt), Err(error)) => attempt.refused(error),
+            (None, _) => {}
+        }
+        asked
     }
 
     /// A note that cannot be kept is still an answer.

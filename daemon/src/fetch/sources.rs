@@ -2,19 +2,20 @@
 //!
 //! These are thin adapters over the neighbours and the upstream, which themselves only write into an `AsyncWrite`.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::control::Did;
 use modmesh_protocol::peer_name::PeerName;
 
+use super::story::Story;
+use super::told_sink::ToldSink;
 use crate::peers::{Lie, Located, PeerError, Peers};
 use crate::policy::Asker;
 use crate::store::{Staged, Staging, StoreError};
 use crate::trust::{GO_MOD_BYTES_MAX, Rejection, ZIP_BYTES_MAX};
-use crate::upstream::{Begin, Downloaded, Sink, Upstream, UpstreamError};
+use crate::upstream::{Begin, Downloaded, Upstream, UpstreamError};
 
 /// How long a whole transfer may take; progress has shorter deadlines of its own.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(30 * 60);
@@ -34,6 +35,8 @@ pub(crate) struct Want {
     /// For whom; what is fetched ahead is fetched for anybody.
     pub asker: Asker,
     pub deadline: Instant,
+    /// Hears what is done for it.
+    pub story: Story,
 }
 
 /// Why a source gave nothing.
@@ -49,7 +52,7 @@ pub(crate) enum Miss {
 
 impl Want {
     /// `key`, for a client that waits for it.
-    pub(crate) fn new(key: ArtifactKey, asker: Asker) -> Self {
+    pub(crate) fn new(key: ArtifactKey, asker: Asker, story: Story) -> Self {
         let bytes_max = match key.kind {
             FileKind::Zip => ZIP_BYTES_MAX,
             FileKind::Mod | FileKind::Info => GO_MOD_BYTES_MAX,
@@ -60,7 +63,15 @@ impl Want {
             priority: Priority::Client,
             asker,
             deadline: Instant::now() + TRANSFER_DEADLINE,
+            story,
         }
+    }
+
+    /// Waits until a busy neighbour may be asked again.
+    pub(super) async fn pause(&self, pause: Duration) {
+        let began = Instant::now();
+        tokio::time::sleep(pause).await;
+        self.story.tell(began, Did::Wait);
     }
 
     async fn within_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
@@ -90,6 +101,25 @@ impl Holder {
 
     /// Has the file sent into `staging`.
     pub(crate) async fn obtain(
+        &self,
+        peers: &Peers,
+        want: &Want,
+        staging: Staging,
+    ) -> Result<Staged, Miss> {
+        let attempt = want.story.transfer(&self.peer, staging.received());
+        match self.receive(peers, want, staging).await {
+            Ok(staged) => {
+                attempt.brought_it(None);
+                Ok(staged)
+            }
+            Err(miss) => {
+                attempt.missed(&miss);
+                Err(miss)
+            }
+        }
+    }
+
+    async fn receive(
         &self,
         peers: &Peers,
         want: &Want,
@@ -126,14 +156,17 @@ pub(crate) async fn from_upstream(
     upstream: Option<&Upstream>,
     begin: Begin,
     want: &Want,
-    mut staging: Staging,
+    staging: Staging,
 ) -> Result<(Staged, Downloaded), Miss> {
     let Some(upstream) = upstream else {
-        return Err(Miss::Upstream(UpstreamError::Off));
+        let off = Miss::Upstream(UpstreamError::Off);
+        want.story.upstream(staging.received()).missed(&off);
+        return Err(off);
     };
+    let mut sink = ToldSink::new(staging, &want.story);
     let path = want.key.url_path();
     let downloaded = want
-        .within_deadline(upstream.download(begin, &path, want.bytes_max, &mut staging))
+        .within_deadline(upstream.download(begin, &path, want.bytes_max, &mut sink))
         .await
         .unwrap_or_else(|| {
             Err(UpstreamError::Unreachable {
@@ -144,6 +177,7 @@ pub(crate) async fn from_upstream(
                 ),
             })
         });
+    let staging = sink.end(&downloaded);
     match downloaded {
         Ok(downloaded) => {
             let staged = staging.close().await.map_err(StoreError::from)?;
@@ -151,11 +185,5 @@ pub(crate) async fn from_upstream(
         }
         Err(UpstreamError::Sink(error)) => Err(StoreError::from(error).into()),
         Err(error) => Err(Miss::Upstream(error)),
-    }
-}
-
-impl Sink for Staging {
-    fn restart(&mut self) -> BoxFuture<'_, io::Result<()>> {
-        Box::pin(self.rewind())
     }
 }

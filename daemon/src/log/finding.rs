@@ -30,8 +30,24 @@ pub(crate) enum Finding {
     Unreachable(Arc<str>),
 }
 
+/// A finding, and who told it: `store`, `memory`, `upstream` or `neighbour NAME`; a word for people.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub finding: Finding,
+    pub by: Arc<str>,
+}
+
+impl Told {
+    pub(crate) fn new(finding: Finding, by: impl Into<Arc<str>>) -> Self {
+        Self {
+            finding,
+            by: by.into(),
+        }
+    }
+}
+
 /// Somebody who knows what the checksum database says.
 pub(crate) trait Authority: Send + Sync {
     /// What the database says of `of`.
-    fn find<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Finding>;
+    fn find<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Told>;
 }

@@ -13,7 +13,7 @@ use modmesh_protocol::module::ModuleVersion;
 
 use super::ask::{AskError, LogSource, Surroundings};
 use super::files::Files;
-use super::finding::{Authority, Finding, ListedRecord};
+use super::finding::{Authority, Finding, ListedRecord, Told};
 use super::prove::{ProveError, Prover};
 use crate::flight::Flights;
 use crate::shutdown::Shutdown;
@@ -33,7 +33,7 @@ pub(crate) struct Mirror {
 struct Inner {
     prover: Arc<Prover>,
     surroundings: Arc<dyn Surroundings>,
-    lookups: Flights<ModuleVersion, Finding>,
+    lookups: Flights<ModuleVersion, Told>,
     unlisted: Mutex<HashMap<ModuleVersion, Instant>>,
     /// Why the database could not be asked, when that was so the last time.
     trouble: Mutex<Option<Arc<str>>>,
@@ -146,7 +146,7 @@ impl Mirror {
 
     /// The answer to a lookup: the record, and the current head whatever head it came with.
     pub(crate) async fn lookup(&self, of: &ModuleVersion) -> Result<String, Finding> {
-        match self.find(of).await {
+        match self.find(of).await.finding {
             Finding::Listed(record) => match self.head() {
                 Some(head) if record.id < head.size() => {
                     let record = Record {
@@ -235,9 +235,9 @@ impl Mirror {
         }))
     }
 
-    async fn ask(self, of: ModuleVersion) -> Finding {
-        let finding = self.ask_all(of).await;
-        let trouble = match &finding {
+    async fn ask(self, of: ModuleVersion) -> Told {
+        let told = self.ask_all(of).await;
+        let trouble = match &told.finding {
             Finding::Unreachable(reason) => Some(Arc::clone(reason)),
             Finding::Listed(_) | Finding::Unlisted => None,
         };
@@ -246,33 +246,33 @@ impl Mirror {
             .trouble
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = trouble;
-        finding
+        told
     }
 
     /// Asks the neighbours that have the record, then the upstream, until one answer proves itself.
-    async fn ask_all(&self, of: ModuleVersion) -> Finding {
+    async fn ask_all(&self, of: ModuleVersion) -> Told {
         if let Some(record) = self.kept(&of) {
-            return Finding::Listed(record);
+            return Told::new(Finding::Listed(record), "store");
         }
         let inner = &self.inner;
         let mut reason: Arc<str> = "no neighbour has the record, and there is no upstream".into();
         for neighbour in inner.surroundings.neighbours_with(&of).await {
             match self.ask_one(&of, &neighbour).await {
-                Ok(record) => return Finding::Listed(record),
+                Ok(record) => return Told::new(Finding::Listed(record), neighbour.name()),
                 Err(why) => reason = why.reason(),
             }
         }
         if let Some(upstream) = inner.surroundings.upstream() {
             match self.ask_one(&of, &upstream).await {
-                Ok(record) => return Finding::Listed(record),
+                Ok(record) => return Told::new(Finding::Listed(record), upstream.name()),
                 Err(Unanswered::NotListed) => {
                     self.remember_unlisted(&of);
-                    return Finding::Unlisted;
+                    return Told::new(Finding::Unlisted, upstream.name());
                 }
                 Err(why) => reason = why.reason(),
             }
         }
-        Finding::Unreachable(reason)
+        Told::new(Finding::Unreachable(reason), "nobody")
     }
 
     async fn ask_one(
@@ -330,19 +330,22 @@ impl Mirror {
 }
 
 impl Authority for Mirror {
-    fn find<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Finding> {
+    fn find<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Told> {
         Box::pin(async move {
             if let Some(record) = self.kept(of) {
-                return Finding::Listed(record);
+                return Told::new(Finding::Listed(record), "store");
             }
             if self.is_known_unlisted(of) {
-                return Finding::Unlisted;
+                return Told::new(Finding::Unlisted, "memory");
             }
             self.inner
                 .lookups
                 .join(of.clone(), || self.clone().ask(of.clone()))
                 .await
-                .unwrap_or_else(|crashed| Finding::Unreachable(crashed.to_string().into()))
+                .unwrap_or_else(|crashed| {
+                    let finding = Finding::Unreachable(crashed.to_string().into());
+                    Told::new(finding, "nobody")
+                })
         })
     }
 }

@@ -26,7 +26,7 @@ use tokio::time::{sleep, timeout};
 
 use super::frames::{self, FrameError};
 use super::streams::{OpenError, Purpose};
-use super::{Command, Haste, Located, PeerError, Shared, Tile, lock, name_of, peer_id_of};
+use super::{Command, Haste, Located, PeerError, Shared, Survey, Tile, lock, name_of, peer_id_of};
 
 /// Queries for tiles under way for one asker, so that other questions still find a lane.
 const TILE_QUERIES_MAX: usize = 4;
@@ -72,7 +72,7 @@ pub(super) async fn locate(
     file: Option<KeyHash>,
     record: Option<(DatabaseId, KeyHash)>,
     haste: Haste,
-) -> Vec<Located> {
+) -> Survey {
     let query = Query::Locate {
         file: file.map(|key| key.0),
         record: record.map(|(database, key)| RecordQuestion {
@@ -81,6 +81,7 @@ pub(super) async fn locate(
         }),
     };
     let mut waited_for = candidates(shared, file, haste);
+    let all = waited_for.len();
     let ask = |peer: PeerName| {
         let query = &query;
         async move {
@@ -122,7 +123,11 @@ pub(super) async fn locate(
             .for_each(|peer| shared.roster.was_slow(peer));
     }
     found.sort_by_key(|located| shared.roster.is_slow(&located.peer));
-    found
+    Survey {
+        asked: all,
+        silent: waited_for.len(),
+        found,
+    }
 }
 
 /// Whom to ask: all of a few; of many those that announced the file, and others by chance. Who was silent lately is left

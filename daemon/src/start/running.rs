@@ -76,11 +76,12 @@ impl Running {
         self.events.subscribe()
     }
 
-    /// Serves until `shutdown` completes (or nobody has asked for the configured idle time), then ends cleanly: answers
-    /// under way are finished, or cut before their end when the deadline passes.
+    /// Serves until `shutdown` completes (or its user says so over the control socket, or nobody has asked for the
+    /// configured idle time), then ends cleanly: answers under way are finished, or cut before their end when the deadline passes.
     pub async fn wait(self, shutdown: impl Future<Output = ()>) {
         tokio::select! {
             () = shutdown => {}
+            () = self.shutdown.wished() => tracing::info!("told to end over the control socket"),
             () = self.idle() => tracing::info!("nobody has asked for a while; ending"),
         }
         self.end().await;

@@ -121,6 +121,32 @@ impl Proof {
         }
     }
 
+    /// The hash of the contents.
+    pub(crate) fn h1(&self) -> H1 {
+        self.h1
+    }
+
+    /// Whether the bytes have the form in which neighbours take them.
+    pub(crate) fn is_canonical(&self) -> bool {
+        self.canonical
+    }
+
+    /// The record that it rests on.
+    pub(crate) fn record(&self) -> Option<&ListedRecord> {
+        match &self.ground {
+            Ground::Record(record) => Some(record),
+            Ground::Unlisted(_) | Ground::Pending => None,
+        }
+    }
+
+    /// Why nothing vouches for it, if it is unlisted.
+    pub(crate) fn unlisted(&self) -> Option<Unlisted> {
+        match &self.ground {
+            Ground::Unlisted(why) => Some(*why),
+            Ground::Record(_) | Ground::Pending => None,
+        }
+    }
+
     pub(crate) fn measured(&self) -> MeasuredFile {
         self.measured
     }

@@ -76,6 +76,11 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
+    /// An entry did not give the body.
+    pub(super) fn missed(&mut self, error: &UpstreamError) {
+        self.sink.missed(error);
+    }
+
     pub(super) async fn write(&mut self, piece: &[u8]) -> Result<(), UpstreamError> {
         self.is_dirty = true;
         self.sink

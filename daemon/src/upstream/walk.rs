@@ -60,6 +60,7 @@ impl Inner {
                 Err(error @ UpstreamError::Sink(_)) => return Err(error),
                 Err(error) => error,
             };
+            body.missed(&error);
             let step = self.list.next_after(index, error.outcome());
             told = Some(more_helpful(told, error));
             match step {

@@ -42,6 +42,7 @@ const DOORS: [Door; 9] = [
             "daemon/src/upstream/http.rs",
             "daemon/src/upstream/http/",
             "cli/src/client.rs",
+            "cli/src/client/",
         ],
     },
     Door {

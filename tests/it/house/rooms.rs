@@ -19,7 +19,10 @@ const TABLE: [(&str, &[&str]); 15] = [
     ("upstream", &[]),
     ("policy", &[]),
     // It shows the others' handles, and implements the trait through which the front door asks for them.
-    ("control", &["proxy", "log", "peers", "store", "upstream"]),
+    (
+        "control",
+        &["proxy", "fetch", "log", "peers", "store", "upstream"],
+    ),
     // The one setting that another room defines: deadlines and bounds of the road to town.
     ("config", &["upstream"]),
     ("metrics", &[]),

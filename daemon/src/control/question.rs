@@ -1,0 +1,161 @@
+//! What can be asked at the back door: a request line becomes a [`Question`] here, and nobody behind it looks at the text
+//! again. Names may come in their plain or their escaped form.
+
+use http::{Method, Uri};
+use modmesh_protocol::module::ModuleVersion;
+
+/// Longest query that is looked at: a module path and a version, every byte of them percent-encoded.
+const QUERY_BYTES_MAX: usize = 8 << 10;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Question {
+    /// `GET /v1/explain?module=M&version=V`
+    Explain(ModuleVersion),
+    /// `POST /v1/stop`
+    Stop,
+}
+
+/// Why a request asks for nothing that there could be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum QuestionError {
+    #[error("not found: there are GET /v1/explain?module=..&version=.. and POST /v1/stop")]
+    Unknown,
+    #[error("method not allowed here: use {0}")]
+    Method(Method),
+    #[error("bad question: {0}")]
+    Query(String),
+}
+
+/// Takes a request line apart.
+pub(super) fn parse(method: &Method, uri: &Uri) -> Result<Question, QuestionError> {
+    let only = |allowed: Method| {
+        (*method == allowed)
+            .then_some(())
+            .ok_or(QuestionError::Method(allowed))
+    };
+    match uri.path() {
+        "/v1/explain" => {
+            only(Method::GET)?;
+            module_version(uri.query().unwrap_or_default()).map(Question::Explain)
+        }
+        "/v1/stop" => {
+            only(Method::POST)?;
+            Ok(Question::Stop)
+        }
+        _ => Err(QuestionError::Unknown),
+    }
+}
+
+fn module_version(query: &str) -> Result<ModuleVersion, QuestionError> {
+    let bad = |reason: &str| QuestionError::Query(reason.to_owned());
+    if query.len() > QUERY_BYTES_MAX {
+        return Err(bad("it is too long"));
+    }
+    let (mut module, mut version) = (None, None);
+    for part in query.split('&') {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let place = match name {
+            "module" => &mut module,
+            "version" => &mut version,
+            _ => continue,
+        };
+        let value = decode(value).ok_or_else(|| bad("its percent-encoding is broken"))?;
+        if place.replace(value).is_some() {
+            return Err(bad("a name stands in it twice"));
+        }
+    }
+    let (Some(module), Some(version)) = (module, version) else {
+        return Err(bad("module and version are needed"));
+    };
+    ModuleVersion::of_either(&module, &version)
+        .map_err(|error| QuestionError::Query(error.to_string()))
+}
+
+/// Undoes percent-encoding once. A `+` stays one: versions have it.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        if *first != b'%' {
+            bytes.push(*first);
+            rest = after;
+            continue;
+        }
+        let (digits, after) = after.split_at_checked(2)?;
+        let value = |digit: u8| char::from(digit).to_digit(16);
+        let [high, low] = digits else { return None };
+        bytes.push(u8::try_from(value(*high)? * 16 + value(*low)?).ok()?);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn ask(method: Method, uri: &str) -> Result<Question, QuestionError> {
+        parse(&method, &uri.parse().unwrap())
+    }
+
+    #[test]
+    fn a_module_is_named_in_every_form() {
+        let expected =
+            Question::Explain(ModuleVersion::parse("github.com/BurntSushi/toml@v0.3.1").unwrap());
+        for query in [
+            "module=github.com/BurntSushi/toml&version=v0.3.1",
+            "version=v0.3.1&module=github.com/!burnt!sushi/toml&more=1",
+            "module=github.com%2F%21burnt%21sushi%2ftoml&version=v0%2E3.1",
+        ] {
+            let asked = ask(Method::GET, &format!("/v1/explain?{query}"));
+            assert_eq!(asked.as_ref(), Ok(&expected), "{query}");
+        }
+        let quote = ModuleVersion::parse("rsc.io/quote@v2.0.0+incompatible").unwrap();
+        let asked = ask(
+            Method::GET,
+            "/v1/explain?module=rsc.io/quote&version=v2.0.0+incompatible",
+        );
+        assert_eq!(asked, Ok(Question::Explain(quote)));
+        assert_eq!(ask(Method::POST, "/v1/stop"), Ok(Question::Stop));
+    }
+
+    #[test]
+    fn what_is_no_question_is_refused() {
+        for query in [
+            "",
+            "module=example.com/m",
+            "version=v1.0.0",
+            "module=example.com/m&version=latest",
+            "module=example.com/m&version=v2.0.0",
+            "module=../../etc&version=v1.0.0",
+            "module=example.com/m&module=example.com/n&version=v1.0.0",
+            "module=example.com/%zz&version=v1.0.0",
+            "module=example.com/%&version=v1.0.0",
+            "module=example.com/%ff&version=v1.0.0",
+            "module=github.com/!Burnt&version=v1.0.0",
+        ] {
+            let asked = ask(Method::GET, &format!("/v1/explain?{query}"));
+            assert!(matches!(asked, Err(QuestionError::Query(_))), "{query}");
+        }
+        let long = "a".repeat(QUERY_BYTES_MAX);
+        let asked = ask(Method::GET, &format!("/v1/explain?module={long}"));
+        assert!(matches!(asked, Err(QuestionError::Query(_))));
+        assert_eq!(
+            ask(Method::GET, "/v1/stop"),
+            Err(QuestionError::Method(Method::POST))
+        );
+        assert_eq!(
+            ask(Method::POST, "/v1/explain"),
+            Err(QuestionError::Method(Method::GET))
+        );
+        for path in ["/", "/v1", "/v1/explain/", "/api/v1/status", "/v2/stop"] {
+            assert_eq!(
+                ask(Method::GET, path),
+                Err(QuestionError::Unknown),
+                "{path}"
+            );
+        }
+    }
+}

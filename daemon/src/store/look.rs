@@ -1,0 +1,43 @@
+//! Looking at what is here without asking for it: whoever only wants to know moves nothing in the order of eviction.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
+
+use super::{Entry, Store};
+
+/// A body as it lies there.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub entry: Arc<Entry>,
+    /// When its bytes were written; nothing when the file system does not say.
+    pub since: Option<SystemTime>,
+    /// Why the next request may not get it as it is.
+    pub doubt: Option<&'static str>,
+}
+
+impl Store {
+    /// What is here of `key`. Blocks shortly; nothing is hashed.
+    pub(crate) fn look(&self, key: &ArtifactKey) -> Option<Seen> {
+        let entry = self.inner.catalog.get(KeyHash::of_file(key))?;
+        let body = self.inner.layout.body(entry.proof.scope(), key);
+        let metadata = std::fs::metadata(body).ok();
+        let length = metadata.as_ref().map(std::fs::Metadata::len);
+        let doubt = if length != Some(entry.proof.measured().length) {
+            Some("its body is gone or cut, and will be fetched anew when it is asked for")
+        } else if entry.suspect.load(Ordering::Acquire) {
+            Some(
+                "the machine ended uncleanly after it was written, so it is hashed again before it is used",
+            )
+        } else {
+            None
+        };
+        Some(Seen {
+            entry,
+            since: metadata.and_then(|metadata| metadata.modified().ok()),
+            doubt,
+        })
+    }
+}
