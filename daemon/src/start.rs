@@ -17,7 +17,7 @@ pub use running::{Event, Running};
 use crate::config::Config;
 use crate::control::Control;
 use crate::fetch::{Fetcher, Judges, Parts};
-use crate::log::{Mirror, Mirrors, Surroundings};
+use crate::log::{Mirror, Mirrors};
 use crate::metrics::Metrics;
 use crate::os;
 use crate::peers::{Peers, PeersConfig, PeersError};
@@ -28,7 +28,7 @@ use crate::state::{State, StateError};
 use crate::store::{Store, StoreError};
 use crate::trust::Authority;
 use crate::upstream::{self, SumdbAddress, Upstream};
-use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog};
+use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog, Way};
 
 /// Events that a listener may fall behind by before it loses the oldest.
 const EVENTS_MAX: usize = 256;
@@ -101,7 +101,6 @@ impl Daemon {
             mirrors: mirrors.clone(),
             around,
             events: events.clone(),
-            shutdown: shutdown.clone(),
         };
         let peers = Peers::start(
             peers_config(&config, &state, upstream.is_some()),
@@ -216,7 +215,7 @@ fn open_upstream(config: &Config, metrics: &Metrics) -> Result<Option<Upstream>,
     Ok((!config.upstream.is_off()).then_some(upstream))
 }
 
-type Around = HashMap<DatabaseId, Arc<dyn Surroundings>>;
+type Around = HashMap<DatabaseId, Arc<AroundUs>>;
 
 fn open_mirrors(
     config: &Config,
@@ -243,7 +242,7 @@ fn open_mirrors(
     let (mut mirrors, mut around) = (Vec::new(), Around::new());
     for spec in specs {
         let database = spec.key.database_id();
-        let surroundings: Arc<dyn Surroundings> = Arc::new(AroundUs {
+        let surroundings = Arc::new(AroundUs {
             name: spec.name().to_owned(),
             database,
             peers: peers.clone(),
@@ -256,6 +255,10 @@ fn open_mirrors(
                         bypass_proxies: spec.url.is_some(),
                     },
                     metrics: metrics.clone(),
+                    way: match spec.url {
+                        Some(_) => Way::Straight,
+                        None => Way::Proxies,
+                    },
                 })
             }),
             metrics: metrics.clone(),
