@@ -41,7 +41,7 @@ impl Verdicts {
             Some(own) => {
                 self.contradictions.show(&own, head);
             }
-            None => source.blame(&what.to_string(), head.note().as_bytes()),
+            None => source.blame(&what.to_string(), &evidence(head, given)),
         }
     }
 
@@ -95,6 +95,16 @@ impl Verdicts {
             .all(|(tile, _)| stands_in(&proved, tile) == Some(true));
         all_stand.then_some(own)
     }
+}
+
+/// The signed head, and the tiles that are not true together under it: each its place and its bytes.
+fn evidence(head: &SignedHead, given: &[Given]) -> Vec<u8> {
+    let mut bytes = format!("{}\n", head.note()).into_bytes();
+    for (tile, _) in given {
+        bytes.extend_from_slice(format!("{}\n", tile.coordinate().path()).as_bytes());
+        bytes.extend_from_slice(tile.bytes());
+    }
+    bytes
 }
 
 /// Whether `tile` is what stands at its place in the log of `proved`; nothing where that log is too short to tell.

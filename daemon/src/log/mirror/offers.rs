@@ -46,11 +46,11 @@ impl Mirror {
             let mirror = self.clone();
             offers.shutdown.spawn("offered heads", async move {
                 let mut place = Some(place);
-                while let Some(_working) = place.take() {
+                while let Some(working) = place.take() {
                     while let Some(offer) = mirror.inner.offers.take() {
                         mirror.work_on(offer).await;
                     }
-                    drop(_working);
+                    drop(working);
                     // One may have come after the last look and before the place was free.
                     if mirror.inner.offers.is_waiting() {
                         let working = Arc::clone(&mirror.inner.offers.working);
