@@ -14,7 +14,7 @@ use modmesh_protocol::control::{
 };
 
 use crate::fetch::Fetcher;
-use crate::log::Mirrors;
+use crate::log::{Mirror, Mirrors};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::proxy::Showing;
@@ -64,6 +64,25 @@ impl Control {
 
     /// Lines for a person, each with its remedy.
     pub(crate) fn notices(&self) -> Vec<String> {
+        let mut notices = self.contradictions();
+        notices.extend(self.why_nothing_is_shared());
+        notices
+    }
+
+    /// Databases that showed two logs. Nothing but a person can judge which is the true one.
+    fn contradictions(&self) -> Vec<String> {
+        let tell = |mirror: &Mirror| {
+            let folder = mirror.contradictions()?;
+            Some(format!(
+                "SECURITY: the checksum database {} has signed two tree heads that contradict each other, so somebody is shown another log than others; the heads are in {}: show them to those who run the database, and take them away when it is settled",
+                mirror.name(),
+                folder.display()
+            ))
+        };
+        self.mirrors.all().iter().filter_map(tell).collect()
+    }
+
+    fn why_nothing_is_shared(&self) -> Vec<String> {
         let Some(judge) = self.mirrors.judge() else {
             return vec![
                 "the checksum database is off, so nothing but toolchains can be proved and shared with neighbours; set GOSUMDB (or --sumdb sum.golang.org) to share"

@@ -8,12 +8,18 @@
 //! The mirror asks others through [`LogSource`]; it has no network of its own and decides nothing about modules.
 
 mod ask;
+mod contradiction;
 mod files;
 mod finding;
 mod mirror;
 mod prove;
 mod set;
+mod sources;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 mod tiles;
+mod verdict;
 
 pub(crate) use ask::{AskError, LogSource, LookupAnswer, Surroundings, TileBytes};
 pub(crate) use finding::{Authority, Finding, ListedRecord};

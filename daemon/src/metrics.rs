@@ -36,6 +36,7 @@ struct Inner {
     verification_failures: Family<FailureLabels, Counter>,
     pending_served: Counter,
     tiles_passed: Counter,
+    contradictions: Family<DatabaseLabels, Counter>,
     store_bytes: Gauge,
     store_evicted: Counter,
     store_quarantined: Counter,
@@ -151,6 +152,12 @@ impl Metrics {
             "Tiles beyond the current tree head, passed through from upstream unproved",
             tiles_passed.clone(),
         );
+        let contradictions = Family::default();
+        registry.register(
+            "sumdb_contradictions",
+            "Signed tree heads of a checksum database that were found to contradict each other",
+            contradictions.clone(),
+        );
         registry.register("store_bytes", "Bytes of bodies kept", store_bytes.clone());
         let (store_evicted, store_quarantined) = (Counter::default(), Counter::default());
         registry.register(
@@ -184,6 +191,7 @@ impl Metrics {
                 verification_failures,
                 pending_served,
                 tiles_passed,
+                contradictions,
                 store_bytes,
                 store_evicted,
                 store_quarantined,
@@ -261,6 +269,13 @@ impl Metrics {
 
     pub(crate) fn tile_passed(&self) {
         self.inner.tiles_passed.inc();
+    }
+
+    pub(crate) fn sumdb_contradicted(&self, name: &str) {
+        let labels = DatabaseLabels {
+            name: name.to_owned(),
+        };
+        self.inner.contradictions.get_or_create(&labels).inc();
     }
 
     /// Takes over the store's own numbers.

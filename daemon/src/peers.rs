@@ -284,6 +284,19 @@ impl Peers {
     }
 }
 
+/// Who was silent lately.
+impl Peers {
+    /// Whether `peer` was silent, half a minute ago or less, for as long as anybody may be.
+    pub fn is_slow(&self, peer: &PeerName) -> bool {
+        self.shared.roster.is_slow(peer)
+    }
+
+    /// `peer` was left because its answer took too long.
+    pub fn was_slow(&self, peer: &PeerName) {
+        self.shared.roster.was_slow(peer);
+    }
+}
+
 /// What the swarm's task is asked to do.
 #[derive(Debug)]
 enum Command {

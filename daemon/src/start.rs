@@ -17,7 +17,7 @@ pub use running::{Event, Running};
 use crate::config::Config;
 use crate::control::{BackDoor, Control};
 use crate::fetch::{Fetcher, Judges, Parts};
-use crate::log::{Mirror, Mirrors, Surroundings};
+use crate::log::{Mirror, Mirrors};
 use crate::metrics::Metrics;
 use crate::os;
 use crate::peers::{Peers, PeersConfig, PeersError};
@@ -28,7 +28,7 @@ use crate::state::{State, StateError};
 use crate::store::{Store, StoreError};
 use crate::trust::Authority;
 use crate::upstream::{self, SumdbAddress, Upstream};
-use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog};
+use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog, Way};
 
 /// Events that a listener may fall behind by before it loses the oldest.
 const EVENTS_MAX: usize = 256;
@@ -103,7 +103,6 @@ impl Daemon {
             mirrors: mirrors.clone(),
             around,
             events: events.clone(),
-            shutdown: shutdown.clone(),
         };
         let peers = Peers::start(
             peers_config(&config, &state, upstream.is_some()),
@@ -233,7 +232,7 @@ async fn open_upstream(
     Ok((!config.upstream.is_off()).then_some(upstream))
 }
 
-type Around = HashMap<DatabaseId, Arc<dyn Surroundings>>;
+type Around = HashMap<DatabaseId, Arc<AroundUs>>;
 
 fn open_mirrors(
     config: &Config,
@@ -260,7 +259,7 @@ fn open_mirrors(
     let (mut mirrors, mut around) = (Vec::new(), Around::new());
     for spec in specs {
         let database = spec.key.database_id();
-        let surroundings: Arc<dyn Surroundings> = Arc::new(AroundUs {
+        let surroundings = Arc::new(AroundUs {
             name: spec.name().to_owned(),
             database,
             peers: peers.clone(),
@@ -273,6 +272,10 @@ fn open_mirrors(
                         bypass_proxies: spec.url.is_some(),
                     },
                     metrics: metrics.clone(),
+                    way: match spec.url {
+                        Some(_) => Way::Straight,
+                        None => Way::Proxies,
+                    },
                 })
             }),
             metrics: metrics.clone(),

@@ -4,6 +4,6 @@ mod log_sources;
 mod shelf;
 mod watches;
 
-pub(crate) use log_sources::{AroundUs, UpstreamLog};
+pub(crate) use log_sources::{AroundUs, UpstreamLog, Way};
 pub(crate) use shelf::{NeighbourNews, OpenShelf};
 pub(crate) use watches::Counting;

@@ -51,6 +51,8 @@ pub enum PeerLie {
     Half,
     /// Nothing, but it has files and never sends any.
     Silent,
+    /// Nothing, but it never answers a question for tiles.
+    SilentAboutTiles,
 }
 
 impl PeerLie {

@@ -27,6 +27,18 @@ fn entry_of(host: &TestHost, peer_id: &str) -> Value {
     find_entry(host, peer_id).unwrap_or_else(|| panic!("{peer_id} is not in {:#}", host.peers()))
 }
 
+/// Waits until the host has met these neighbours. A liar about the log may be caught by the head it greets with, before
+/// anybody asks it for anything.
+#[track_caller]
+fn wait_until_met(host: &TestHost, neighbours: &[&LyingPeer]) {
+    host.wait_until("it has met its neighbours", |host| {
+        neighbours.iter().all(|neighbour| {
+            let entry = find_entry(host, &neighbour.peer_id()).unwrap_or_default();
+            entry["connected"] == true || !entry["banned_until"].is_null()
+        })
+    });
+}
+
 /// The entry of a neighbour that was caught: it is banned, its evidence lies on the disk, and it is put out.
 #[track_caller]
 fn expect_caught(host: &TestHost, liar: &LyingPeer, lie: PeerLie) {
@@ -57,7 +69,7 @@ fn alone_with_a_liar_go_gets_nothing_and_the_liar_is_named() {
             .sumdb(&log.verifier_key())
             .peer(&liar.peer_address())
             .start();
-        host.wait_for_neighbours(1);
+        wait_until_met(&host, &[&liar]);
         let go = host.go(&log.verifier_key());
         let output = go.download("example.com/hello@v1.0.0");
         assert!(!output.status.success(), "{lie:?}: {output}");
@@ -81,14 +93,7 @@ fn a_liar_that_is_asked_first_is_named_and_left_alone_while_go_gets_the_truth_fr
             .peer(&liar.peer_address())
             .peer(&further)
             .start();
-        // A liar about the log may be caught by the head it greets with, before anybody asks it for a file.
-        host.wait_until("it has met both", |host| {
-            let met = |peer_id: String| {
-                let entry = find_entry(host, &peer_id).unwrap_or_default();
-                entry["connected"] == true || !entry["banned_until"].is_null()
-            };
-            met(liar.peer_id()) && met(honest.peer_id())
-        });
+        wait_until_met(&host, &[&liar, &honest]);
         let started = Instant::now();
         let go = host.go(&log.verifier_key());
         go.download("example.com/hello@v1.0.0").expect_success();

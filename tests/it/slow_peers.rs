@@ -134,3 +134,30 @@ fn alone_with_a_neighbour_that_drips_the_file_comes_all_the_same() {
     let zip = host.get(&small.url_path("zip")).expect_body();
     assert_eq!(zip, small.zip());
 }
+
+#[test]
+fn a_neighbour_that_is_silent_about_tiles_costs_one_lookup_two_seconds_and_the_next_ones_nothing() {
+    let modules = ["one", "two", "three"];
+    let modules = modules.map(|name| Module::package(&format!("example.com/{name}"), "v1.0.0"));
+    let mut log = TestLog::new("sumdb.example.test");
+    for module in &modules {
+        log.append(module);
+        log.pad_to(log.size() + 300);
+    }
+    let upstream = FakeUpstream::with_log(log.clone());
+    modules.iter().for_each(|module| upstream.publish(module));
+    let silent = LyingPeer::start(&modules, &log, PeerLie::SilentAboutTiles);
+    let host = online("B", &upstream).peer(&silent.peer_address()).start();
+    host.wait_for_neighbours(1);
+    let lookup = |module: &Module| {
+        let path = format!("sumdb/{}/lookup/{}@v1.0.0", log.name(), module.path());
+        let started = Instant::now();
+        host.get(&path).expect_body();
+        started.elapsed()
+    };
+    let took: Vec<Duration> = modules.iter().map(lookup).collect();
+    assert!(took.iter().all(|took| *took < PATIENCE + SLACK), "{took:?}");
+    assert!(took[1..].iter().all(|took| *took < SLACK), "{took:?}");
+    let peers = host.peers();
+    assert!(peers[0]["banned_until"].is_null(), "{peers:#}");
+}

@@ -25,7 +25,10 @@ pub(crate) enum AskError {
     /// This source does not have it; another may.
     #[error("not there")]
     Missing,
-    /// The source could not be asked, or answered something that is no answer.
+    /// The source answered, and what it said is no answer.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// The source could not be asked.
     #[error("{0}")]
     Unreachable(String),
 }
@@ -33,9 +36,9 @@ pub(crate) enum AskError {
 /// A tile as a source gave it: its width, which may be larger than was asked for, and its bytes.
 pub(crate) type TileBytes = (u16, Vec<u8>);
 
-/// Somebody who may have parts of the log.
+/// Somebody who may have parts of the log. Every call ends within a time that the source sets itself.
 pub(crate) trait LogSource: Send + Sync + fmt::Debug {
-    /// Who this is, for log lines.
+    /// Who this is, for log lines; no two sources have the same.
     fn name(&self) -> String;
 
     /// The record of `of`.
@@ -48,23 +51,33 @@ pub(crate) trait LogSource: Send + Sync + fmt::Debug {
         coordinates: &'a [TileCoordinate],
     ) -> BoxFuture<'a, Vec<Result<TileBytes, AskError>>>;
 
+    /// The signed note of the head of its log, where it has one of its own: who shows another log than ours is no liar.
+    fn head(&self) -> BoxFuture<'_, Option<Vec<u8>>>;
+
+    /// Who stands behind it, to be asked once when what this one says is no answer or false, and not when it cannot be
+    /// asked: the database behind a proxy.
+    fn behind(&self) -> Option<Arc<dyn LogSource>>;
+
     /// What it gave was shown to be false, and nobody else had a hand in it.
     fn blame(&self, what: &str, evidence: &[u8]);
 }
 
 /// Who can be asked, best first.
 pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
-    /// The neighbours that have the record of `of`; none is asked twice for it.
+    /// The neighbours that have the record of `of`, quickest first; none is asked twice for it.
     fn neighbours_with<'a>(
         &'a self,
         of: &'a ModuleVersion,
     ) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>>;
 
-    /// Every neighbour, for tiles.
+    /// A few neighbours, for tiles; where somebody else can be asked, none that was silent lately.
     fn neighbours(&self) -> Vec<Arc<dyn LogSource>>;
 
     /// A larger tree head was proved and is current from now on; `note` is its signed text.
     fn advanced(&self, note: &str);
+
+    /// Two signed tree heads of the database were found to contradict each other.
+    fn contradicted(&self);
 
     /// The database through the upstream; nothing when this host is to stay offline.
     fn upstream(&self) -> Option<Arc<dyn LogSource>>;

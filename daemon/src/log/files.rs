@@ -1,6 +1,6 @@
-//! The mirror's files: `sumdb/NAME/{head/SIZE,record/..,tile/..}` in the state folder.
+//! The mirror's files: `sumdb/NAME/{head/SIZE,record/..,tile/..,contradiction/..}` in the state folder.
 //!
-//! Every file begins with the SHA-256 of what follows, so that damage of any kind reads as absence. A tile is kept in its
+//! Every file but those that people are to read begins with the SHA-256 of what follows, so that damage of any kind reads as absence. A tile is kept in its
 //! widest form only. Files are written whole and renamed into place; none is synced: what is lost is asked for again.
 
 use std::fs;
@@ -18,6 +18,8 @@ static SERIAL: AtomicU64 = AtomicU64::new(0);
 const DIGEST_BYTES: usize = 32;
 /// Heads that are kept: the current one, and older ones in case the machine goes down before its tiles are on disk.
 const HEADS_MAX: usize = 16;
+/// Contradictions that are kept. One is enough to convict a database, so the first ones stay.
+const CONTRADICTIONS_MAX: usize = 16;
 
 /// The files of one database.
 #[derive(Debug)]
@@ -73,6 +75,25 @@ impl Files {
             .collect();
         found.sort_by(|one, other| other.cmp(one));
         found
+    }
+
+    /// Keeps two signed heads that contradict each other, as they are.
+    pub(super) fn write_contradiction(&self, name: &str, text: &str) -> io::Result<()> {
+        let path = self.contradictions_folder().join(name);
+        if path.exists() || self.contradictions() >= CONTRADICTIONS_MAX {
+            return Ok(());
+        }
+        self.write_bytes(&path, text.as_bytes())
+    }
+
+    /// How many contradictions are kept.
+    pub(super) fn contradictions(&self) -> usize {
+        fs::read_dir(self.contradictions_folder()).map_or(0, Iterator::count)
+    }
+
+    /// Where contradictions are kept.
+    pub(super) fn contradictions_folder(&self) -> PathBuf {
+        self.root.join("contradiction")
     }
 
     pub(super) fn record(&self, of: &ModuleVersion) -> Option<Record> {
@@ -166,6 +187,13 @@ impl Files {
     }
 
     fn write(&self, path: &Path, body: &[u8]) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(DIGEST_BYTES + body.len());
+        bytes.extend_from_slice(&Hasher::digest(body));
+        bytes.extend_from_slice(body);
+        self.write_bytes(path, &bytes)
+    }
+
+    fn write_bytes(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let written = self
             .root
@@ -175,9 +203,6 @@ impl Files {
         for folder in [written.parent(), path.parent()].into_iter().flatten() {
             fs::create_dir_all(folder)?;
         }
-        let mut bytes = Vec::with_capacity(DIGEST_BYTES + body.len());
-        bytes.extend_from_slice(&Hasher::digest(body));
-        bytes.extend_from_slice(body);
         fs::write(&written, bytes)
             .and_then(|()| fs::rename(&written, path))
             .inspect_err(|_| {

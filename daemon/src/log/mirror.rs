@@ -1,22 +1,30 @@
 //! One checksum database: what is asked of it, and who asks.
 
+mod offers;
+mod patience;
+mod records;
+mod tiles;
+
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::BoxFuture;
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::log::{DatabaseId, Record, SignedHead, Tile, TileCoordinate, VerifierKey};
+use modmesh_protocol::log::{DatabaseId, Record, SignedHead, Tile, VerifierKey};
 use modmesh_protocol::module::ModuleVersion;
 
-use super::ask::{AskError, LogSource, Surroundings};
+use super::ask::Surroundings;
 use super::files::Files;
 use super::finding::{Authority, Finding, ListedRecord, Told};
-use super::prove::{ProveError, Prover};
+use super::prove::Prover;
 use crate::flight::Flights;
 use crate::shutdown::Shutdown;
+use offers::Offers;
+
+pub(crate) use tiles::TileAnswer;
 
 /// How long the database's word that it has no record is remembered.
 const UNLISTED_FOR: Duration = Duration::from_secs(60);
@@ -34,22 +42,12 @@ struct Inner {
     prover: Arc<Prover>,
     surroundings: Arc<dyn Surroundings>,
     lookups: Flights<ModuleVersion, Told>,
+    offers: Arc<Offers>,
     unlisted: Mutex<HashMap<ModuleVersion, Instant>>,
     /// Why the database could not be asked, when that was so the last time.
     trouble: Mutex<Option<Arc<str>>>,
     /// Which module versions' records are kept, by the hash under which neighbours ask for them.
     records: RwLock<HashMap<KeyHash, ModuleVersion>>,
-}
-
-/// What the front door gets for a tile.
-#[derive(Debug)]
-pub(crate) enum TileAnswer {
-    /// Proved under the current head.
-    Here(Vec<u8>),
-    /// Beyond the current head, as the upstream gave it: not proved, not kept, not shared.
-    Passed(Vec<u8>),
-    /// Nobody who could be asked has it; the text is for a person.
-    Missing(String),
 }
 
 impl Mirror {
@@ -76,6 +74,7 @@ impl Mirror {
                 )),
                 surroundings,
                 lookups: Flights::new("lookup", shutdown.clone()),
+                offers: Arc::new(Offers::new(shutdown.clone())),
                 unlisted: Mutex::default(),
                 trouble: Mutex::default(),
                 records: RwLock::new(records),
@@ -110,6 +109,18 @@ impl Mirror {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Where the tree heads are kept that contradict each other; nothing when there are none.
+    pub(crate) fn contradictions(&self) -> Option<PathBuf> {
+        let files = self.inner.prover.files();
+        (files.contradictions() > 0).then(|| files.contradictions_folder())
+    }
+
+    /// Whether an older head is being compared.
+    #[cfg(test)]
+    pub(super) fn is_comparing(&self) -> bool {
+        self.inner.prover.is_comparing()
     }
 
     /// How many records are kept.
@@ -163,67 +174,6 @@ impl Mirror {
         }
     }
 
-    /// The tile at `coordinate`, cut from a wider one where needed.
-    pub(crate) async fn tile(&self, coordinate: TileCoordinate) -> TileAnswer {
-        let prover = &self.inner.prover;
-        let kept = prover
-            .kept_tile(coordinate.level, coordinate.index)
-            .and_then(|tile| tile.cut(coordinate.width));
-        if let Some(tile) = kept {
-            return TileAnswer::Here(tile.into_bytes());
-        }
-        let Some(head) = self.head() else {
-            return self.pass(coordinate, 0).await;
-        };
-        let under_head = TileCoordinate::in_tree(head.size(), coordinate.level, coordinate.index);
-        if under_head.is_none_or(|there| there.width < coordinate.width) {
-            return self.pass(coordinate, head.size()).await;
-        }
-        match prover
-            .fetch_tile(&head, coordinate, &self.everybody())
-            .await
-        {
-            Ok(Some(tile)) => TileAnswer::Here(tile.into_bytes()),
-            Ok(None) => TileAnswer::Missing(format!("no tile {}", coordinate.path())),
-            Err(error) => TileAnswer::Missing(error.to_string()),
-        }
-    }
-
-    /// A head that somebody showed us on their own account: proved consistent, adopted if larger, else dropped.
-    pub(crate) async fn offer_head(&self, note: &str, from: Arc<dyn LogSource>) {
-        let mut sources = vec![from];
-        sources.extend(self.inner.surroundings.upstream());
-        if let Err(error) = self.inner.prover.merge(note.as_bytes(), &sources).await {
-            tracing::debug!(database = self.name(), %error, "an offered tree head was not adopted");
-        }
-    }
-
-    /// A tile that a client asks for because it has seen a larger tree than we have.
-    async fn pass(&self, coordinate: TileCoordinate, size: u64) -> TileAnswer {
-        let beyond = format!(
-            "tile {} lies beyond the {size} records of {} that this host can prove; it needs the internet once to catch up",
-            coordinate.path(),
-            self.name()
-        );
-        let Some(upstream) = self.inner.surroundings.upstream() else {
-            return TileAnswer::Missing(beyond);
-        };
-        let asked = [coordinate];
-        match upstream.tiles(&asked).await.pop() {
-            Some(Ok((width, bytes))) => match cut_unproved(coordinate, width, bytes) {
-                Some(bytes) => TileAnswer::Passed(bytes),
-                None => TileAnswer::Missing(beyond),
-            },
-            _ => TileAnswer::Missing(beyond),
-        }
-    }
-
-    fn everybody(&self) -> Vec<Arc<dyn LogSource>> {
-        let mut sources = self.inner.surroundings.neighbours();
-        sources.extend(self.inner.surroundings.upstream());
-        sources
-    }
-
     fn kept(&self, of: &ModuleVersion) -> Option<Arc<ListedRecord>> {
         let record = self.kept_record(of)?;
         let sums = record.sums(of).ok()?;
@@ -233,78 +183,6 @@ impl Mirror {
             text: record.text,
             sums,
         }))
-    }
-
-    async fn ask(self, of: ModuleVersion) -> Told {
-        let told = self.ask_all(of).await;
-        let trouble = match &told.finding {
-            Finding::Unreachable(reason) => Some(Arc::clone(reason)),
-            Finding::Listed(_) | Finding::Unlisted => None,
-        };
-        *self
-            .inner
-            .trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = trouble;
-        told
-    }
-
-    /// Asks the neighbours that have the record, then the upstream, until one answer proves itself.
-    async fn ask_all(&self, of: ModuleVersion) -> Told {
-        if let Some(record) = self.kept(&of) {
-            return Told::new(Finding::Listed(record), "store");
-        }
-        let inner = &self.inner;
-        let mut reason: Arc<str> = "no neighbour has the record, and there is no upstream".into();
-        for neighbour in inner.surroundings.neighbours_with(&of).await {
-            match self.ask_one(&of, &neighbour).await {
-                Ok(record) => return Told::new(Finding::Listed(record), neighbour.name()),
-                Err(why) => reason = why.reason(),
-            }
-        }
-        if let Some(upstream) = inner.surroundings.upstream() {
-            match self.ask_one(&of, &upstream).await {
-                Ok(record) => return Told::new(Finding::Listed(record), upstream.name()),
-                Err(Unanswered::NotListed) => {
-                    self.remember_unlisted(&of);
-                    return Told::new(Finding::Unlisted, upstream.name());
-                }
-                Err(why) => reason = why.reason(),
-            }
-        }
-        Told::new(Finding::Unreachable(reason), "nobody")
-    }
-
-    async fn ask_one(
-        &self,
-        of: &ModuleVersion,
-        source: &Arc<dyn LogSource>,
-    ) -> Result<Arc<ListedRecord>, Unanswered> {
-        let answer = source.lookup(of).await.map_err(|error| match error {
-            AskError::NotListed => Unanswered::NotListed,
-            other => Unanswered::Other(other.to_string().into()),
-        })?;
-        // The source that gave the record gives the tiles; where it lacks one, the others are asked.
-        let mut sources = vec![Arc::clone(source)];
-        sources.extend(
-            self.everybody()
-                .into_iter()
-                .filter(|other| other.name() != source.name()),
-        );
-        match self.inner.prover.prove(of, answer, &sources).await {
-            Ok(record) => {
-                self.inner
-                    .records
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(KeyHash::of_record(self.name(), of), of.clone());
-                Ok(record)
-            }
-            Err(error) => {
-                tracing::debug!(%of, source = source.name(), %error, "a record was not proved");
-                Err(Unanswered::Prove(error))
-            }
-        }
     }
 
     fn remember_unlisted(&self, of: &ModuleVersion) {
@@ -348,27 +226,4 @@ impl Authority for Mirror {
                 })
         })
     }
-}
-
-/// Why one source gave no proved record.
-#[derive(Debug)]
-enum Unanswered {
-    NotListed,
-    Other(Arc<str>),
-    Prove(ProveError),
-}
-
-impl Unanswered {
-    fn reason(&self) -> Arc<str> {
-        match self {
-            Self::NotListed => "the checksum database has no such record".into(),
-            Self::Other(reason) => Arc::clone(reason),
-            Self::Prove(error) => error.to_string().into(),
-        }
-    }
-}
-
-fn cut_unproved(asked: TileCoordinate, width: u16, bytes: Vec<u8>) -> Option<Vec<u8>> {
-    let given = TileCoordinate { width, ..asked };
-    Some(Tile::new(given, bytes).ok()?.cut(asked.width)?.into_bytes())
 }

@@ -1,25 +1,28 @@
-//! Proving: records under the current head, and heads against each other.
+//! Proving: that records stand in the log, under the current head.
 //!
-//! A new head is written after the tiles that prove it, so that a crash in between leaves the old head with all that it
-//! needs. An older head is proved a prefix of the current one where that can be done; nothing rests on it.
+//! How the current head moves, and how other heads are held against it, is in `heads.rs` beside this file.
 
-use std::collections::HashMap;
+mod heads;
+
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use modmesh_protocol::log::{
-    GoalError, Goals, Hash, NoteError, Record, RecordError, SignedHead, Tile, TileCoordinate,
-    Untrue, VerifierKey, authenticate, tiles_needed,
+    GoalError, Goals, NoteError, Record, RecordError, SignedHead, Tile, TileCoordinate, Untrue,
+    VerifierKey,
 };
 use modmesh_protocol::module::ModuleVersion;
+use tokio::sync::Semaphore;
 
-use super::ask::{LogSource, LookupAnswer, Surroundings};
+use super::ask::{LookupAnswer, Surroundings};
+use super::contradiction::Contradictions;
 use super::files::Files;
 use super::finding::ListedRecord;
+use super::sources::Sources;
 use super::tiles::{Tiles, unkept};
+use super::verdict::Verdicts;
 use crate::shutdown::Shutdown;
 
-/// Heads that were proved consistent, or are being proved, and need not be proved again.
-const HEADS_REMEMBERED_MAX: usize = 1024;
+use heads::Compared;
 
 /// Why something could not be proved.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +51,20 @@ pub(super) enum ProveError {
     /// Nobody who could be asked has a tile that the proof needs.
     #[error("{} is not to be had", .0.path())]
     MissingTile(TileCoordinate),
+    /// A neighbour has the record under a smaller head than ours. Its tree ends inside a tile that is wider in ours, and what
+    /// lies between its end and ours nobody who could be asked has. The same tile would prove its head a prefix of ours,
+    /// so there is no way around it.
+    #[error(
+        "the neighbour's log of {theirs} records ends where this host's log of {ours} goes on, and {} that joins them is not to be had; either of them needs the internet once", .tile.path()
+    )]
+    Behind {
+        tile: TileCoordinate,
+        theirs: u64,
+        ours: u64,
+    },
+    /// Larger heads were adopted again and again while this one was being proved.
+    #[error("the tree head moved on while this one was being proved")]
+    Overtaken,
     /// The question cannot be answered by a tree of this size.
     #[error(transparent)]
     Goal(#[from] GoalError),
@@ -66,12 +83,14 @@ pub(super) struct Prover {
     key: VerifierKey,
     files: Arc<Files>,
     tiles: Tiles,
+    contradictions: Arc<Contradictions>,
     surroundings: Arc<dyn Surroundings>,
     head: RwLock<Option<Arc<SignedHead>>>,
-    /// Held while the head is replaced, so that two larger heads are adopted one after the other.
-    advancing: tokio::sync::Mutex<()>,
-    /// Roots of older heads that were compared, by size.
-    compared: Mutex<HashMap<u64, Hash>>,
+    /// Held while the head is replaced, which waits for nobody but the disk.
+    adopting: Mutex<()>,
+    compared: Mutex<Compared>,
+    /// One older head is compared at a time; what comes meanwhile is dropped, for nothing rests on it.
+    comparing: Arc<Semaphore>,
     shutdown: Shutdown,
 }
 
@@ -82,16 +101,24 @@ impl Prover {
         surroundings: Arc<dyn Surroundings>,
         shutdown: &Shutdown,
     ) -> Self {
-        let head = newest_whole_head(&files, &key);
+        let head = heads::newest_whole(&files, &key);
         let files = Arc::new(files);
+        let contradictions = Arc::new(Contradictions::new(
+            key.name(),
+            Arc::clone(&files),
+            Arc::clone(&surroundings),
+        ));
+        let verdicts = Verdicts::new(key.clone(), Arc::clone(&contradictions));
         Self {
             key,
-            tiles: Tiles::new(Arc::clone(&files)),
+            tiles: Tiles::new(Arc::clone(&files), verdicts),
             files,
+            contradictions,
             surroundings,
             head: RwLock::new(head.map(Arc::new)),
-            advancing: tokio::sync::Mutex::default(),
+            adopting: Mutex::default(),
             compared: Mutex::default(),
+            comparing: Arc::new(Semaphore::new(1)),
             shutdown: shutdown.clone(),
         }
     }
@@ -122,10 +149,11 @@ impl Prover {
         self: &Arc<Self>,
         of: &ModuleVersion,
         answer: LookupAnswer,
-        sources: &[Arc<dyn LogSource>],
+        mut sources: Sources,
     ) -> Result<Arc<ListedRecord>, ProveError> {
-        let result = self.prove_record(of, &answer, sources).await;
-        if let (Err(error), Some(giver)) = (&result, sources.first())
+        let giver = sources.first().cloned();
+        let result = self.prove_record(of, &answer, &mut sources).await;
+        if let (Err(error), Some(giver)) = (&result, giver)
             && error.is_lie()
         {
             giver.blame(&error.to_string(), &evidence(&answer));
@@ -137,14 +165,19 @@ impl Prover {
         self: &Arc<Self>,
         of: &ModuleVersion,
         answer: &LookupAnswer,
-        sources: &[Arc<dyn LogSource>],
+        sources: &mut Sources,
     ) -> Result<Arc<ListedRecord>, ProveError> {
         let record = Record::new(answer.id, answer.text.clone())?;
         let sums = record.sums(of)?;
-        let head = match (self.merge(&answer.note, sources).await, self.head()) {
+        let offered = SignedHead::open(&answer.note, &self.key)?;
+        let offered_size = offered.size();
+        let merged = self.merge(offered, Some(record.id), sources).await;
+        let head = match (merged, self.head()) {
             (Ok(head), _) => head,
             // The larger head that it came with cannot be proved from what is to be had; ours may do.
-            (Err(ProveError::MissingTile(_)), Some(current)) if record.id < current.size() => {
+            (Err(ProveError::MissingTile(_) | ProveError::Overtaken), Some(current))
+                if record.id < current.size() =>
+            {
                 current
             }
             (Err(error), _) => return Err(error),
@@ -156,9 +189,26 @@ impl Prover {
             records: vec![record.id],
             heads: Vec::new(),
         };
-        let proved = self.tiles.prove(&head, &goals, sources).await?;
-        if proved.leaf(record.id) != Some(record.leaf_hash()) {
+        let ours = head.size();
+        let proof = match self.tiles.prove(&head, &goals, sources).await {
+            Err(ProveError::MissingTile(tile)) if offered_size < ours => {
+                return Err(ProveError::Behind {
+                    tile,
+                    theirs: offered_size,
+                    ours,
+                });
+            }
+            proof => proof?,
+        };
+        self.tiles.keep(&proof);
+        if proof.proved.leaf(record.id) != Some(record.leaf_hash()) {
             return Err(ProveError::NotInLog(record.id));
+        }
+        // Whoever is given the record is given the current head with it, and needs the tiles at the widths of that.
+        if let Some(now) = self.head().filter(|now| now.size() > ours)
+            && let Ok(proof) = self.tiles.prove(&now, &goals, sources).await
+        {
+            self.tiles.keep(&proof);
         }
         self.files
             .write_record(of, &record)
@@ -171,127 +221,12 @@ impl Prover {
         }))
     }
 
-    /// Checks the signature of `note` and makes it current if it is larger than the current head and extends it.
-    /// Returns the current head, which is at least as large as that of `note`.
-    pub(super) async fn merge(
-        self: &Arc<Self>,
-        note: &[u8],
-        sources: &[Arc<dyn LogSource>],
-    ) -> Result<Arc<SignedHead>, ProveError> {
-        let offered = SignedHead::open(note, &self.key)?;
-        if let Some(current) = self.head().filter(|head| head.size() >= offered.size()) {
-            self.compare_older(&current, offered, sources)?;
-            return Ok(current);
-        }
-        let _advancing = self.advancing.lock().await;
-        match self.head() {
-            // Somebody else advanced meanwhile, at least as far.
-            Some(current) if current.size() >= offered.size() => {
-                self.compare_older(&current, offered, sources)?;
-                Ok(current)
-            }
-            current => self.advance(current.as_deref(), offered, sources).await,
-        }
-    }
-
-    /// A head that is not larger: dropped, after it was compared with ours. What cannot be compared from what is at hand
-    /// is compared in the background, because nothing rests on an older head and nobody should wait for it.
-    fn compare_older(
-        self: &Arc<Self>,
-        current: &Arc<SignedHead>,
-        offered: SignedHead,
-        sources: &[Arc<dyn LogSource>],
-    ) -> Result<(), ProveError> {
-        let (size, root) = (offered.size(), offered.head().root);
-        let known = if size == current.size() {
-            Some(current.head().root)
-        } else {
-            let mut compared = self.compared();
-            if compared.len() >= HEADS_REMEMBERED_MAX {
-                compared.clear();
-            }
-            let known = compared.get(&size).copied();
-            compared.entry(size).or_insert(root);
-            known
-        };
-        match known {
-            Some(known) if known != root => Err(self.contradiction(&offered, current)),
-            Some(_) => Ok(()),
-            None if size == 0 => Ok(()),
-            None => {
-                let (prover, current, sources) =
-                    (Arc::clone(self), Arc::clone(current), sources.to_vec());
-                self.shutdown.spawn("compare heads", async move {
-                    if let Err(error) = prover.prove_older(&current, &offered, &sources).await {
-                        prover.compared().remove(&offered.size());
-                        tracing::debug!(size = offered.size(), %error, "an older tree head was not compared");
-                    }
-                });
-                Ok(())
-            }
-        }
-    }
-
-    async fn prove_older(
-        &self,
-        current: &SignedHead,
-        older: &SignedHead,
-        sources: &[Arc<dyn LogSource>],
-    ) -> Result<(), ProveError> {
-        let goals = Goals {
-            records: Vec::new(),
-            heads: vec![older.size()],
-        };
-        let proved = self.tiles.prove(current, &goals, sources).await?;
-        if proved.root_of(older.size()) == Some(older.head().root) {
-            Ok(())
-        } else {
-            Err(self.contradiction(older, current))
-        }
-    }
-
-    /// Proves `current` a prefix of the larger `offered` and makes `offered` current.
-    ///
-    /// The proof fetches the right edge of `current` at the widths of `offered`. Every tile on the edge of a head that
-    /// was current before is either full, and kept, or on the edge of `current`: so by induction the edges of all heads
-    /// ever served stay here at current widths.
-    async fn advance(
-        &self,
-        current: Option<&SignedHead>,
-        offered: SignedHead,
-        sources: &[Arc<dyn LogSource>],
-    ) -> Result<Arc<SignedHead>, ProveError> {
-        let current = current.filter(|head| head.size() > 0);
-        let goals = Goals {
-            records: Vec::new(),
-            heads: current.map(SignedHead::size).into_iter().collect(),
-        };
-        let proved = self.tiles.prove(&offered, &goals, sources).await?;
-        if let Some(current) = current
-            && proved.root_of(current.size()) != Some(current.head().root)
-        {
-            return Err(self.contradiction(current, &offered));
-        }
-        self.files
-            .write_head(offered.size(), offered.note())
-            .unwrap_or_else(|error| unkept(&error));
-        tracing::debug!(
-            database = self.key.name(),
-            size = offered.size(),
-            "tree head advanced"
-        );
-        let offered = Arc::new(offered);
-        *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&offered));
-        self.surroundings.advanced(offered.note());
-        Ok(offered)
-    }
-
     /// The tile at `coordinate` under `head`, asked for and proved.
     pub(super) async fn fetch_tile(
         &self,
         head: &SignedHead,
         coordinate: TileCoordinate,
-        sources: &[Arc<dyn LogSource>],
+        mut sources: Sources,
     ) -> Result<Option<Tile>, ProveError> {
         // The path of the first record below the tile leads through it.
         let below = 8 * (u32::from(coordinate.level) + 1);
@@ -299,50 +234,12 @@ impl Prover {
             records: vec![coordinate.index.checked_shl(below).unwrap_or(u64::MAX)],
             heads: Vec::new(),
         };
-        self.tiles.prove(head, &goals, sources).await?;
+        let proof = self.tiles.prove(head, &goals, &mut sources).await?;
+        self.tiles.keep(&proof);
         Ok(self
             .kept_tile(coordinate.level, coordinate.index)
             .and_then(|tile| tile.cut(coordinate.width)))
     }
-
-    fn contradiction(&self, older: &SignedHead, newer: &SignedHead) -> ProveError {
-        tracing::error!(
-            database = self.key.name(),
-            older = older.note(),
-            newer = newer.note(),
-            "SECURITY: two signed tree heads of the checksum database contradict each other: the smaller log is not a prefix of the larger one"
-        );
-        ProveError::Contradiction {
-            database: self.key.name().to_owned(),
-            older: older.size(),
-            newer: newer.size(),
-        }
-    }
-
-    fn compared(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Hash>> {
-        self.compared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The largest kept head whose signature is good and whose right edge is here and folds to its root. A machine that went
-/// down may have lost the tiles of the newest head and kept the head, or the reverse; then an older one serves.
-fn newest_whole_head(files: &Files, key: &VerifierKey) -> Option<SignedHead> {
-    files.heads().into_iter().find_map(|note| {
-        let head = SignedHead::open(note.as_bytes(), key).ok()?;
-        let goals = Goals::default();
-        let tiles = tiles_needed(head.size(), &goals)
-            .ok()?
-            .into_iter()
-            .filter_map(|at| Some(((at.level, at.index), files.tile(at.level, at.index)?)))
-            .collect();
-        match authenticate(head.head(), &goals, &tiles) {
-            Ok(_) => Some(head),
-            Err(error) => {
-                tracing::warn!(size = head.size(), %error, "a kept tree head lacks its tiles; an older one is used");
-                None
-            }
-        }
-    })
 }
 
 fn evidence(answer: &LookupAnswer) -> Vec<u8> {

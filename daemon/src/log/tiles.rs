@@ -1,9 +1,10 @@
 //! The tiles that are here, and proofs made of them.
 //!
 //! A proof is always made in the same order: gather the tiles it needs, from here or from the sources; authenticate every
-//! one of them against its parent or the root; only then keep what was new, no wider than it was proved.
+//! one of them against its parent or the root. What was new is kept by [`Tiles::keep`] and not before: whoever asked for the
+//! proof looks first whether the head it was made under may be believed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,27 +15,43 @@ use modmesh_protocol::log::{
 use super::ask::LogSource;
 use super::files::Files;
 use super::prove::ProveError;
+use super::sources::{Given, Sources, is_same};
+use super::verdict::Verdicts;
 
 /// Tiles kept in memory: 2 MiB at most.
 const TILES_IN_MEMORY_MAX: usize = 256;
+
+/// Where a tile stands: level and index.
+pub(super) type Place = (u8, u64);
 
 /// The tiles of one database.
 #[derive(Debug)]
 pub(super) struct Tiles {
     files: Arc<Files>,
-    memory: Mutex<HashMap<(u8, u64), Arc<Tile>>>,
+    verdicts: Verdicts,
+    memory: Mutex<HashMap<Place, Arc<Tile>>>,
+}
+
+/// What was proved, and which tiles of it were not here.
+#[derive(Debug)]
+pub(super) struct Proof {
+    pub proved: Authenticated,
+    fresh: HashSet<Place>,
+    /// Tiles that were here and did not belong to this proof: damaged since they were kept, or of another log.
+    doubted: HashSet<Place>,
 }
 
 /// Tiles for one proof, and who just gave which of them.
 struct Gathered {
-    tiles: HashMap<(u8, u64), Tile>,
-    givers: HashMap<(u8, u64), Arc<dyn LogSource>>,
+    tiles: HashMap<Place, Tile>,
+    givers: HashMap<Place, Arc<dyn LogSource>>,
 }
 
 impl Tiles {
-    pub(super) fn new(files: Arc<Files>) -> Self {
+    pub(super) fn new(files: Arc<Files>, verdicts: Verdicts) -> Self {
         Self {
             files,
+            verdicts,
             memory: Mutex::default(),
         }
     }
@@ -51,8 +68,9 @@ impl Tiles {
 
     /// Proves what `goals` ask under `head`, asking `sources` in turn for the tiles that are not here.
     ///
-    /// A source that alone gave a false tile is blamed, and the others are asked for what it gave. False tiles of our own
-    /// are forgotten and asked for anew.
+    /// Tiles of our own among which a false one is are asked for anew before anybody is judged: they were true under our
+    /// head, and `head` may be of another log. A source that then gave all of what is false is judged, and the others are
+    /// asked for what it gave; who gave a part of it is judged when others gave the truth.
     ///
     /// # Errors
     /// Tiles that nobody has; or false ones, when nobody is left to ask.
@@ -60,37 +78,50 @@ impl Tiles {
         &self,
         head: &SignedHead,
         goals: &Goals,
-        sources: &[Arc<dyn LogSource>],
-    ) -> Result<Authenticated, ProveError> {
+        sources: &mut Sources,
+    ) -> Result<Proof, ProveError> {
         let needed = tiles_needed(head.size(), goals)?;
-        let mut sources = sources.to_vec();
+        let mut doubted = HashSet::new();
+        let mut suspects: Vec<Given> = Vec::new();
         loop {
-            let gathered = self.gather(&needed, &sources).await?;
+            let gathered = self.gather(&needed, &doubted, sources).await?;
             let untrue = match authenticate(head.head(), goals, &gathered.tiles) {
                 Ok(proved) => {
-                    self.keep(&proved, &gathered);
-                    return Ok(proved);
+                    self.verdicts.convict(&suspects, head, &proved).await;
+                    return Ok(Proof {
+                        proved,
+                        fresh: gathered.givers.into_keys().collect(),
+                        doubted,
+                    });
                 }
                 Err(untrue) => untrue,
             };
             let accused = accused(&untrue);
-            match gathered.givers_of(&accused).as_slice() {
-                // What was here was proved once, so it was damaged since: it is asked for anew.
-                [] => accused
-                    .iter()
-                    .for_each(|coordinate| self.forget(*coordinate)),
-                [liar] => {
-                    liar.blame(&untrue.to_string(), head.note().as_bytes());
-                    let name = liar.name();
-                    sources.retain(|source| source.name() != name);
+            let given = gathered.given(&accused);
+            let ours = accused.iter().map(|at| (at.level, at.index));
+            let ours: Vec<Place> = ours
+                .filter(|at| !gathered.givers.contains_key(at))
+                .collect();
+            if !ours.is_empty() {
+                doubted.extend(ours);
+                suspects.extend(given);
+                continue;
+            }
+            let givers = givers_of(&given);
+            let Some(worst) = sources.best_of(&givers) else {
+                return Err(untrue.into());
+            };
+            match givers.len() {
+                1 => {
+                    self.verdicts.judge(&worst, head, &untrue, &given).await;
+                    suspects.retain(|(_, suspect)| !is_same(suspect, &worst));
                 }
                 // Nobody can be named; with fewer to ask, somebody can.
-                [first, ..] => {
-                    let name = first.name();
-                    sources.retain(|source| source.name() != name);
-                }
+                _ => suspects.extend(given),
             }
-            if sources.is_empty() || accused.is_empty() {
+            sources.give_up(&worst);
+            doubted.clear();
+            if sources.is_empty() {
                 return Err(untrue.into());
             }
         }
@@ -99,66 +130,61 @@ impl Tiles {
     async fn gather(
         &self,
         needed: &[TileCoordinate],
-        sources: &[Arc<dyn LogSource>],
+        doubted: &HashSet<Place>,
+        sources: &mut Sources,
     ) -> Result<Gathered, ProveError> {
-        let (mut tiles, mut givers) = (HashMap::new(), HashMap::new());
+        let mut gathered = Gathered {
+            tiles: HashMap::new(),
+            givers: HashMap::new(),
+        };
         let mut missing = Vec::new();
         for coordinate in needed {
+            let place = (coordinate.level, coordinate.index);
             let kept = self
                 .kept(coordinate.level, coordinate.index)
-                .filter(|tile| tile.coordinate().width >= coordinate.width);
+                .filter(|tile| tile.coordinate().width >= coordinate.width)
+                .filter(|_| !doubted.contains(&place));
             match kept {
                 Some(tile) => {
-                    tiles.insert((coordinate.level, coordinate.index), (*tile).clone());
+                    gathered.tiles.insert(place, (*tile).clone());
                 }
                 None => missing.push(*coordinate),
             }
         }
-        for source in sources {
-            if missing.is_empty() {
-                break;
-            }
-            let answers = source.tiles(&missing).await;
-            let mut still_missing = Vec::new();
-            for (index, asked) in missing.into_iter().enumerate() {
-                let given = answers
-                    .get(index)
-                    .and_then(|answer| answer.as_ref().ok())
-                    .and_then(|(width, bytes)| tile_as_given(asked, *width, bytes));
-                match given {
-                    Some(tile) => {
-                        tiles.insert((asked.level, asked.index), tile);
-                        givers.insert((asked.level, asked.index), Arc::clone(source));
-                    }
-                    None => still_missing.push(asked),
-                }
-            }
-            missing = still_missing;
+        let (given, missing) = sources.tiles(missing).await;
+        for (tile, giver) in given {
+            let place = (tile.coordinate().level, tile.coordinate().index);
+            gathered.tiles.insert(place, tile);
+            gathered.givers.insert(place, giver);
         }
         match missing.first() {
             Some(coordinate) => Err(ProveError::MissingTile(*coordinate)),
-            None => Ok(Gathered { tiles, givers }),
+            None => Ok(gathered),
         }
     }
 
-    /// Keeps what the sources gave, in the widths in which it was proved.
-    fn keep(&self, proved: &Authenticated, gathered: &Gathered) {
-        for tile in proved.tiles() {
-            let at = (tile.coordinate().level, tile.coordinate().index);
-            if gathered.givers.contains_key(&at) {
-                self.files
-                    .write_tile(tile)
-                    .unwrap_or_else(|error| unkept(&error));
-                self.remember(Arc::new(tile.clone()));
+    /// Keeps what the sources gave, in the widths in which it was proved. The head of the proof must be ours.
+    pub(super) fn keep(&self, proof: &Proof) {
+        for tile in proof.proved.tiles() {
+            let place = (tile.coordinate().level, tile.coordinate().index);
+            if !proof.fresh.contains(&place) {
+                continue;
             }
+            if proof.doubted.contains(&place) {
+                self.forget(place);
+            }
+            self.files
+                .write_tile(tile)
+                .unwrap_or_else(|error| unkept(&error));
+            self.remember(Arc::new(tile.clone()));
         }
     }
 
     fn remember(&self, tile: Arc<Tile>) {
-        let at = (tile.coordinate().level, tile.coordinate().index);
+        let place = (tile.coordinate().level, tile.coordinate().index);
         let mut memory = self.memory();
         if memory
-            .get(&at)
+            .get(&place)
             .is_some_and(|kept| kept.coordinate().width >= tile.coordinate().width)
         {
             return;
@@ -166,33 +192,42 @@ impl Tiles {
         if memory.len() >= TILES_IN_MEMORY_MAX {
             memory.clear();
         }
-        memory.insert(at, tile);
+        memory.insert(place, tile);
     }
 
-    fn forget(&self, coordinate: TileCoordinate) {
-        let at = (coordinate.level, coordinate.index);
-        self.memory().remove(&at);
-        self.files.forget_tile(at.0, at.1);
+    fn forget(&self, place: Place) {
+        self.memory().remove(&place);
+        self.files.forget_tile(place.0, place.1);
     }
 
-    fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<(u8, u64), Arc<Tile>>> {
+    fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<Place, Arc<Tile>>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Gathered {
-    /// Who just gave any of the `accused` tiles, each once.
-    fn givers_of(&self, accused: &[TileCoordinate]) -> Vec<Arc<dyn LogSource>> {
-        let mut givers: Vec<Arc<dyn LogSource>> = Vec::new();
-        for coordinate in accused {
-            if let Some(giver) = self.givers.get(&(coordinate.level, coordinate.index))
-                && givers.iter().all(|known| known.name() != giver.name())
-            {
-                givers.push(Arc::clone(giver));
-            }
-        }
-        givers
+    /// Those of the `accused` tiles that somebody just gave, in the widths in which they were needed.
+    fn given(&self, accused: &[TileCoordinate]) -> Vec<Given> {
+        accused
+            .iter()
+            .filter_map(|at| {
+                let giver = self.givers.get(&(at.level, at.index))?;
+                let tile = self.tiles.get(&(at.level, at.index))?.cut(at.width)?;
+                Some((tile, Arc::clone(giver)))
+            })
+            .collect()
     }
+}
+
+/// Who gave any of these, each once.
+fn givers_of(given: &[Given]) -> Vec<Arc<dyn LogSource>> {
+    let mut givers: Vec<Arc<dyn LogSource>> = Vec::new();
+    for (_, giver) in given {
+        if givers.iter().all(|known| !is_same(known, giver)) {
+            givers.push(Arc::clone(giver));
+        }
+    }
+    givers
 }
 
 /// The tiles among which the false one is.
@@ -207,12 +242,4 @@ fn accused(untrue: &Untrue) -> Vec<TileCoordinate> {
 /// What was proved counts, kept or not; a full disk must not look like a database that cannot be asked.
 pub(super) fn unkept(error: &io::Error) {
     tracing::warn!(%error, "a part of the checksum database cannot be kept and will be asked for again; is the disk full?");
-}
-
-/// A tile as a source gave it, if it has the form of one that is wide enough.
-fn tile_as_given(asked: TileCoordinate, width: u16, bytes: &[u8]) -> Option<Tile> {
-    if width < asked.width {
-        return None;
-    }
-    Tile::new(TileCoordinate { width, ..asked }, bytes.to_vec()).ok()
 }

@@ -143,7 +143,10 @@ impl FrontDoor {
                     self.metrics.tile_passed();
                     respond::sumdb_tile(bytes, Source::Upstream)
                 }
-                TileAnswer::Missing(reason) => respond::line(StatusCode::NOT_FOUND, reason),
+                TileAnswer::Beyond(reason) => respond::line(StatusCode::NOT_FOUND, reason),
+                TileAnswer::NotToBeHad(reason) => {
+                    respond::no_tile(coordinate, &reason, self.offline)
+                }
             },
         }
     }

@@ -6,6 +6,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use modmesh_protocol::artifact::FileKind;
+use modmesh_protocol::log::TileCoordinate;
 
 use super::body::{AnswerBody, FileBody};
 use super::gate::TurnedAway;
@@ -186,6 +187,17 @@ pub(crate) fn no_record(finding: &Finding, offline: bool) -> Answer {
             format!("record {} has no tree head to go with it", record.id),
         ),
     }
+}
+
+/// A tile that exists and that nobody gave.
+pub(crate) fn no_tile(tile: TileCoordinate, reason: &str, offline: bool) -> Answer {
+    let status = if offline {
+        StatusCode::NOT_FOUND
+    } else {
+        StatusCode::GATEWAY_TIMEOUT
+    };
+    let path = tile.path();
+    line(status, format!("{path} of the checksum database: {reason}"))
 }
 
 pub(crate) fn misrouted(error: &RouteError) -> Answer {

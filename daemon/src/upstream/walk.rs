@@ -48,7 +48,10 @@ impl Inner {
                     let received = direct.ask(&self.town, question, &mut body).await;
                     return received
                         .map(|received| Walked::by_direct(index, received))
-                        .map_err(|error| beside(told, error));
+                        .map_err(|error| {
+                            body.missed(&error);
+                            beside(told, error)
+                        });
                 }
                 Some(Stop::Off) | None => return Err(told.unwrap_or(UpstreamError::Off)),
             };

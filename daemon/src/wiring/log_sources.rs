@@ -5,13 +5,15 @@ use std::time::Instant;
 
 use futures::future::{BoxFuture, join_all};
 use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::log::{DatabaseId, Record, TileCoordinate};
 use modmesh_protocol::module::ModuleVersion;
 use modmesh_protocol::peer_name::PeerName;
+use tokio::time::timeout;
 
 use crate::log::{AskError, LogSource, LookupAnswer, Surroundings, TileBytes};
 use crate::metrics::{Metrics, Source};
-use crate::peers::{Haste, Lie, Peers};
+use crate::peers::{Haste, Lie, PeerError, Peers};
 use crate::upstream::{SumdbAddress, Upstream, UpstreamError};
 
 /// Neighbours that are asked in turn for tiles that a record's giver lacks.
@@ -19,12 +21,22 @@ const ASKED_FOR_TILES_MAX: usize = 4;
 /// Largest lookup answer and tile; the protocol bounds both more closely.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
-/// A database as the upstream offers it.
+/// A database as the upstream offers it, or itself.
 #[derive(Debug, Clone)]
 pub(crate) struct UpstreamLog {
     pub upstream: Upstream,
     pub address: SumdbAddress,
     pub metrics: Metrics,
+    pub way: Way,
+}
+
+/// How a database is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Through the proxies, where one offers it. What they say about it is not the database's word.
+    Proxies,
+    /// Itself.
+    Straight,
 }
 
 /// Everything around one mirror. The neighbours are handed in when they are up.
@@ -51,7 +63,10 @@ struct NeighbourLog {
 
 impl LogSource for UpstreamLog {
     fn name(&self) -> String {
-        "upstream".to_owned()
+        match self.way {
+            Way::Proxies => "upstream".to_owned(),
+            Way::Straight => "the database itself".to_owned(),
+        }
     }
 
     fn lookup<'a>(
@@ -60,19 +75,17 @@ impl LogSource for UpstreamLog {
     ) -> BoxFuture<'a, Result<LookupAnswer, AskError>> {
         Box::pin(async move {
             let path = format!("lookup/{}@{}", of.module.escaped(), of.version.escaped());
-            let asked = self
-                .upstream
-                .sumdb(&self.address, &path, ANSWER_BYTES_MAX)
-                .await;
-            let body = match asked {
-                Ok(answer) => answer.body,
-                // A proxy's word that there is no record is not the database's: a hostile one could make any module
-                // look private with it.
-                Err(UpstreamError::NotFound(_)) => self.lookup_itself(&path).await?,
-                Err(error) => return Err(AskError::Unreachable(error.to_string())),
-            };
+            let body = self
+                .ask(&path)
+                .await
+                .map_err(|error| match (error, self.way) {
+                    // A proxy's word that there is no record is not the database's: a hostile one could make any module
+                    // look private with it.
+                    (UpstreamError::NotFound(_), Way::Straight) => AskError::NotListed,
+                    (error, _) => as_ask_error(&error),
+                })?;
             let (record, note) = Record::parse_lookup(&body).map_err(|error| {
-                AskError::Unreachable(format!("upstream's lookup answer is not one: {error}"))
+                AskError::NoAnswer(format!("the answer of {} is none: {error}", self.name()))
             })?;
             Ok(LookupAnswer {
                 id: record.id,
@@ -91,10 +104,23 @@ impl LogSource for UpstreamLog {
         ))
     }
 
+    fn head(&self) -> BoxFuture<'_, Option<Vec<u8>>> {
+        Box::pin(std::future::ready(None))
+    }
+
+    fn behind(&self) -> Option<Arc<dyn LogSource>> {
+        let itself = Self {
+            way: Way::Straight,
+            ..self.clone()
+        };
+        (self.way == Way::Proxies).then(|| Arc::new(itself) as Arc<dyn LogSource>)
+    }
+
     fn blame(&self, what: &str, _evidence: &[u8]) {
         self.metrics.verification_failure(Source::Upstream);
         tracing::warn!(
             database = self.address.name,
+            from = self.name(),
             what,
             "upstream gave a false part of the checksum database"
         );
@@ -102,41 +128,56 @@ impl LogSource for UpstreamLog {
 }
 
 impl UpstreamLog {
-    async fn lookup_itself(&self, path: &str) -> Result<bytes::Bytes, AskError> {
-        match self
-            .upstream
-            .sumdb_itself(&self.address, path, ANSWER_BYTES_MAX)
-            .await
-        {
-            Ok(answer) => Ok(answer.body),
-            Err(UpstreamError::NotFound(_)) => Err(AskError::NotListed),
-            Err(error) => Err(AskError::Unreachable(error.to_string())),
-        }
+    async fn ask(&self, path: &str) -> Result<bytes::Bytes, UpstreamError> {
+        let (upstream, address) = (&self.upstream, &self.address);
+        let answer = match self.way {
+            Way::Proxies => upstream.sumdb(address, path, ANSWER_BYTES_MAX).await?,
+            Way::Straight => {
+                upstream
+                    .sumdb_itself(address, path, ANSWER_BYTES_MAX)
+                    .await?
+            }
+        };
+        Ok(answer.body)
     }
 
     /// Partial tiles of old heads are served only by luck; the full one, where there is one by now, holds them.
     async fn tile(&self, coordinate: TileCoordinate) -> Result<TileBytes, AskError> {
-        let full = TileCoordinate {
-            width: 256,
-            ..coordinate
-        };
+        let full = coordinate.with_width(256);
         let mut wanted = vec![coordinate];
         if coordinate != full {
             wanted.push(full);
         }
         let mut missing = AskError::Missing;
         for coordinate in wanted {
-            match self
-                .upstream
-                .sumdb(&self.address, &coordinate.path(), ANSWER_BYTES_MAX)
-                .await
-            {
-                Ok(answer) => return Ok((coordinate.width, answer.body.to_vec())),
+            match self.ask(&coordinate.path()).await {
+                Ok(body) => return Ok((coordinate.width, body.to_vec())),
                 Err(UpstreamError::NotFound(_)) => {}
-                Err(error) => missing = AskError::Unreachable(error.to_string()),
+                Err(error) => {
+                    missing = as_ask_error(&error);
+                    if matches!(missing, AskError::Unreachable(_)) {
+                        break;
+                    }
+                }
             }
         }
         Err(missing)
+    }
+}
+
+/// Whether somebody answered.
+fn as_ask_error(error: &UpstreamError) -> AskError {
+    match error {
+        UpstreamError::NotFound(_) => AskError::Missing,
+        UpstreamError::Refused(_) | UpstreamError::Failed(_) | UpstreamError::TooLarge { .. } => {
+            AskError::NoAnswer(error.to_string())
+        }
+        UpstreamError::Unreachable { .. }
+        | UpstreamError::Off
+        | UpstreamError::DirectRefused(_)
+        | UpstreamError::DirectFailed { .. }
+        | UpstreamError::DirectNotYours
+        | UpstreamError::Sink(_) => AskError::Unreachable(error.to_string()),
     }
 }
 
@@ -158,17 +199,37 @@ impl LogSource for NeighbourLog {
                 .iter()
                 .map(|coordinate| (coordinate.level, coordinate.index, coordinate.width))
                 .collect();
-            match self.peers.tiles(&self.peer, self.database, &asked).await {
-                Ok(tiles) => tiles
-                    .into_iter()
-                    .map(|tile| tile.ok_or(AskError::Missing))
-                    .collect(),
-                Err(error) => {
-                    let error = AskError::Unreachable(error.to_string());
-                    coordinates.iter().map(|_| Err(error.clone())).collect()
+            // Two seconds for the whole answer, however many streams it takes.
+            let asking = self.peers.tiles(&self.peer, self.database, &asked);
+            let error = match timeout(NO_PROGRESS_MAX, asking).await {
+                Ok(Ok(tiles)) => {
+                    let or_missing = |tile: Option<_>| tile.ok_or(AskError::Missing);
+                    return tiles.into_iter().map(or_missing).collect();
                 }
-            }
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    self.peers.was_slow(&self.peer);
+                    PeerError::Stalled
+                }
+            };
+            let error = AskError::Unreachable(error.to_string());
+            coordinates.iter().map(|_| Err(error.clone())).collect()
         })
+    }
+
+    fn head(&self) -> BoxFuture<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            if let Some(record) = &self.record {
+                return Some(record.note.clone());
+            }
+            let asking = self.peers.head(&self.peer, self.database);
+            let note = timeout(NO_PROGRESS_MAX, asking).await.ok()?.ok()??;
+            Some(note.into_bytes())
+        })
+    }
+
+    fn behind(&self) -> Option<Arc<dyn LogSource>> {
+        None
     }
 
     fn blame(&self, what: &str, evidence: &[u8]) {
@@ -184,6 +245,19 @@ impl LogSource for NeighbourLog {
 }
 
 impl AroundUs {
+    /// The neighbour `peer` as a source; nothing while it is slow, for then others are better.
+    pub(crate) fn quick_neighbour(&self, peer: &PeerName) -> Option<Arc<dyn LogSource>> {
+        let peers = self.peers.get().filter(|peers| !peers.is_slow(peer))?;
+        Some(self.neighbour(peers, peer.clone(), None))
+    }
+
+    /// Whether there is nobody but neighbours to ask.
+    fn is_alone(&self) -> bool {
+        self.upstream
+            .as_ref()
+            .is_none_or(|log| log.upstream.is_down())
+    }
+
     fn neighbour(
         &self,
         peers: &Peers,
@@ -209,11 +283,7 @@ impl Surroundings for AroundUs {
             let Some(peers) = self.peers.get() else {
                 return Vec::new();
             };
-            let alone = self
-                .upstream
-                .as_ref()
-                .is_none_or(|log| log.upstream.is_down());
-            let haste = if alone {
+            let haste = if self.is_alone() {
                 peers.somebody_by(self.settled_at).await;
                 Haste::NobodyElse
             } else {
@@ -243,8 +313,13 @@ impl Surroundings for AroundUs {
         let Some(peers) = self.peers.get() else {
             return Vec::new();
         };
-        peers
-            .neighbours()
+        let mut neighbours = peers.neighbours();
+        if self.is_alone() {
+            neighbours.sort_by_key(|peer| peers.is_slow(peer));
+        } else {
+            neighbours.retain(|peer| !peers.is_slow(peer));
+        }
+        neighbours
             .into_iter()
             .take(ASKED_FOR_TILES_MAX)
             .map(|peer| self.neighbour(peers, peer, None))
@@ -255,6 +330,10 @@ impl Surroundings for AroundUs {
         if let Some(peers) = self.peers.get() {
             peers.announce_head(self.database, note.to_owned());
         }
+    }
+
+    fn contradicted(&self) {
+        self.metrics.sumdb_contradicted(&self.name);
     }
 
     fn upstream(&self) -> Option<Arc<dyn LogSource>> {

@@ -10,10 +10,11 @@ use modmesh_protocol::peer_name::PeerName;
 use tokio::sync::broadcast;
 
 use crate::Event;
-use crate::log::{LogSource, Mirrors, Surroundings};
+use crate::log::Mirrors;
 use crate::peers::{NeighbourEvent, Shelf, Shelved};
-use crate::shutdown::Shutdown;
 use crate::store::Store;
+
+use super::AroundUs;
 
 /// The store and the log, as far as anybody may have them.
 #[derive(Debug)]
@@ -88,27 +89,16 @@ impl Shelf for OpenShelf {
 #[derive(Debug)]
 pub(crate) struct NeighbourNews {
     pub mirrors: Mirrors,
-    pub around: HashMap<DatabaseId, Arc<dyn Surroundings>>,
+    pub around: HashMap<DatabaseId, Arc<AroundUs>>,
     pub events: broadcast::Sender<Event>,
-    pub shutdown: Shutdown,
 }
 
 impl crate::peers::Listener for NeighbourNews {
     fn head(&self, from: PeerName, database: DatabaseId, note: String) {
-        let Some(mirror) = self.mirrors.by_id(database).cloned() else {
-            return;
-        };
-        let name = format!("neighbour {from}");
-        let source: Option<Arc<dyn LogSource>> = self
-            .around
-            .get(&database)
-            .into_iter()
-            .flat_map(|around| around.neighbours())
-            .find(|source| source.name() == name);
-        if let Some(source) = source {
-            self.shutdown.spawn("offered head", async move {
-                mirror.offer_head(&note, source).await;
-            });
+        let around = self.around.get(&database);
+        let source = around.and_then(|around| around.quick_neighbour(&from));
+        if let (Some(mirror), Some(source)) = (self.mirrors.by_id(database), source) {
+            mirror.offer_head(&note, source);
         }
     }
 

@@ -174,6 +174,10 @@ impl Shelf for ForgingShelf {
         width_min: u16,
     ) -> Option<(u16, Vec<u8>)> {
         self.asked.tiles.fetch_add(1, Ordering::Relaxed);
+        if self.lie == PeerLie::SilentAboutTiles {
+            self.tap.wait();
+            return None;
+        }
         let log = match &self.forged {
             Some((forged, levels)) if level < *levels => forged,
             _ => &self.log,

@@ -1,0 +1,153 @@
+//! Finding a record: neighbours that have it, the upstream, and the database behind a proxy that talks nonsense.
+
+use std::sync::{Arc, PoisonError};
+
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::module::ModuleVersion;
+
+use super::super::ask::{AskError, LogSource};
+use super::super::finding::{Finding, ListedRecord, Told};
+use super::super::prove::ProveError;
+use super::super::sources::Sources;
+use super::Mirror;
+use super::patience::neighbours_first;
+
+/// Neighbours whose record is looked at: names cost nothing, and each may take two seconds.
+const GIVERS_MAX: usize = 4;
+
+/// Why one source gave no proved record.
+#[derive(Debug)]
+enum Unanswered {
+    Asked(AskError),
+    Prove(ProveError),
+}
+
+impl Mirror {
+    pub(super) async fn ask(self, of: ModuleVersion) -> Told {
+        let told = self.ask_all(&of).await;
+        let trouble = match &told.finding {
+            Finding::Unreachable(reason) => Some(Arc::clone(reason)),
+            Finding::Listed(_) | Finding::Unlisted => None,
+        };
+        *self
+            .inner
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = trouble;
+        told
+    }
+
+    /// Asks until one answer proves itself.
+    async fn ask_all(&self, of: &ModuleVersion) -> Told {
+        if let Some(record) = self.kept(of) {
+            return Told::new(Finding::Listed(record), "store");
+        }
+        let upstream = self.inner.surroundings.upstream();
+        let from_upstream = upstream.map(|upstream| self.ask_upstream(of, upstream));
+        neighbours_first(self.ask_neighbours(of), from_upstream)
+            .await
+            .unwrap_or_else(|reason| Told::new(Finding::Unreachable(reason), "nobody"))
+    }
+
+    async fn ask_neighbours(&self, of: &ModuleVersion) -> Result<Told, Arc<str>> {
+        let mut reason: Arc<str> = "no neighbour has the record, and there is no upstream".into();
+        let givers = self.inner.surroundings.neighbours_with(of).await;
+        for giver in givers.into_iter().take(GIVERS_MAX) {
+            match self.ask_one(of, &giver).await {
+                Ok(record) => return Ok(Told::new(Finding::Listed(record), giver.name())),
+                Err(why) => reason = why.to_string().into(),
+            }
+        }
+        Err(reason)
+    }
+
+    /// Asks through the proxies, and when what they say is no answer or false, once more the database itself. When they
+    /// cannot be reached it is not asked: behind a firewall that would be a second wait for nothing.
+    async fn ask_upstream(
+        &self,
+        of: &ModuleVersion,
+        upstream: Arc<dyn LogSource>,
+    ) -> Result<Told, Arc<str>> {
+        let mut source = upstream;
+        let mut reasons: Vec<String> = Vec::new();
+        loop {
+            let why = match self.ask_one(of, &source).await {
+                Ok(record) => return Ok(Told::new(Finding::Listed(record), source.name())),
+                Err(Unanswered::Asked(AskError::NotListed)) => {
+                    self.remember_unlisted(of);
+                    return Ok(Told::new(Finding::Unlisted, source.name()));
+                }
+                Err(why) => why,
+            };
+            reasons.push(why.to_string());
+            match source.behind() {
+                Some(behind) if why.is_no_answer() => {
+                    tracing::debug!(%of, source = source.name(), %why, "the database itself is asked");
+                    source = behind;
+                }
+                _ => return Err(reasons.join("; the database itself: ").into()),
+            }
+        }
+    }
+
+    async fn ask_one(
+        &self,
+        of: &ModuleVersion,
+        source: &Arc<dyn LogSource>,
+    ) -> Result<Arc<ListedRecord>, Unanswered> {
+        let answer = source.lookup(of).await.map_err(Unanswered::Asked)?;
+        match self
+            .inner
+            .prover
+            .prove(of, answer, self.sources_behind(source))
+            .await
+        {
+            Ok(record) => {
+                self.inner
+                    .records
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(KeyHash::of_record(self.name(), of), of.clone());
+                Ok(record)
+            }
+            Err(error) => {
+                tracing::debug!(%of, source = source.name(), %error, "a record was not proved");
+                Err(Unanswered::Prove(error))
+            }
+        }
+    }
+
+    /// The source that gave the record gives the tiles; where it lacks one, the upstream is asked, then other neighbours.
+    fn sources_behind(&self, giver: &Arc<dyn LogSource>) -> Sources {
+        let surroundings = &self.inner.surroundings;
+        let upstream = surroundings.upstream();
+        // Whoever is asked in the place of the upstream knows what it would say.
+        let upstream = upstream.filter(|upstream| {
+            let behind = upstream.behind();
+            behind.is_none_or(|behind| behind.name() != giver.name())
+        });
+        let others = upstream.into_iter().chain(surroundings.neighbours());
+        let others = others.filter(|other| other.name() != giver.name());
+        Sources::new([Arc::clone(giver)].into_iter().chain(others))
+    }
+}
+
+impl Unanswered {
+    /// Whether the source was reached and what it said, the tiles included, is of no use.
+    fn is_no_answer(&self) -> bool {
+        match self {
+            Self::Asked(error) => matches!(error, AskError::Missing | AskError::NoAnswer(_)),
+            // Who stands behind it was asked for missing tiles too.
+            Self::Prove(error) => !matches!(error, ProveError::MissingTile(_)),
+        }
+    }
+}
+
+impl std::fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Asked(error) => error.fmt(f),
+            Self::Prove(error) => error.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The current head, and others held against it.
+//!
+//! A larger head becomes current when it was proved an extension of the current one. The tiles for that are gathered while
+//! nothing is held: only the exchange of one head for the other is done under a lock, and when somebody else was quicker the
+//! proof is made anew against their head. A new head is written after the tiles that prove it, so that a crash in between
+//! leaves the old head with all that it needs. An older head is compared with ours where that can be done, and dropped with
+//! the tiles that it took: nothing rests on it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use modmesh_protocol::log::{Goals, SignedHead, VerifierKey, authenticate, tiles_needed};
+
+use super::super::files::Files;
+use super::super::sources::Sources;
+use super::super::tiles::unkept;
+use super::{ProveError, Prover};
+
+/// Heads that were compared, or are being compared, and need not be again. With their notes they take 4 MiB at most.
+const HEADS_REMEMBERED_MAX: usize = 256;
+/// How often a head is proved anew because the current one was replaced meanwhile.
+const ADOPTIONS_TRIED_MAX: usize = 8;
+
+/// Heads that were not larger than the current one, by size.
+pub(super) type Compared = HashMap<u64, Arc<SignedHead>>;
+
+impl Prover {
+    /// Makes `offered` current if it is larger than the current head and extends it; else compares it in the background.
+    /// Returns the current head, which is at least as large as `offered`.
+    ///
+    /// `record` is one that is to be proved under that head next: its tiles are fetched with those of the head.
+    pub(in super::super) async fn merge(
+        self: &Arc<Self>,
+        offered: SignedHead,
+        record: Option<u64>,
+        sources: &mut Sources,
+    ) -> Result<Arc<SignedHead>, ProveError> {
+        let offered = Arc::new(offered);
+        for _ in 0..ADOPTIONS_TRIED_MAX {
+            let current = self.head();
+            if let Some(current) = current
+                .as_ref()
+                .filter(|head| head.size() >= offered.size())
+            {
+                self.compare_older(current, &offered, sources)?;
+                return Ok(Arc::clone(current));
+            }
+            self.prove_extension(current.as_deref(), &offered, record, sources)
+                .await?;
+            if self.adopt(current.as_ref(), &offered) {
+                self.surroundings.advanced(offered.note());
+                return Ok(offered);
+            }
+        }
+        Err(ProveError::Overtaken)
+    }
+
+    /// Proves `current` a prefix of the larger `offered`, and keeps the tiles of that.
+    ///
+    /// The proof fetches the right edge of `current` at the widths of `offered`. Every tile on the edge of a head that
+    /// was current before is either full, and kept, or on the edge of `current`: so by induction the edges of all heads
+    /// ever served stay here at current widths.
+    async fn prove_extension(
+        &self,
+        current: Option<&SignedHead>,
+        offered: &SignedHead,
+        record: Option<u64>,
+        sources: &mut Sources,
+    ) -> Result<(), ProveError> {
+        let current = current.filter(|head| head.size() > 0);
+        let goals = Goals {
+            records: record
+                .filter(|id| *id < offered.size())
+                .into_iter()
+                .collect(),
+            heads: current.map(SignedHead::size).into_iter().collect(),
+        };
+        let proof = self.tiles.prove(offered, &goals, sources).await?;
+        if let Some(current) = current
+            && proof.proved.root_of(current.size()) != Some(current.head().root)
+        {
+            return Err(self.contradictions.show(current, offered));
+        }
+        self.tiles.keep(&proof);
+        Ok(())
+    }
+
+    /// Exchanges `current` for `offered`; false when somebody else has exchanged it before.
+    fn adopt(&self, current: Option<&Arc<SignedHead>>, offered: &Arc<SignedHead>) -> bool {
+        let _one_at_a_time = self.adopting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.head().as_ref().map(Arc::as_ptr) != current.map(Arc::as_ptr) {
+            return false;
+        }
+        self.files
+            .write_head(offered.size(), offered.note())
+            .unwrap_or_else(|error| unkept(&error));
+        *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(offered));
+        tracing::debug!(
+            database = self.key.name(),
+            size = offered.size(),
+            "tree head advanced"
+        );
+        true
+    }
+
+    /// A head that is not larger: dropped, after it was compared with ours. What cannot be compared from what is at hand
+    /// is compared in the background, with the tiles of who showed it and no others, because nothing rests on an older head.
+    fn compare_older(
+        self: &Arc<Self>,
+        current: &Arc<SignedHead>,
+        offered: &Arc<SignedHead>,
+        sources: &Sources,
+    ) -> Result<(), ProveError> {
+        let size = offered.size();
+        let known = if size == current.size() {
+            Some(Arc::clone(current))
+        } else {
+            self.compared().get(&size).cloned()
+        };
+        match known {
+            Some(known) if known.head().root != offered.head().root => {
+                return Err(self.contradictions.show(&known, offered));
+            }
+            Some(_) => return Ok(()),
+            None if size == 0 => return Ok(()),
+            None => {}
+        }
+        let Ok(turn) = Arc::clone(&self.comparing).try_acquire_owned() else {
+            return Ok(());
+        };
+        self.remember(offered);
+        let (prover, mut giver) = (Arc::clone(self), sources.only_first());
+        let (current, offered) = (Arc::clone(current), Arc::clone(offered));
+        self.shutdown.spawn("compare heads", async move {
+            let _turn = turn;
+            if let Err(error) = prover.prove_older(&current, &offered, &mut giver).await {
+                prover.compared().remove(&offered.size());
+                tracing::debug!(size = offered.size(), %error, "an older tree head was not compared");
+            }
+        });
+        Ok(())
+    }
+
+    async fn prove_older(
+        &self,
+        current: &SignedHead,
+        older: &SignedHead,
+        giver: &mut Sources,
+    ) -> Result<(), ProveError> {
+        let goals = Goals {
+            records: Vec::new(),
+            heads: vec![older.size()],
+        };
+        let proof = self.tiles.prove(current, &goals, giver).await?;
+        if proof.proved.root_of(older.size()) == Some(older.head().root) {
+            Ok(())
+        } else {
+            Err(self.contradictions.show(older, current))
+        }
+    }
+
+    #[cfg(test)]
+    pub(in super::super) fn is_comparing(&self) -> bool {
+        self.comparing.available_permits() == 0
+    }
+
+    fn remember(&self, head: &Arc<SignedHead>) {
+        let mut compared = self.compared();
+        if compared.len() >= HEADS_REMEMBERED_MAX {
+            compared.clear();
+        }
+        compared.insert(head.size(), Arc::clone(head));
+    }
+
+    fn compared(&self) -> std::sync::MutexGuard<'_, Compared> {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The largest kept head whose signature is good and whose right edge is here and folds to its root. A machine that went
+/// down may have lost the tiles of the newest head and kept the head, or the reverse; then an older one serves.
+pub(super) fn newest_whole(files: &Files, key: &VerifierKey) -> Option<SignedHead> {
+    files.heads().into_iter().find_map(|note| {
+        let head = SignedHead::open(note.as_bytes(), key).ok()?;
+        let goals = Goals::default();
+        let tiles = tiles_needed(head.size(), &goals)
+            .ok()?
+            .into_iter()
+            .filter_map(|at| Some(((at.level, at.index), files.tile(at.level, at.index)?)))
+            .collect();
+        match authenticate(head.head(), &goals, &tiles) {
+            Ok(_) => Some(head),
+            Err(error) => {
+                tracing::warn!(size = head.size(), %error, "a kept tree head lacks its tiles; an older one is used");
+                None
+            }
+        }
+    })
+}

@@ -1,0 +1,137 @@
+//! Whom one request asks for tiles.
+//!
+//! Who could not be asked, or gave something false, is asked no more by the same request: so a silent source costs it one
+//! silence, however many tiles are needed. Where a proxy said something that is no tile, the database behind it is asked.
+
+use std::sync::Arc;
+
+use modmesh_protocol::log::{Tile, TileCoordinate};
+
+use super::ask::{AskError, LogSource, TileBytes};
+
+/// The sources that are left, best first.
+#[derive(Debug, Clone)]
+pub(super) struct Sources(Vec<Arc<dyn LogSource>>);
+
+/// A tile, and who gave it.
+pub(super) type Given = (Tile, Arc<dyn LogSource>);
+
+impl Sources {
+    pub(super) fn new(sources: impl IntoIterator<Item = Arc<dyn LogSource>>) -> Self {
+        Self(sources.into_iter().collect())
+    }
+
+    /// The best of them.
+    pub(super) fn first(&self) -> Option<&Arc<dyn LogSource>> {
+        self.0.first()
+    }
+
+    /// The best of them alone.
+    pub(super) fn only_first(&self) -> Self {
+        Self(self.0.first().cloned().into_iter().collect())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Which of `some` stands first here.
+    pub(super) fn best_of(&self, some: &[Arc<dyn LogSource>]) -> Option<Arc<dyn LogSource>> {
+        let among = |source: &&Arc<dyn LogSource>| some.iter().any(|one| is_same(one, source));
+        self.0.iter().find(among).or(some.first()).cloned()
+    }
+
+    /// Asks `source` no more; who stands behind it takes its place.
+    pub(super) fn give_up(&mut self, source: &Arc<dyn LogSource>) {
+        if let Some(place) = self.0.iter().position(|one| is_same(one, source)) {
+            self.0.splice(place..=place, source.behind());
+        } else {
+            // It was asked in the place of the one before it.
+            self.0
+                .retain(|one| one.behind().is_none_or(|behind| !is_same(&behind, source)));
+        }
+    }
+
+    /// Asks one after the other for what is still missing. Returns what came, and what nobody has.
+    pub(super) async fn tiles(
+        &mut self,
+        mut missing: Vec<TileCoordinate>,
+    ) -> (Vec<Given>, Vec<TileCoordinate>) {
+        let mut given = Vec::new();
+        let mut turn = 0;
+        while let Some(source) = self.0.get(turn).cloned() {
+            if missing.is_empty() {
+                break;
+            }
+            let answer = ask(&source, missing).await;
+            given.extend(answer.tiles);
+            missing = answer.unanswered;
+            if !answer.no_tiles.is_empty() {
+                match source.behind() {
+                    Some(behind) => {
+                        let answer = ask(&behind, answer.no_tiles).await;
+                        given.extend(answer.tiles);
+                        missing.extend(answer.unanswered);
+                        missing.extend(answer.no_tiles);
+                    }
+                    None => missing.extend(answer.no_tiles),
+                }
+            }
+            if answer.is_out_of_reach {
+                self.0.remove(turn);
+            } else {
+                turn += 1;
+            }
+        }
+        (given, missing)
+    }
+}
+
+/// What one source said.
+struct Said {
+    tiles: Vec<Given>,
+    /// It was not reached for these.
+    unanswered: Vec<TileCoordinate>,
+    /// What it said about these is no tile.
+    no_tiles: Vec<TileCoordinate>,
+    /// It was not reached at all.
+    is_out_of_reach: bool,
+}
+
+async fn ask(source: &Arc<dyn LogSource>, missing: Vec<TileCoordinate>) -> Said {
+    let answers = source.tiles(&missing).await;
+    let mut said = Said {
+        tiles: Vec::new(),
+        unanswered: Vec::new(),
+        no_tiles: Vec::new(),
+        is_out_of_reach: false,
+    };
+    for (index, asked) in missing.into_iter().enumerate() {
+        match answers.get(index) {
+            Some(Err(AskError::Unreachable(_))) | None => said.unanswered.push(asked),
+            Some(answer) => match as_tile(asked, answer) {
+                Some(tile) => said.tiles.push((tile, Arc::clone(source))),
+                None => said.no_tiles.push(asked),
+            },
+        }
+    }
+    said.is_out_of_reach = said.tiles.is_empty() && said.no_tiles.is_empty();
+    said
+}
+
+/// A tile as a source gave it, if it has the form of one that is wide enough.
+fn as_tile(asked: TileCoordinate, answer: &Result<TileBytes, AskError>) -> Option<Tile> {
+    let (width, bytes) = answer.as_ref().ok()?;
+    if *width < asked.width {
+        return None;
+    }
+    let coordinate = TileCoordinate {
+        width: *width,
+        ..asked
+    };
+    Tile::new(coordinate, bytes.clone()).ok()
+}
+
+pub(super) fn is_same(one: &Arc<dyn LogSource>, other: &Arc<dyn LogSource>) -> bool {
+    one.name() == other.name()
+}

@@ -1,0 +1,7 @@
+//! The mirror among sources that tell the truth, lie, say nothing, or show another log.
+
+mod forks;
+mod heads;
+mod lookups;
+mod tiles;
+mod world;

@@ -1,0 +1,90 @@
+//! Heads that neighbours show on their own account.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::world::{Around, Fake, Log, Manner, files_below, kept, mirror, module, until};
+
+#[tokio::test]
+async fn a_lookup_does_not_wait_for_the_heads_of_silent_neighbours() {
+    let log = Log::new(400);
+    let state = kept(&log, 290, 300).await;
+    let around = Arc::new(Around {
+        upstream: Some(Fake::start("upstream", &log, 400, Manner::Honest)),
+        ..Around::default()
+    });
+    let mirror = mirror(state.path(), &around);
+    let silent = Fake::start("silent", &log, 400, Manner::Silent);
+    for size in 301..310 {
+        mirror.offer_head(&log.head(size), silent.clone());
+    }
+    until("the neighbour is asked", || silent.asked() == 1).await;
+    let began = Instant::now();
+    mirror.lookup(&module(390)).await.unwrap();
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(mirror.head().unwrap().size(), 400);
+}
+
+#[tokio::test]
+async fn of_many_heads_one_is_worked_on_and_the_largest_waits() {
+    let log = Log::new(400);
+    let state = kept(&log, 290, 300).await;
+    let around = Arc::new(Around::default());
+    let mirror = mirror(state.path(), &around);
+    let silent = Fake::start("silent", &log, 400, Manner::Silent);
+    let honest = Fake::start("honest", &log, 400, Manner::Honest);
+    mirror.offer_head(&log.head(301), silent.clone());
+    until("the first is worked on", || silent.asked() == 1).await;
+    for size in [350, 399, 310, 320] {
+        mirror.offer_head(&log.head(size), honest.clone());
+    }
+    until("the largest is current", || {
+        mirror.head().unwrap().size() == 399
+    })
+    .await;
+    assert_eq!(*around.advanced.lock().unwrap(), [log.head(399)]);
+    assert_eq!(silent.asked(), 1);
+    // The work begins anew when there is more of it.
+    mirror.offer_head(&log.head(400), honest.clone());
+    until("the next is current", || {
+        mirror.head().unwrap().size() == 400
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_head_without_the_databases_signature_is_a_lie() {
+    let log = Log::new(300);
+    let state = kept(&log, 290, 300).await;
+    let mirror = mirror(state.path(), &Arc::new(Around::default()));
+    let liar = Fake::start("liar", &log, 300, Manner::Honest);
+    let forged = log.head(300).replace("\n300\n", "\n299\n");
+    mirror.offer_head(&forged, liar.clone());
+    assert!(liar.is_blamed());
+    assert_eq!(mirror.head().unwrap().size(), 300);
+}
+
+#[tokio::test]
+async fn an_older_head_takes_nothing_from_upstream_and_leaves_nothing_here() {
+    let log = Log::new(1100);
+    let state = kept(&log, 1050, 1100).await;
+    let upstream = Fake::start("upstream", &log, 1100, Manner::Honest);
+    let around = Arc::new(Around {
+        upstream: Some(upstream.clone()),
+        neighbours: vec![upstream.clone()],
+        ..Around::default()
+    });
+    let mirror = mirror(state.path(), &around);
+    let before = files_below(state.path());
+    let neighbour = Fake::start("neighbour", &log, 1100, Manner::Honest);
+    for (turn, size) in (10..1000).step_by(90).enumerate() {
+        mirror.offer_head(&log.head(size), neighbour.clone());
+        until("its own tiles are asked for", || neighbour.asked() > turn).await;
+        // The next one is dropped while this one is compared.
+        until("it was compared", || !mirror.is_comparing()).await;
+    }
+    assert_eq!(upstream.asked(), 0);
+    assert_eq!(files_below(state.path()), before);
+    assert!(!neighbour.is_blamed());
+}

@@ -1,0 +1,76 @@
+//! Tiles that clients ask for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use modmesh_protocol::log::TileCoordinate;
+
+use super::super::mirror::TileAnswer;
+use super::world::{Around, Fake, Log, Manner, kept, mirror};
+
+fn at(level: u8, index: u64, width: u16) -> TileCoordinate {
+    TileCoordinate::new(level, index, width).unwrap()
+}
+
+#[tokio::test]
+async fn silent_neighbours_cost_a_tile_two_seconds_in_all() {
+    let log = Log::new(300);
+    let state = kept(&log, 290, 300).await;
+    let names = ["one", "two", "three", "four"];
+    let silent = names.map(|name| Fake::start(name, &log, 300, Manner::Silent));
+    let around = Arc::new(Around {
+        neighbours: silent.to_vec(),
+        upstream: Some(Fake::start("upstream", &log, 300, Manner::Honest)),
+        ..Around::default()
+    });
+    let mirror = mirror(state.path(), &around);
+    let began = Instant::now();
+    let answer = mirror.tile(at(0, 0, 256)).await;
+    let took = began.elapsed();
+    assert!(matches!(answer, TileAnswer::Here(_)), "{answer:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_tile_comes_from_a_neighbour_and_the_upstream_is_not_asked() {
+    let log = Log::new(300);
+    let state = kept(&log, 290, 300).await;
+    let upstream = Fake::start("upstream", &log, 300, Manner::Honest);
+    let around = Arc::new(Around {
+        neighbours: vec![Fake::start("neighbour", &log, 300, Manner::Honest)],
+        upstream: Some(upstream.clone()),
+        ..Around::default()
+    });
+    let mirror = mirror(state.path(), &around);
+    let answer = mirror.tile(at(0, 0, 256)).await;
+    assert!(matches!(answer, TileAnswer::Here(_)), "{answer:?}");
+    assert_eq!(upstream.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_tile_that_a_proxy_forges_comes_from_the_database_itself() {
+    let log = Log::new(400);
+    for manner in [Manner::Forged, Manner::Babbling] {
+        let state = kept(&log, 290, 300).await;
+        let proxy = Arc::new(Fake {
+            behind: Some(Fake::start("itself", &log, 400, Manner::Honest)),
+            ..Fake::new("upstream", &log, 400, manner)
+        });
+        let around = Arc::new(Around {
+            upstream: Some(proxy.clone()),
+            ..Around::default()
+        });
+        let mirror = mirror(state.path(), &around);
+        let (_, true_bytes) = log.tile(0, 0, 400).unwrap();
+        match mirror.tile(at(0, 0, 256)).await {
+            TileAnswer::Here(bytes) => assert_eq!(bytes, true_bytes),
+            other => panic!("{manner:?}: {other:?}"),
+        }
+        assert_eq!(proxy.is_blamed(), manner == Manner::Forged);
+        // Beyond our head nothing is proved, but it must have the form of a tile.
+        if manner == Manner::Babbling {
+            let beyond = mirror.tile(at(0, 1, 100)).await;
+            assert!(matches!(beyond, TileAnswer::Passed(_)), "{beyond:?}");
+        }
+    }
+}
