@@ -10,6 +10,8 @@
 use harness::lab::{self, Forbidden};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+#[path = "lab/back_door.rs"]
+mod back_door;
 #[path = "lab/disk.rs"]
 mod disk;
 #[path = "lab/live.rs"]
@@ -18,8 +20,6 @@ mod live;
 mod neighbours;
 #[path = "lab/network.rs"]
 mod network;
-#[path = "lab/second_user.rs"]
-mod second_user;
 #[path = "lab/walk.rs"]
 mod walk;
 
@@ -37,7 +37,7 @@ fn main() {
         .chain(walk::TESTS)
         .chain(live::TESTS)
         .chain(disk::TESTS)
-        .chain(second_user::TESTS);
+        .chain(back_door::TESTS);
     let trials = tests.map(|(name, test)| trial(name, *test)).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
