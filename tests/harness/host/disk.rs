@@ -101,7 +101,8 @@ fn copy(from: &Path, to: &Path) {
         let (from, to) = (entry.path(), to.join(entry.file_name()));
         if from.is_dir() {
             copy(&from, &to);
-        } else {
+        } else if from.is_file() {
+            // What is neither is the socket of the daemon that runs.
             fs::copy(&from, &to).expect("a copy of a file");
         }
     }
