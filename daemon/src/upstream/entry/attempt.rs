@@ -78,7 +78,7 @@ impl Entry {
                 let reply = self.reply(town, kind, question, None, is_last).await?;
                 if reply.status == 200 && !reply.is_encoded {
                     let reception = Reception::new(self, town, kind, question);
-                    return reception.take(Incoming::Reply(reply), body).await;
+                    return reception.take(Incoming::Reply(Box::new(reply)), body).await;
                 }
                 Err(self.refusal(town, question.path, reply).await)
             }

@@ -6,7 +6,6 @@
 //! be fetched again in one piece.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -36,7 +35,7 @@ pub(super) struct Reception<'a> {
 
 /// Where the bytes of a body come from.
 pub(super) enum Incoming {
-    Reply(Reply),
+    Reply(Box<Reply>),
     File(OpenFile),
 }
 
@@ -75,7 +74,7 @@ impl<'a> Reception<'a> {
                 Some(reason) => reason,
             };
             match self.resume(announced, whole.as_ref(), &reason).await {
-                Some(rest) => incoming = Incoming::Reply(rest),
+                Some(rest) => incoming = Incoming::Reply(Box::new(rest)),
                 None => {
                     let error = self.entry.unreachable(self.question.path, reason);
                     return Err(Trouble::soon(error));
@@ -137,7 +136,7 @@ impl<'a> Reception<'a> {
             reason,
             "a body is taken up again"
         );
-        tokio::time::sleep(self.pause()).await;
+        tokio::time::sleep(self.town.options.retry_pause).await;
         let from = Some((self.bytes, version));
         let asked = self
             .entry
@@ -148,10 +147,6 @@ impl<'a> Reception<'a> {
             && rest.content_range == Some((self.bytes, length))
             && rest.version.is_of_the_same_file(version);
         fits.then_some(rest)
-    }
-
-    fn pause(&self) -> Duration {
-        self.town.options.retry_pause
     }
 
     fn too_large(&self) -> Trouble {
