@@ -8,6 +8,7 @@ mod builders;
 mod certificates;
 mod control;
 mod damage;
+mod dark;
 mod database_itself;
 mod direct;
 mod documents;

@@ -1,4 +1,4 @@
-//! Measurements: `lab two-hosts`, `lab warm`, `lab cold`.
+//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`.
 //!
 //! The upstream is a replay of what a real one answered once, so that runs differ in nothing but what is measured. Numbers
 //! of one machine say little; pairs that were run one after the other, and their ratio, say more. Homes and stores lie where
@@ -7,7 +7,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
 mod cold;
+mod dark;
 mod figures;
+mod hot;
+mod load;
+mod nginx;
 mod pairs;
 mod peak;
 mod two_hosts;
@@ -35,6 +39,12 @@ enum Measurement {
     Cold(cold::Options),
     /// `go mod download` from files (a file:// GOPROXY), against the same from a daemon that has everything.
     Warm(warm::Options),
+    /// `go mod download` from the store while upstream is there, against the same while its packets are dropped.
+    Dark(dark::Options),
+    /// Small files of the store, alone and while many zips come from upstream.
+    Hot(hot::Options),
+    /// Many large zips at once, and the memory that takes.
+    Load(load::Options),
 }
 
 /// What every measurement takes.
@@ -80,6 +90,14 @@ fn main() -> ExitCode {
         },
         Measurement::Cold(options) => cold::measure(&options),
         Measurement::Warm(options) => warm::measure(&options),
+        Measurement::Dark(options) => {
+            if let Err(forbidden) = dark::measure(&options) {
+                eprintln!("lab: no hosts can be made here: {forbidden}");
+                return ExitCode::FAILURE;
+            }
+        }
+        Measurement::Hot(options) => hot::measure(&options),
+        Measurement::Load(options) => load::measure(&options),
     }
     ExitCode::SUCCESS
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use harness::{GoHome, HostOptions, Project, Replay, TestHost};
 
 use crate::Common;
+use crate::nginx::Nginx;
 use crate::pairs::{self, Run};
 use crate::peak::Peak;
 
@@ -16,9 +17,12 @@ use crate::peak::Peak;
 pub(crate) struct Options {
     #[command(flatten)]
     common: Common,
+    /// Hold it against an nginx that serves the same files, instead of against the files themselves.
+    #[arg(long)]
+    nginx: bool,
 }
 
-pub(crate) fn measure(Options { common }: &Options) {
+pub(crate) fn measure(Options { common, nginx }: &Options) {
     let project = common.project();
     let replay = Replay::play(project.recording());
     let host = HostOptions::new("A")
@@ -33,9 +37,19 @@ pub(crate) fn measure(Options { common }: &Options) {
         let output = go.run_in(&copy, &["mod", "download"]).expect_success();
         output.wall.as_secs_f64()
     };
-    let from_files = || Run {
-        wall_seconds: download(&format!("file://{}", files.cache().display())),
-        more: Vec::new(),
+    let nginx = nginx.then(|| Nginx::serving(&files.cache()).expect("an nginx on PATH"));
+    let (reference, proxy) = match &nginx {
+        Some(nginx) => ("nginx", nginx.url()),
+        None => ("file://", format!("file://{}", files.cache().display())),
+    };
+    let from_files = || {
+        let cpu = nginx.as_ref().map(Nginx::cpu_seconds);
+        let wall_seconds = download(&proxy);
+        let more = match (&nginx, cpu) {
+            (Some(nginx), Some(cpu)) => vec![("CPU of it", "s", nginx.cpu_seconds() - cpu)],
+            _ => Vec::new(),
+        };
+        Run { wall_seconds, more }
     };
     let from_the_daemon = || {
         let cpu = host.cpu_seconds();
@@ -52,7 +66,7 @@ pub(crate) fn measure(Options { common }: &Options) {
     pairs::measure(
         common,
         "warm",
-        ("file://", from_files),
+        (reference, from_files),
         ("modmesh", from_the_daemon),
     );
     let more = replay.requests() - asked;
