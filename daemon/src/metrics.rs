@@ -300,6 +300,8 @@ impl Metrics {
         let labels = DatabaseLabels {
             name: name.to_owned(),
         };
+        // An alarm on a counter works only when the counter is there before it counts.
+        drop(self.inner.contradictions.get_or_create(&labels));
         self.inner
             .tree_size
             .get_or_create(&labels)
