@@ -4,12 +4,14 @@
 
 mod answers;
 mod bad_input;
+mod browser;
 mod builders;
 mod certificates;
 mod damage;
 mod documents;
 mod ending;
 mod eviction;
+mod heads;
 mod hostile;
 mod leaving;
 mod offline;
