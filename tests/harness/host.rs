@@ -334,6 +334,11 @@ impl TestHost {
         self.said.text(self.name())
     }
 
+    /// How many panics it told of since its last start.
+    pub fn panics(&self) -> u64 {
+        self.said.panics()
+    }
+
     /// The lines that it printed on standard output since its last start.
     pub fn printed(&self) -> Vec<String> {
         self.said.lines(Pipe::Stdout)

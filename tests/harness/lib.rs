@@ -10,6 +10,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod fuzz;
 pub mod go;
 pub mod host;
 pub mod http;

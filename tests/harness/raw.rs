@@ -51,18 +51,31 @@ impl RawConnection {
         self
     }
 
-    /// The next answer of a request that was not HEAD; nothing when the other side closes first.
+    /// The next answer of a request that was not HEAD; nothing when the other side closes before its head is whole.
     ///
     /// # Panics
     /// When nothing comes for ten seconds, or what comes is no HTTP/1.
     #[track_caller]
     pub fn answer(&mut self) -> Option<RawAnswer> {
+        self.answer_to(false)
+    }
+
+    /// Says that nothing more is sent; what comes can still be read.
+    pub fn send_no_more(&mut self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+    }
+
+    /// As [`RawConnection::answer`], of a request whose method was HEAD or not.
+    ///
+    /// # Panics
+    /// As [`RawConnection::answer`].
+    #[track_caller]
+    pub fn answer_to(&mut self, is_head: bool) -> Option<RawAnswer> {
         let end = loop {
             if let Some(end) = self.came.windows(4).position(|at| at == b"\r\n\r\n") {
                 break end;
             }
             if !self.more() {
-                assert!(self.came.is_empty(), "half a head: {:?}", self.came);
                 return None;
             }
         };
@@ -80,6 +93,8 @@ impl RawConnection {
             .iter()
             .find(|(name, _)| name == "content-length")
             .map_or(0, |(_, length)| length.parse().expect("a length"));
+        let has_body = !is_head && status >= 200 && status != 204 && status != 304;
+        let length: usize = if has_body { length } else { 0 };
         assert!(length <= BODY_BYTES_MAX, "a body of {length} bytes");
         while self.came.len() < length && self.more() {}
         let body = self.came.drain(..length.min(self.came.len())).collect();

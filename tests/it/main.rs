@@ -11,6 +11,7 @@ mod damage;
 mod documents;
 mod ending;
 mod eviction;
+mod fuzz;
 mod heads;
 mod hostile;
 mod leaving;

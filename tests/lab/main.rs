@@ -1,4 +1,4 @@
-//! Measurements: `lab two-hosts`, `lab warm`, `lab cold`.
+//! Measurements: `lab two-hosts`, `lab warm`, `lab cold`; attacks: `lab fuzz-http`.
 //!
 //! The upstream is a replay of what a real one answered once, so that runs differ in nothing but what is measured. Numbers
 //! of one machine say little; pairs that were run one after the other, and their ratio, say more. Homes and stores lie where
@@ -8,6 +8,7 @@
 
 mod cold;
 mod figures;
+mod fuzz;
 mod pairs;
 mod peak;
 mod two_hosts;
@@ -35,6 +36,8 @@ enum Measurement {
     Cold(cold::Options),
     /// `go mod download` from files (a file:// GOPROXY), against the same from a daemon that has everything.
     Warm(warm::Options),
+    /// Generated requests at the front door of a daemon with a healthy upstream.
+    FuzzHttp(fuzz::HttpOptions),
 }
 
 /// What every measurement takes.
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         }
         Measurement::Cold(options) => cold::measure(&options),
         Measurement::Warm(options) => warm::measure(&options),
+        Measurement::FuzzHttp(options) => fuzz::http(&options),
     }
     ExitCode::SUCCESS
 }
