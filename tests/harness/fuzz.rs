@@ -5,9 +5,9 @@
 //! [`Aftermath`]: the host lives, no task of it panicked, and no file lies where none belongs.
 
 pub mod attack_http;
-//PEER
+pub mod attack_peer;
 mod dice;
-//FRAMES
+mod frames;
 mod http;
 mod world;
 

@@ -114,6 +114,16 @@ impl RawConnection {
         std::iter::from_fn(|| self.answer()).collect()
     }
 
+    /// Everything that comes until the other side closes.
+    ///
+    /// # Panics
+    /// When it does not within ten seconds.
+    #[track_caller]
+    pub fn all_to_the_end(&mut self) -> &[u8] {
+        while self.more() {}
+        &self.came
+    }
+
     /// Reads once; false at the end.
     #[track_caller]
     fn more(&mut self) -> bool {

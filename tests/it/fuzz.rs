@@ -1,7 +1,7 @@
 //! Generated requests and frames, some thousands of each with a seed of the clock; `lab fuzz-http` and `lab fuzz-peer` send as
 //! many as one likes, with any seed.
 
-use harness::fuzz::{Dice, World, attack_http};
+use harness::fuzz::{Dice, World, attack_http, attack_peer};
 
 #[path = "../lab/peak.rs"]
 mod peak;
@@ -31,6 +31,21 @@ fn twenty_thousand_generated_requests_harm_nothing() {
     for status in [200, 206, 400, 403, 404, 405, 421] {
         assert!(report.statuses.contains_key(&status), "{report:?}");
     }
+    aftermath.expect_unharmed(&world);
+    let megabytes = peak.megabytes();
+    assert!(megabytes < PEAK_MEGABYTES_MAX, "{megabytes} MB");
+}
+
+#[test]
+fn twenty_thousand_generated_frames_harm_nothing() {
+    let world = World::new();
+    world.fill();
+    let aftermath = world.aftermath();
+    let peak = Peak::of(&world.host);
+    let report = attack_peer::attack(&world, 20_000, 3, seed());
+    assert!(report.answered > 1000, "{report:?}");
+    assert!(report.refused > 1000, "{report:?}");
+    assert!(report.gossip > 0 && report.bare > 0, "{report:?}");
     aftermath.expect_unharmed(&world);
     let megabytes = peak.megabytes();
     assert!(megabytes < PEAK_MEGABYTES_MAX, "{megabytes} MB");

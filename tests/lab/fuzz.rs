@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::fuzz::{Dice, World, attack_http};
+use harness::fuzz::{Dice, World, attack_http, attack_peer};
 
 use crate::peak::Peak;
 
@@ -14,6 +14,19 @@ pub(crate) struct HttpOptions {
     /// Connections at the same time.
     #[arg(long, default_value_t = 32)]
     connections: u64,
+    /// The seed; of the clock without it.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PeerOptions {
+    /// How many frames.
+    #[arg(long, default_value_t = 1_000_000)]
+    frames: u64,
+    /// Neighbours at the same time.
+    #[arg(long, default_value_t = 4)]
+    neighbours: u64,
     /// The seed; of the clock without it.
     #[arg(long)]
     seed: Option<u64>,
@@ -33,6 +46,21 @@ pub(crate) fn http(options: &HttpOptions) {
     for (status, times) in report.statuses {
         println!("    {status}: {times}");
     }
+    println!("CPU of the daemon: {:.1} s", world.host.cpu_seconds() - cpu);
+    println!("most anonymous memory: {:.1} MB", peak.megabytes());
+}
+
+pub(crate) fn peer(options: &PeerOptions) {
+    let seed = options.seed.unwrap_or_else(Dice::seed_of_the_clock);
+    println!("the seed is {seed}");
+    let world = World::new();
+    world.fill();
+    let aftermath = world.aftermath();
+    let (peak, cpu) = (Peak::of(&world.host), world.host.cpu_seconds());
+    let report = attack_peer::attack(&world, options.frames, options.neighbours, seed);
+    aftermath.expect_unharmed(&world);
+    told(report.frames, "frames", report.wall);
+    println!("{report:#?}");
     println!("CPU of the daemon: {:.1} s", world.host.cpu_seconds() - cpu);
     println!("most anonymous memory: {:.1} MB", peak.megabytes());
 }

@@ -1,4 +1,4 @@
-//! Measurements: `lab two-hosts`, `lab warm`, `lab cold`; attacks: `lab fuzz-http`.
+//! Measurements: `lab two-hosts`, `lab warm`, `lab cold`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
 //!
 //! The upstream is a replay of what a real one answered once, so that runs differ in nothing but what is measured. Numbers
 //! of one machine say little; pairs that were run one after the other, and their ratio, say more. Homes and stores lie where
@@ -38,6 +38,8 @@ enum Measurement {
     Warm(warm::Options),
     /// Generated requests at the front door of a daemon with a healthy upstream.
     FuzzHttp(fuzz::HttpOptions),
+    /// Generated frames at the neighbours' port of a daemon.
+    FuzzPeer(fuzz::PeerOptions),
 }
 
 /// What every measurement takes.
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Measurement::Cold(options) => cold::measure(&options),
         Measurement::Warm(options) => warm::measure(&options),
         Measurement::FuzzHttp(options) => fuzz::http(&options),
+        Measurement::FuzzPeer(options) => fuzz::peer(&options),
     }
     ExitCode::SUCCESS
 }

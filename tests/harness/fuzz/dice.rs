@@ -21,12 +21,12 @@ impl Dice {
     /// One of many independent dice of the same seed.
     pub fn child(&self, number: u64) -> Self {
         let mut child = Self(self.0 ^ number.wrapping_mul(0xD129_0AC3_5E92_11F5));
-        child.next();
+        child.bits();
         child
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -36,7 +36,7 @@ impl Dice {
 
     /// A number below `end`, which is not 0.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
+        (self.bits() % end as u64) as usize
     }
 
     /// Whether something happens that happens `times` times in a thousand.
@@ -51,6 +51,6 @@ impl Dice {
 
     /// Any bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next() as u8).collect()
+        (0..count).map(|_| self.bits() as u8).collect()
     }
 }

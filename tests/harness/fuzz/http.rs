@@ -356,7 +356,7 @@ impl Requests {
 
 /// A module or a version that nobody has.
 fn stranger(dice: &mut Dice) -> String {
-    let name = dice.next() % 100_000;
+    let name = dice.bits() % 100_000;
     let element = "e".repeat(1 + dice.below(60));
     let file = dice.one(&[
         "list",
@@ -461,7 +461,7 @@ fn spoil(dice: &mut Dice, bytes: &mut Vec<u8>) {
             2 => {
                 bytes.remove(at);
             }
-            3 => bytes.insert(at, dice.next() as u8),
+            3 => bytes.insert(at, dice.bits() as u8),
             _ => {
                 let piece = dice.one(&["\r\n", "\n", "\r", "\0", " ", "\r\n\r\n", ": "]);
                 bytes.splice(at..at, piece.bytes());
