@@ -120,6 +120,7 @@ impl Fetcher {
         if let Some(stored) = self.stored(key).await {
             return self.hand_out(stored, Source::Store, client);
         }
+        self.may_be_fetched_for(key, client).await?;
         let source = self
             .inner
             .files
@@ -162,7 +163,7 @@ impl Fetcher {
             Scope::Proven => {}
             Scope::Unlisted => self.inner.policy.may_have_unproven(client)?,
             Scope::Pending => {
-                self.inner.policy.may_have_unproven(client)?;
+                self.inner.policy.may_have_pending(client)?;
                 self.inner.metrics.pending_served();
             }
         }

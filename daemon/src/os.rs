@@ -48,7 +48,10 @@ fn owner_in(table: &str, client: SocketAddr, server: SocketAddr) -> Option<u32> 
         let mut fields = line.split_ascii_whitespace().skip(1);
         let (local, remote) = (fields.next()?, fields.next()?);
         let user = fields.nth(4)?;
-        (same(local, client) && same(remote, server)).then(|| user.parse().ok())?
+        // A socket that its process has let go of has no inode, and is shown as root's whoever made it.
+        let inode = fields.nth(1).filter(|inode| *inode != "0");
+        let found = inode.is_some() && same(local, client) && same(remote, server);
+        found.then(|| user.parse().ok())?
     })
 }
 
@@ -124,6 +127,20 @@ mod tests {
             socket_owner(server, from),
             Some(own_user()).filter(|_| listener.accept().is_ok())
         );
+    }
+
+    #[test]
+    fn a_socket_that_nobody_holds_any_more_is_nobodys() {
+        let client: SocketAddr = "127.0.0.1:4660".parse().unwrap();
+        let server: SocketAddr = "127.0.0.1:8484".parse().unwrap();
+        let loopback = u32::from_ne_bytes([127, 0, 0, 1]);
+        let table = |inode: u64| {
+            format!(
+                "sl local rem st queues timer retr uid timeout inode\n 0: {loopback:08X}:1234 {loopback:08X}:2124 01 0:0 00:0 0 0 0 {inode} 1\n"
+            )
+        };
+        assert_eq!(owner_in(&table(4711), client, server), Some(0));
+        assert_eq!(owner_in(&table(0), client, server), None);
     }
 
     #[test]

@@ -70,6 +70,7 @@ impl State {
         };
         make_private_folder(root).map_err(io)?;
         check_format(root)?;
+        keep_private(root).map_err(io)?;
         let lock = take_lock(root)?;
         write_whole(
             &root.join("format"),
@@ -119,6 +120,23 @@ fn make_private_folder(root: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(root)
+}
+
+/// Takes the folder out of other users' sight, should it have been made before with another mode: there is unlisted content
+/// in it. Only once it is known to be ours.
+#[cfg(unix)]
+fn keep_private(root: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    if fs::metadata(root)?.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    tracing::warn!(folder = %root.display(), "the state folder was open to other users; its mode is set to 0700");
+    fs::set_permissions(root, fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(not(unix))]
+fn keep_private(_root: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 fn check_format(root: &Path) -> Result<(), StateError> {

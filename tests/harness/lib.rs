@@ -19,6 +19,7 @@ pub mod liar;
 pub mod line;
 pub mod log;
 pub mod module;
+pub mod other_user;
 pub mod place;
 pub mod process;
 pub mod project;

@@ -1,12 +1,12 @@
 //! Where the corridor meets the gate: what a file must be, and the way of its bytes through the gate into the store.
 
-use modmesh_protocol::artifact::{FileKind, KeyHash};
+use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::module::ModuleVersion;
 
 use super::sources::Want;
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
-use crate::policy::Treatment;
+use crate::policy::{Client, Treatment};
 use crate::store::{Staged, Stored};
 use crate::trust::{Expected, Finding, Giver, Proof, Unlisted, judge};
 
@@ -52,6 +52,28 @@ impl Fetcher {
                     tracing::warn!(key = %name, %error, "a file could not be judged again")
                 }
             }
+        }
+    }
+
+    /// Refuses a client before anybody is asked for a file that it could not have: another user cannot make this host fetch,
+    /// with its rights and onto its disk, what is for its own user alone.
+    pub(super) async fn may_be_fetched_for(
+        &self,
+        key: &ArtifactKey,
+        client: &dyn Client,
+    ) -> Result<(), FetchError> {
+        let policy = &self.inner.policy;
+        let treatment = policy.treatment(&key.of.module);
+        let Err(refusal) = policy.may_have_unproven(client) else {
+            return Ok(());
+        };
+        // Nothing comes from outside, so nothing is fetched; what there is to say is better said by the corridor.
+        let offline = self.inner.upstream.is_none();
+        match self.expected(&key.of, treatment).await {
+            Expected::Listed(_) => Ok(()),
+            Expected::Pending(_) if offline => Ok(()),
+            Expected::Pending(_) => Ok(policy.may_have_pending(client)?),
+            Expected::Unlisted(_) => Err(refusal.into()),
         }
     }
 
