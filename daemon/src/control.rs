@@ -45,11 +45,17 @@ impl Control {
 
     /// Lines for a person, each with its remedy.
     pub(crate) fn notices(&self) -> Vec<String> {
+        let of_the_store = self.store.trouble().map(|trouble| trouble.to_string());
+        of_the_store.into_iter().chain(self.on_sharing()).collect()
+    }
+
+    /// Why nothing is shared, where that is so.
+    fn on_sharing(&self) -> Option<String> {
         let Some(judge) = self.mirrors.judge() else {
-            return vec![
+            return Some(
                 "the checksum database is off, so nothing but toolchains can be proved and shared with neighbours; set GOSUMDB (or --sumdb sum.golang.org) to share"
                     .to_owned(),
-            ];
+            );
         };
         let cannot = |reason| {
             format!(
@@ -57,7 +63,7 @@ impl Control {
                 judge.name()
             )
         };
-        judge.trouble().map(cannot).into_iter().collect()
+        judge.trouble().map(cannot)
     }
 
     fn databases(&self) -> Vec<DatabaseStatus> {

@@ -114,6 +114,17 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&beside, path)
 }
 
+/// Renames a file to its place, also where a folder took that place: no folder of ours can be where a file belongs.
+pub(crate) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            fs::remove_dir_all(to)?;
+            fs::rename(from, to)
+        }
+        outcome => outcome,
+    }
+}
+
 fn make_private_folder(root: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -130,8 +141,23 @@ fn keep_private(root: &Path) -> io::Result<()> {
     if fs::metadata(root)?.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }
-    tracing::warn!(folder = %root.display(), "the state folder was open to other users; its mode is set to 0700");
-    fs::set_permissions(root, fs::Permissions::from_mode(0o700))
+    match fs::set_permissions(root, fs::Permissions::from_mode(0o700)) {
+        Ok(()) => {
+            tracing::warn!(folder = %root.display(), "the state folder was open to other users; its mode is set to 0700");
+            Ok(())
+        }
+        // Some file systems know no modes, and a folder may be another user's who lets us write.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported
+            ) =>
+        {
+            tracing::warn!(folder = %root.display(), %error, "the state folder is open to other users, who can read unlisted modules in it; give it mode 0700");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(not(unix))]

@@ -111,9 +111,11 @@ impl Fetcher {
 
     async fn kept_note(&self, key: &NoteKey) -> Option<Note> {
         let (store, path) = (self.inner.store.clone(), key.url_path());
-        tokio::task::spawn_blocking(move || store.read_note(&path))
+        let kept = tokio::task::spawn_blocking(move || store.read_note(&path))
             .await
-            .ok()?
+            .ok()??;
+        // Damage that shows is as good as absence; no hash tells the rest.
+        check(key, &kept.bytes).is_ok().then_some(kept)
     }
 
     async fn obtain_note(self, key: NoteKey) -> Result<NoteAnswer, FetchError> {
