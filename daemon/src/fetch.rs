@@ -54,7 +54,7 @@ pub(crate) struct Fetcher {
 
 struct Inner {
     parts: Parts,
-    files: Flights<ArtifactKey, Result<Source, FetchError>>,
+    files: Flights<ArtifactKey, Result<Landed, FetchError>>,
     notes: Flights<NoteKey, Result<NoteAnswer, FetchError>>,
     upstream_pace: UpstreamPace,
     /// Zips that are judged at the same time.
@@ -89,6 +89,20 @@ pub(crate) struct Fetched {
     pub source: Source,
 }
 
+/// What a flight brings: the file, held open, for a store with a low limit may have let go of it before it is handed out.
+#[derive(Debug, Clone)]
+struct Landed {
+    stored: Arc<Stored>,
+    source: Source,
+}
+
+impl Landed {
+    fn new(stored: Stored, source: Source) -> Self {
+        let stored = Arc::new(stored);
+        Self { stored, source }
+    }
+}
+
 impl std::fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fetcher").finish_non_exhaustive()
@@ -121,14 +135,14 @@ impl Fetcher {
             return self.hand_out(stored, Source::Store, client);
         }
         self.may_be_fetched_for(key, client).await?;
-        let source = self
+        let landed = self
             .inner
             .files
             .join(key.clone(), || self.clone().obtain(key.clone()))
             .await??;
-        match self.stored(key).await {
-            Some(stored) => self.hand_out(stored, source, client),
-            None => Err(FetchError::Lost(key.clone())),
+        match landed.stored.again() {
+            Ok(stored) => self.hand_out(stored, landed.source, client),
+            Err(_) => Err(FetchError::Lost(key.clone())),
         }
     }
 
@@ -171,10 +185,10 @@ impl Fetcher {
     }
 
     /// The leader's work: gets the file from whoever has it, through the gate, into the store.
-    async fn obtain(self, key: ArtifactKey) -> Result<Source, FetchError> {
+    async fn obtain(self, key: ArtifactKey) -> Result<Landed, FetchError> {
         // Somebody else may have landed between the caller's look and this flight.
-        if self.stored(&key).await.is_some() {
-            return Ok(Source::Store);
+        if let Some(stored) = self.stored(&key).await {
+            return Ok(Landed::new(stored, Source::Store));
         }
         let treatment = self.inner.policy.treatment(&key.of.module);
         let want = Want::new(key.clone());
@@ -185,7 +199,7 @@ impl Fetcher {
             let alone = self.inner.peers.connected() == 0;
             let asked = self.ask_neighbours(&want, treatment, haste).await?;
             let (expected, retry_after, failed) = match asked {
-                Asked::Kept(source) => return Ok(source),
+                Asked::Kept(landed) => return Ok(landed),
                 Asked::Nothing {
                     expected,
                     retry_after,
@@ -193,7 +207,7 @@ impl Fetcher {
                 } => (expected, retry_after, failed),
             };
             let error = match self.ask_upstream(&want, treatment, expected).await {
-                Ok(()) => return Ok(Source::Upstream),
+                Ok(stored) => return Ok(Landed::new(stored, Source::Upstream)),
                 Err(error) => error,
             };
             if !error.is_absence() {
@@ -226,7 +240,7 @@ impl Fetcher {
         want: &Want,
         treatment: Treatment,
         expected: Option<Expected>,
-    ) -> Result<(), FetchError> {
+    ) -> Result<Stored, FetchError> {
         let staging = self.inner.store.stage().await?;
         let download = self.download(want, staging);
         let (expected, staged) = match expected {
@@ -242,7 +256,7 @@ impl Fetcher {
         staged: Staged,
         want: &Want,
         expected: &Expected,
-    ) -> Result<(), FetchError> {
+    ) -> Result<Stored, FetchError> {
         let kept = self.keep(staged, want, expected, Giver::Upstream).await;
         if let Err(FetchError::Untrue(rejection)) = &kept {
             self.inner.metrics.verification_failure(Source::Upstream);

@@ -77,6 +77,19 @@ pub(crate) enum StoreError {
     OtherBytes,
 }
 
+impl Stored {
+    /// The same body, open once more.
+    ///
+    /// # Errors
+    /// When descriptors run out.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        Ok(Self {
+            file: self.file.try_clone()?,
+            entry: Arc::clone(&self.entry),
+        })
+    }
+}
+
 impl Store {
     /// Opens the store in the state folder `root`: sweeps what a crash left behind and reads every proof file.
     /// `suspicious` says that the machine ended uncleanly. Blocks while it reads.

@@ -84,7 +84,7 @@ impl Fetcher {
         want: &Want,
         expected: &Expected,
         giver: Giver,
-    ) -> Result<(), FetchError> {
+    ) -> Result<Stored, FetchError> {
         match expected {
             Expected::Listed(_) => {}
             Expected::Unlisted(why) => {
@@ -107,7 +107,7 @@ impl Fetcher {
         .await
         .map_err(|_| FetchError::Crashed)??;
         self.announce(&kept.entry.proof);
-        Ok(())
+        Ok(kept)
     }
 
     /// What the files of `of` must be.
