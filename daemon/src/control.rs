@@ -65,6 +65,7 @@ impl Control {
     /// Lines for a person, each with its remedy.
     pub(crate) fn notices(&self) -> Vec<String> {
         let mut notices = self.contradictions();
+        notices.extend(self.store.trouble().map(|trouble| trouble.to_string()));
         notices.extend(self.why_nothing_is_shared());
         notices
     }
@@ -82,12 +83,12 @@ impl Control {
         self.mirrors.all().iter().filter_map(tell).collect()
     }
 
-    fn why_nothing_is_shared(&self) -> Vec<String> {
+    fn why_nothing_is_shared(&self) -> Option<String> {
         let Some(judge) = self.mirrors.judge() else {
-            return vec![
+            return Some(
                 "the checksum database is off, so nothing but toolchains can be proved and shared with neighbours; set GOSUMDB (or --sumdb sum.golang.org) to share"
                     .to_owned(),
-            ];
+            );
         };
         let cannot = |reason| {
             format!(
@@ -95,7 +96,7 @@ impl Control {
                 judge.name()
             )
         };
-        judge.trouble().map(cannot).into_iter().collect()
+        judge.trouble().map(cannot)
     }
 
     fn databases(&self) -> Vec<DatabaseStatus> {

@@ -61,7 +61,7 @@ pub(crate) struct Fetcher {
 
 struct Inner {
     parts: Parts,
-    files: Flights<(ArtifactKey, Asker), Result<Source, FetchError>>,
+    files: Flights<(ArtifactKey, Asker), Result<Landed, FetchError>>,
     notes: Flights<(NoteKey, Asker), Result<NoteAnswer, FetchError>>,
     upstream_pace: UpstreamPace,
     /// What became of the last fetches.
@@ -98,6 +98,20 @@ pub(crate) struct Fetched {
     pub source: Source,
 }
 
+/// What a flight brings: the file, held open, for a store with a low limit may have let go of it before it is handed out.
+#[derive(Debug, Clone)]
+struct Landed {
+    stored: Arc<Stored>,
+    source: Source,
+}
+
+impl Landed {
+    fn new(stored: Stored, source: Source) -> Self {
+        let stored = Arc::new(stored);
+        Self { stored, source }
+    }
+}
+
 impl std::fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fetcher").finish_non_exhaustive()
@@ -130,17 +144,18 @@ impl Fetcher {
         if let Some(stored) = self.stored(key).await {
             return self.hand_out(stored, Source::Store, client);
         }
+        self.may_be_fetched_for(key, client).await?;
         let asker = self.asker_of_file(client);
-        let source = self
+        let landed = self
             .inner
             .files
             .join((key.clone(), asker), || {
                 self.clone().obtain(key.clone(), asker)
             })
             .await??;
-        match self.stored(key).await {
-            Some(stored) => self.hand_out(stored, source, client),
-            None => Err(FetchError::Lost(key.clone())),
+        match landed.stored.again() {
+            Ok(stored) => self.hand_out(stored, landed.source, client),
+            Err(_) => Err(FetchError::Lost(key.clone())),
         }
     }
 
@@ -202,7 +217,7 @@ impl Fetcher {
             Scope::Proven => {}
             Scope::Unlisted => self.inner.policy.may_have_unproven(client)?,
             Scope::Pending => {
-                self.inner.policy.may_have_unproven(client)?;
+                self.inner.policy.may_have_pending(client)?;
                 self.inner.metrics.pending_served();
             }
         }
@@ -210,14 +225,14 @@ impl Fetcher {
     }
 
     /// The leader's work, and its story.
-    async fn obtain(self, key: ArtifactKey, asker: Asker) -> Result<Source, FetchError> {
+    async fn obtain(self, key: ArtifactKey, asker: Asker) -> Result<Landed, FetchError> {
         // Somebody else may have landed between the caller's look and this flight.
-        if self.stored(&key).await.is_some() {
-            return Ok(Source::Store);
+        if let Some(stored) = self.stored(&key).await {
+            return Ok(Landed::new(stored, Source::Store));
         }
         let telling = self.inner.stories.begin(&key);
         let obtained = self.gather(&key, asker, telling.story()).await;
-        telling.end(obtained.as_ref().copied());
+        telling.end(obtained.as_ref().map(|landed| landed.source));
         obtained
     }
 
@@ -227,7 +242,7 @@ impl Fetcher {
         key: &ArtifactKey,
         asker: Asker,
         story: &Story,
-    ) -> Result<Source, FetchError> {
+    ) -> Result<Landed, FetchError> {
         let treatment = self.inner.policy.treatment(&key.of.module);
         let want = Want::new(key.clone(), asker, story.clone());
         tracing::debug!(%key, ?treatment, priority = ?want.priority, "fetching");
@@ -237,7 +252,7 @@ impl Fetcher {
             let alone = self.inner.peers.connected() == 0;
             let asked = self.ask_neighbours(&want, treatment, haste).await?;
             let (expected, retry_after, failed) = match asked {
-                Asked::Kept(source) => return Ok(source),
+                Asked::Kept(landed) => return Ok(landed),
                 Asked::Nothing {
                     expected,
                     retry_after,
@@ -245,7 +260,7 @@ impl Fetcher {
                 } => (expected, retry_after, failed),
             };
             let error = match self.ask_upstream(&want, treatment, expected).await {
-                Ok(()) => return Ok(Source::Upstream),
+                Ok(stored) => return Ok(Landed::new(stored, Source::Upstream)),
                 Err(error) => error,
             };
             if !error.is_absence() {
@@ -277,7 +292,7 @@ impl Fetcher {
         want: &Want,
         treatment: Treatment,
         mut expected: Option<Expected>,
-    ) -> Result<(), FetchError> {
+    ) -> Result<Stored, FetchError> {
         let (mut begin, mut refused) = (Begin::First, None);
         loop {
             let staging = self.inner.store.stage().await?;
@@ -309,7 +324,7 @@ impl Fetcher {
         staged: Staged,
         want: &Want,
         expected: &Expected,
-    ) -> Result<(), FetchError> {
+    ) -> Result<Stored, FetchError> {
         let kept = self.keep(staged, want, expected, Giver::Upstream).await;
         if let Err(FetchError::Untrue(rejection)) = &kept {
             self.inner.metrics.verification_failure(Source::Upstream);

@@ -146,7 +146,10 @@ fn owner_in(table: &str, client: SocketAddr, server: SocketAddr) -> Option<u32> 
         let mut fields = line.split_ascii_whitespace().skip(1);
         let (local, remote) = (fields.next()?, fields.next()?);
         let user = fields.nth(4)?;
-        (same(local, client) && same(remote, server)).then(|| user.parse().ok())?
+        // A socket that its process has let go of has no inode, and is shown as root's whoever made it.
+        let inode = fields.nth(1).filter(|inode| *inode != "0");
+        let found = inode.is_some() && same(local, client) && same(remote, server);
+        found.then(|| user.parse().ok())?
     })
 }
 
@@ -198,6 +201,23 @@ pub(crate) fn sync_file_system(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Whether `path` still leads to the file that is held open: false when it was removed or replaced.
+#[cfg(unix)]
+pub(crate) fn leads_to(path: &Path, held: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let held = held.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (held.dev(), held.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn leads_to(path: &Path, _held: &File) -> io::Result<bool> {
+    path.try_exists()
+}
+
 fn read_line(path: &str) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let line = text.trim();
@@ -218,10 +238,24 @@ mod tests {
         let client = TcpStream::connect(server).unwrap();
         let from = client.local_addr().unwrap();
         assert_eq!(socket_owner(from, server), Some(own_user()));
-        assert_eq!(
-            socket_owner(server, from),
-            Some(own_user()).filter(|_| listener.accept().is_ok())
-        );
+        // Before it is accepted, nobody holds the other end.
+        assert_eq!(socket_owner(server, from), None);
+        let _accepted = listener.accept().unwrap();
+        assert_eq!(socket_owner(server, from), Some(own_user()));
+    }
+
+    #[test]
+    fn a_socket_that_nobody_holds_any_more_is_nobodys() {
+        let client: SocketAddr = "127.0.0.1:4660".parse().unwrap();
+        let server: SocketAddr = "127.0.0.1:8484".parse().unwrap();
+        let loopback = u32::from_ne_bytes([127, 0, 0, 1]);
+        let table = |inode: u64| {
+            format!(
+                "sl local rem st queues timer retr uid timeout inode\n 0: {loopback:08X}:1234 {loopback:08X}:2124 01 0:0 00:0 0 0 0 {inode} 1\n"
+            )
+        };
+        assert_eq!(owner_in(&table(4711), client, server), Some(0));
+        assert_eq!(owner_in(&table(0), client, server), None);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod lanes;
 mod listen;
 mod onlink;
 mod outbox;
+mod raw;
 mod roads;
 mod roster;
 mod serve;
@@ -51,6 +52,7 @@ pub use error::{PeerError, PeersError};
 pub use given::{Listener, NeighbourEvent, PeersConfig, Shelf, Shelved, Watch};
 pub use identity::IdentityError;
 pub use listen::check_peer_address;
+pub use raw::{RawProtocol, RawStream};
 
 use evidence::EvidenceRing;
 use lanes::Lanes;
@@ -306,6 +308,8 @@ enum Command {
         purpose: streams::Purpose,
         reply: streams::Reply,
     },
+    /// Tell everybody these bytes.
+    Gossip(Vec<u8>),
     /// End.
     Stop,
 }

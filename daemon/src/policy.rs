@@ -62,6 +62,11 @@ pub(crate) enum Refusal {
         "this module is not in the checksum database, so only the user who runs the modmesh daemon may have it; run a daemon of your own with `modmesh up`"
     )]
     NotYourDaemon,
+    /// The same, while nobody can tell whether it is listed.
+    #[error(
+        "the checksum database could not be asked about this module, and until then only the user who runs the modmesh daemon may have it; try again, or run a daemon of your own with `modmesh up`"
+    )]
+    NotYourDaemonYet,
 }
 
 /// The rules of this host.
@@ -100,6 +105,12 @@ impl Policy {
         } else {
             Err(Refusal::NotYourDaemon)
         }
+    }
+
+    /// Whether `client` may have content that the checksum database could not be asked about.
+    pub(crate) fn may_have_pending(&self, client: &dyn Client) -> Result<(), Refusal> {
+        self.may_have_unproven(client)
+            .map_err(|_| Refusal::NotYourDaemonYet)
     }
 }
 

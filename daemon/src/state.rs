@@ -70,6 +70,7 @@ impl State {
         };
         make_private_folder(root).map_err(io)?;
         check_format(root)?;
+        keep_private(root).map_err(io)?;
         let lock = take_lock(root)?;
         write_whole(
             &root.join("format"),
@@ -123,12 +124,55 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&beside, path)
 }
 
+/// Renames a file to its place, also where a folder took that place: no folder of ours can be where a file belongs.
+pub(crate) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            fs::remove_dir_all(to)?;
+            fs::rename(from, to)
+        }
+        outcome => outcome,
+    }
+}
+
 fn make_private_folder(root: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(root)
+}
+
+/// Takes the folder out of other users' sight, should it have been made before with another mode: there is unlisted content
+/// in it. Only once it is known to be ours.
+#[cfg(unix)]
+fn keep_private(root: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    if fs::metadata(root)?.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    match fs::set_permissions(root, fs::Permissions::from_mode(0o700)) {
+        Ok(()) => {
+            tracing::warn!(folder = %root.display(), "the state folder was open to other users; its mode is set to 0700");
+            Ok(())
+        }
+        // Some file systems know no modes, and a folder may be another user's who lets us write.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported
+            ) =>
+        {
+            tracing::warn!(folder = %root.display(), %error, "the state folder is open to other users, who can read unlisted modules in it; give it mode 0700");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+fn keep_private(_root: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 fn check_format(root: &Path) -> Result<(), StateError> {

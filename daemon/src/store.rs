@@ -20,7 +20,7 @@ mod tests;
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -33,6 +33,7 @@ pub(crate) use look::Seen;
 pub(crate) use notes::Note;
 pub(crate) use staging::{Staged, Staging};
 
+use crate::state::rename_over;
 use crate::trust::{MeasuredFile, Proof, Scope};
 use catalog::Catalog;
 use index::Index;
@@ -65,13 +66,30 @@ pub(crate) struct Stored {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// The disk refused; nothing that was kept before is harmed.
-    #[error(
-        "cannot write to the store: {0}; if the disk is full, free some space or lower --store-limit"
-    )]
+    #[error("cannot write to the store: {0}; {remedy}", remedy = remedy(.0))]
     Io(#[from] io::Error),
+    /// Somebody took the state folder away, or put another in its place.
+    #[error(
+        "the state folder {} was removed or replaced while this daemon ran, so nothing can be kept: restart the daemon, which makes a new one",
+        .0.display()
+    )]
+    Gone(PathBuf),
     /// The proof is of other bytes than those that were staged.
     #[error("the proof is not of the staged bytes")]
     OtherBytes,
+}
+
+impl Stored {
+    /// The same body, open once more.
+    ///
+    /// # Errors
+    /// When descriptors run out.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        Ok(Self {
+            file: self.file.try_clone()?,
+            entry: Arc::clone(&self.entry),
+        })
+    }
 }
 
 impl Store {
@@ -140,6 +158,7 @@ impl Store {
 
     /// A place for bytes on their way in.
     pub(crate) async fn stage(&self) -> Result<Staging, StoreError> {
+        self.inner.layout.check()?;
         Ok(Staging::create(&self.inner.layout.staging()).await?)
     }
 
@@ -151,6 +170,7 @@ impl Store {
             return Err(StoreError::OtherBytes);
         }
         let layout = &self.inner.layout;
+        layout.check()?;
         let body = layout.body(proof.scope(), proof.key());
         let proof_path = proof_of(&body);
         if let Some(folder) = body.parent() {
@@ -158,7 +178,7 @@ impl Store {
         }
         let file = staged.open()?;
         remove_if_there(&proof_path)?;
-        fs::rename(staged.path(), &body)?;
+        rename_over(staged.path(), &body)?;
         staged.taken();
         let written = layout.staging().join(format!(
             "proof-{}-{}",
@@ -166,7 +186,7 @@ impl Store {
             KeyHash::of_file(proof.key())
         ));
         fs::write(&written, proof.to_file())
-            .and_then(|()| fs::rename(&written, &proof_path))
+            .and_then(|()| rename_over(&written, &proof_path))
             .inspect_err(|_| {
                 let _swept_at_the_next_start = fs::remove_file(&written);
                 let _same = fs::remove_file(&body);
@@ -177,7 +197,9 @@ impl Store {
         }
         let hash = KeyHash::of_file(proof.key());
         let now = now_ms();
-        let entry = self.inner.catalog.insert(Entry::new(proof, now, false));
+        let entry = Entry::new(proof, now, false);
+        entry.notice_change(&file.metadata()?);
+        let entry = self.inner.catalog.insert(entry);
         self.inner.index.touch(hash, now);
         self.evict(&entry);
         Ok(Stored { file, entry })
@@ -256,6 +278,11 @@ impl Store {
         self.inner.catalog.totals()
     }
 
+    /// Why nothing can be kept, when the state folder is not there any more.
+    pub(crate) fn trouble(&self) -> Option<StoreError> {
+        self.inner.layout.check().err()
+    }
+
     pub(crate) fn limit_bytes(&self) -> u64 {
         self.inner.limit_bytes
     }
@@ -268,9 +295,12 @@ impl Store {
     fn open_entry(&self, entry: Arc<Entry>) -> Option<Stored> {
         let key = entry.proof.key();
         let path = self.inner.layout.body(entry.proof.scope(), key);
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
         match opened {
-            Ok((length, file)) if length == entry.proof.measured().length => {
+            Ok((now, file)) if now.is_file() && now.len() == entry.proof.measured().length => {
+                if entry.notice_change(&now) {
+                    entry.suspect.store(true, Ordering::Release);
+                }
                 if entry.suspect.load(Ordering::Acquire) && !self.clear_suspicion(&entry, &file) {
                     return None;
                 }
@@ -301,6 +331,17 @@ impl Store {
     }
 }
 
+/// What a person can do about an error of the disk.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "its disk is mounted read-only: mount it writable again"
+        }
+        io::ErrorKind::PermissionDenied => "give the state folder back to the user of this daemon",
+        _ => "if the disk is full, free some space (or inodes) or lower --store-limit",
+    }
+}
+
 /// Whether an error speaks of this process or machine being short of something rather than of the file.
 fn is_shortage(error: &io::Error) -> bool {
     let code = error.raw_os_error();
@@ -315,6 +356,7 @@ fn is_shortage(error: &io::Error) -> bool {
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => fs::remove_dir_all(path),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -25,6 +25,7 @@ use crate::place::Place;
 use crate::process;
 
 pub use binary::modmesh_binary;
+pub use disk::copy as copy_folder;
 
 use disk::Disk;
 use said::{Pipe, Said};
@@ -160,12 +161,33 @@ impl HostOptions {
     /// When it ends or does not serve within 30 s; the message holds its output.
     #[track_caller]
     pub fn start(self) -> TestHost {
+        let mut host = self.not_started();
+        host.launch();
+        host
+    }
+
+    /// As [`HostOptions::start`], for a start that may be refused: then how it ended, and what it said on standard error.
+    ///
+    /// # Panics
+    /// When it neither serves nor ends within 30 s.
+    #[track_caller]
+    pub fn start_or_end(self) -> Result<TestHost, (ExitStatus, Vec<String>)> {
+        let mut host = self.not_started();
+        if host.begin() {
+            host.wait_for_ready();
+            return Ok(host);
+        }
+        let status = host.wait_for_end();
+        Err((status, host.logged()))
+    }
+
+    fn not_started(self) -> TestHost {
         let home = temporary("modmesh-host-");
         let state = self
             .state
             .clone()
             .unwrap_or_else(|| home.path().join("state"));
-        let mut host = TestHost {
+        TestHost {
             listen: "127.0.0.1:0".to_owned(),
             peer_listen: self.peer_listen.clone(),
             options: self,
@@ -173,9 +195,7 @@ impl HostOptions {
             home,
             child: None,
             said: Arc::default(),
-        };
-        host.launch();
-        host
+        }
     }
 
     /// Runs `modmesh up` to its end, for starts that must fail.
@@ -351,6 +371,11 @@ impl TestHost {
         self.said.text(self.name())
     }
 
+    /// How many panics it told of since its last start.
+    pub fn panics(&self) -> u64 {
+        self.said.panics()
+    }
+
     /// The lines that it printed on standard output since its last start.
     pub fn printed(&self) -> Vec<String> {
         self.said.lines(Pipe::Stdout)
@@ -481,6 +506,18 @@ impl TestHost {
 impl TestHost {
     #[track_caller]
     fn launch(&mut self) {
+        assert!(
+            self.begin(),
+            "{} does not say where it listens:\n{}",
+            self.name(),
+            self.log()
+        );
+        self.wait_for_ready();
+    }
+
+    /// Starts the process and waits until it says where it listens; false when it ends before.
+    #[track_caller]
+    fn begin(&mut self) -> bool {
         let mut command = self.options.command(
             self.home.path(),
             &self.state,
@@ -497,14 +534,14 @@ impl TestHost {
         self.said.follow(Pipe::Stderr, child.stderr.take());
         self.child = Some(child);
         let address = self.said.wait_for(PATIENCE, printed_address);
-        let Some(address) = address else {
-            panic!(
-                "{} does not say where it listens:\n{}",
-                self.name(),
-                self.log()
-            );
-        };
-        self.listen = address.to_string();
+        if let Some(address) = address {
+            self.listen = address.to_string();
+        }
+        address.is_some()
+    }
+
+    #[track_caller]
+    fn wait_for_ready(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         while !self.is_ready() {
             assert!(

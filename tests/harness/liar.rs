@@ -26,7 +26,7 @@ use crate::log::TestLog;
 use crate::module::{Module, ZipLie};
 use crate::place::Place;
 
-use shelf::ForgingShelf;
+pub(crate) use shelf::ForgingShelf;
 
 /// What a neighbour lies about. All else that it says is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,7 +210,8 @@ impl Drop for LyingPeer {
 }
 
 /// Listens to nobody.
-struct Deaf;
+#[derive(Debug)]
+pub(crate) struct Deaf;
 
 impl Listener for Deaf {
     fn head(&self, _from: PeerName, _database: DatabaseId, _note: String) {}

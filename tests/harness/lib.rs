@@ -10,6 +10,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod fuzz;
 pub mod git;
 pub mod go;
 pub mod host;
@@ -19,9 +20,11 @@ pub mod liar;
 pub mod line;
 pub mod log;
 pub mod module;
+pub mod other_user;
 pub mod place;
 pub mod process;
 pub mod project;
+pub mod raw;
 pub mod replay;
 pub mod secure;
 pub mod upstream;
@@ -36,6 +39,7 @@ pub use log::{HeadPolicy, TestLog};
 pub use module::{Module, ZipLie};
 pub use place::Place;
 pub use project::Project;
+pub use raw::{RawAnswer, RawConnection};
 pub use replay::Replay;
 pub use secure::{Authority, SecureDoor};
 pub use upstream::{FakeUpstream, Fault, Kind};

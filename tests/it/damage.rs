@@ -8,7 +8,7 @@ use harness::{FakeUpstream, HostOptions, TestHost};
 use crate::scene::{damage, hello, neighbour_of, online, stored};
 
 /// Every file below a folder.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

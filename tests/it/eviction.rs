@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use harness::{FakeUpstream, Kind, Module, TestHost};
+use harness::{FakeUpstream, Kind, Module, RawConnection, TestHost};
 
 use crate::scene::{online, stored};
 
@@ -130,5 +131,87 @@ fn a_host_that_is_given_a_lower_limit_keeps_to_it() {
     host.restart_with(|options| options.argument("--store-limit").argument("1MB"));
     zip(&host, &all[4]);
     assert_eq!(here(&host), [3, 4, 5]);
+    expect_nothing_half(&host);
+}
+
+#[test]
+fn what_is_being_read_is_read_to_its_end_while_eviction_takes_it() {
+    let large = Module::package("example.com/large", "v1.0.0").bulk("noise.bin", 12_000_000);
+    let all = modules();
+    let upstream = FakeUpstream::start(all.clone());
+    upstream.publish(&large);
+    let host = online("A", &upstream)
+        .argument("--store-limit")
+        .argument("13MB")
+        .start();
+    zip(&host, &large);
+    // A reader that has taken the beginning; the buffers between it and the host are full long before the end.
+    let address = host.url().trim_start_matches("http://").to_owned();
+    let mut reader = RawConnection::open(&address);
+    let path = large.url_path("zip");
+    reader.send(format!("GET /{path} HTTP/1.1\r\nHost: {address}\r\n\r\n"));
+    host.wait_until("the reader has some of it", |host| {
+        host.status()["traffic"]["from_store_bytes"].as_u64() > Some(100_000)
+    });
+    for module in &all {
+        zip(&host, module);
+    }
+    assert!(!stored(&host, &large, "zip").exists());
+    let read = host.status()["traffic"]["from_store_bytes"].clone();
+    assert!(read.as_u64() < Some(12_000_000), "{read} were read at once");
+    let answer = reader.answer().unwrap();
+    assert_eq!(
+        (answer.status, answer.header("x-modmesh-source")),
+        (200, "store")
+    );
+    assert!(answer.body == large.zip());
+    expect_nothing_half(&host);
+}
+
+#[test]
+fn many_downloads_at_once_that_do_not_fit_together_all_come_whole() {
+    let all: Vec<Module> = (0..24)
+        .map(|number| {
+            let path = format!("example.com/many{number}");
+            Module::package(&path, "v1.0.0").bulk("noise.bin", 300_000)
+        })
+        .collect();
+    let upstream = FakeUpstream::start(all.clone());
+    let host = limited(&upstream);
+    // They arrive together, so that each is evicted by the next as soon as it is there.
+    for _ in 0..4 {
+        let held = upstream.hold("*.zip");
+        std::thread::scope(|clients| {
+            for module in &all {
+                clients.spawn(|| zip(&host, module));
+            }
+            upstream.wait_for("*.zip", 1, Duration::from_secs(10));
+            held.release();
+        });
+        upstream.heal();
+    }
+    expect_nothing_half(&host);
+    assert!(host.metric("modmesh_store_evicted_total", &[]) >= 20.0);
+}
+
+#[test]
+fn what_is_asked_for_again_and_again_outlives_what_passes_through() {
+    let favourite = Module::package("example.com/favourite", "v1.0.0").bulk("noise.bin", 300_000);
+    let passing: Vec<Module> = (0..20)
+        .map(|number| {
+            let path = format!("example.com/passing{number}");
+            Module::package(&path, "v1.0.0").bulk("noise.bin", 300_000)
+        })
+        .collect();
+    let upstream = FakeUpstream::start(passing.clone());
+    upstream.publish(&favourite);
+    let host = limited(&upstream);
+    zip(&host, &favourite);
+    for module in &passing {
+        zip(&host, module);
+        zip(&host, &favourite);
+    }
+    let asked = upstream.traffic_of(&favourite.url_path("zip"));
+    assert_eq!(asked.requests, 1);
     expect_nothing_half(&host);
 }

@@ -2,7 +2,7 @@
 //! the internet.
 //!
 //! Where the system forbids namespaces they are reported as ignored, with the reason; with `MODMESH_LAB_REQUIRED`
-//! set, that is a failure. Tests whose names begin with `live_` ask the real upstream, some only the first time, and need
+//! set, that is a failure. Tests of another user need root of the machine itself. Tests whose names begin with `live_` ask the real upstream, some only the first time, and need
 //! `MODMESH_LIVE=1`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -20,6 +20,8 @@ mod live;
 mod neighbours;
 #[path = "lab/network.rs"]
 mod network;
+#[path = "lab/other_user.rs"]
+mod other_user;
 #[path = "lab/second_user.rs"]
 mod second_user;
 #[path = "lab/walk.rs"]
@@ -40,6 +42,7 @@ fn main() {
         .chain(live::TESTS)
         .chain(disk::TESTS)
         .chain(second_user::TESTS)
+        .chain(other_user::TESTS)
         .chain(back_door::TESTS);
     let trials = tests.map(|(name, test)| trial(name, *test)).collect();
     libtest_mimic::run(&arguments, trials).exit();
@@ -49,6 +52,14 @@ fn trial(name: &str, test: LabTest) -> Trial {
     let live = std::env::var("MODMESH_LIVE").as_deref() == Ok("1");
     if name.starts_with("live_") && !live {
         let reason = "it asks the real upstream: set MODMESH_LIVE=1";
+        return Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason)));
+    }
+    // Also where a lab is required: the root of a user namespace has hosts and disks, and nobody else to be.
+    if let (true, Err(reason)) = (
+        name.starts_with("another_user_"),
+        harness::other_user::possible(),
+    ) {
+        let reason = reason.to_string();
         return Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason)));
     }
     Trial::ignorable_test(name, move || match test() {

@@ -4,10 +4,12 @@
 
 mod answers;
 mod bad_input;
+mod browser;
 mod builders;
 mod certificates;
 mod control;
 mod damage;
+mod damage_anywhere;
 mod dark;
 mod database_itself;
 mod direct;
@@ -16,10 +18,13 @@ mod ending;
 mod eviction;
 mod explain;
 mod first_minute;
+mod fuzz;
+mod heads;
 mod hostile;
 mod leaving;
 mod offline;
 mod pending;
+mod removed;
 mod restart;
 mod run;
 mod scene;

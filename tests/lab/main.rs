@@ -1,4 +1,4 @@
-//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`.
+//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
 //!
 //! The upstream is a replay of what a real one answered once, so that runs differ in nothing but what is measured. Numbers
 //! of one machine say little; pairs that were run one after the other, and their ratio, say more. Homes and stores lie where
@@ -9,6 +9,7 @@
 mod cold;
 mod dark;
 mod figures;
+mod fuzz;
 mod hot;
 mod load;
 mod nginx;
@@ -45,6 +46,10 @@ enum Measurement {
     Hot(hot::Options),
     /// Many large zips at once, and the memory that takes.
     Load(load::Options),
+    /// Generated requests at the front door of a daemon with a healthy upstream.
+    FuzzHttp(fuzz::HttpOptions),
+    /// Generated frames at the neighbours' port of a daemon.
+    FuzzPeer(fuzz::PeerOptions),
 }
 
 /// What every measurement takes.
@@ -98,6 +103,8 @@ fn main() -> ExitCode {
         }
         Measurement::Hot(options) => hot::measure(&options),
         Measurement::Load(options) => load::measure(&options),
+        Measurement::FuzzHttp(options) => fuzz::http(&options),
+        Measurement::FuzzPeer(options) => fuzz::peer(&options),
     }
     ExitCode::SUCCESS
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use modmesh_protocol::artifact::{FileKind, KeyHash};
+use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::module::ModuleVersion;
 
 use super::sources::Want;
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
-use crate::policy::Treatment;
+use crate::policy::{Client, Treatment};
 use crate::store::{Staged, Stored};
 use crate::trust::{Expected, Finding, Giver, Proof, Unlisted, judge};
 
@@ -64,6 +64,28 @@ impl Fetcher {
         }
     }
 
+    /// Refuses a client before anybody is asked for a file that it could not have: another user cannot make this host fetch,
+    /// with its rights and onto its disk, what is for its own user alone.
+    pub(super) async fn may_be_fetched_for(
+        &self,
+        key: &ArtifactKey,
+        client: &dyn Client,
+    ) -> Result<(), FetchError> {
+        let policy = &self.inner.policy;
+        let treatment = policy.treatment(&key.of.module);
+        let Err(refusal) = policy.may_have_unproven(client) else {
+            return Ok(());
+        };
+        // Nothing comes from outside, so nothing is fetched; what there is to say is better said by the corridor.
+        let offline = self.inner.upstream.is_none();
+        match self.expected(&key.of, treatment).await {
+            Expected::Listed(_) => Ok(()),
+            Expected::Pending(_) if offline => Ok(()),
+            Expected::Pending(_) => Ok(policy.may_have_pending(client)?),
+            Expected::Unlisted(_) => Err(refusal.into()),
+        }
+    }
+
     /// Through the gate and into the store.
     pub(super) async fn keep(
         &self,
@@ -71,7 +93,7 @@ impl Fetcher {
         want: &Want,
         expected: &Expected,
         giver: Giver,
-    ) -> Result<(), FetchError> {
+    ) -> Result<Stored, FetchError> {
         match expected {
             Expected::Listed(_) => {}
             Expected::Unlisted(why) => {
@@ -100,7 +122,7 @@ impl Fetcher {
         .await
         .map_err(|_| FetchError::Crashed)??;
         self.announce(&kept.entry.proof);
-        Ok(())
+        Ok(kept)
     }
 
     /// What the file that is wanted must be, told in its story.

@@ -11,11 +11,11 @@ use futures::future::{Either, select};
 use modmesh_protocol::artifact::KeyHash;
 
 use super::sources::{self, Holder, Miss, Want};
-use super::{FetchError, Fetcher};
+use super::{FetchError, Fetcher, Landed};
 use crate::metrics::Source;
 use crate::peers::{Haste, PeerError};
 use crate::policy::{Asker, Treatment};
-use crate::store::Staged;
+use crate::store::{Staged, Stored};
 use crate::trust::{Expected, Giver};
 use crate::upstream::{Begin, Downloaded, Upstream};
 
@@ -31,7 +31,7 @@ const MEASURED_FROM_BYTES: u64 = 256 << 10;
 /// What came of asking the neighbours.
 pub(super) enum Asked {
     /// The file is in the store: from a neighbour, or from the upstream that overtook one.
-    Kept(Source),
+    Kept(Landed),
     /// No neighbour gave it.
     Nothing {
         /// What the file must be, if that was found out on the way.
@@ -136,8 +136,8 @@ impl Fetcher {
             }
             let upstream = match transfer {
                 Transfer::Peer(Ok(staged), upstream) => {
-                    if self.keep_from(&holder, staged, want, listed).await? {
-                        return Ok(Asked::Kept(Source::Peer));
+                    if let Some(stored) = self.keep_from(&holder, staged, want, listed).await? {
+                        return Ok(Asked::Kept(Landed::new(stored, Source::Peer)));
                     }
                     upstream
                 }
@@ -157,8 +157,8 @@ impl Fetcher {
             if let Some(upstream) = upstream
                 && let Ok(staged) = upstream.await
             {
-                self.keep_from_upstream(staged, want, listed).await?;
-                return Ok(Asked::Kept(Source::Upstream));
+                let stored = self.keep_from_upstream(staged, want, listed).await?;
+                return Ok(Asked::Kept(Landed::new(stored, Source::Upstream)));
             }
         }
         Ok(Asked::Nothing {
@@ -168,23 +168,23 @@ impl Fetcher {
         })
     }
 
-    /// Whether what a neighbour gave passed the gate. If it is a lie, the neighbour is blamed.
+    /// What a neighbour gave, if it passed the gate. If it is a lie, the neighbour is blamed.
     async fn keep_from(
         &self,
         holder: &Holder,
         staged: Staged,
         want: &Want,
         expected: &Expected,
-    ) -> Result<bool, FetchError> {
+    ) -> Result<Option<Stored>, FetchError> {
         match self.keep(staged, want, expected, Giver::Neighbour).await {
-            Ok(()) => {
+            Ok(stored) => {
                 self.inner.peers.proven(&holder.peer);
-                Ok(true)
+                Ok(Some(stored))
             }
             Err(FetchError::Untrue(rejection)) => {
                 self.inner.metrics.verification_failure(Source::Peer);
                 holder.blame(&self.inner.peers, want, &rejection);
-                Ok(false)
+                Ok(None)
             }
             Err(error) => Err(error),
         }

@@ -158,9 +158,11 @@ impl Fetcher {
     async fn kept_note(&self, key: &NoteKey, asker: Asker) -> Option<Note> {
         let (store, path) = (self.inner.store.clone(), key.url_path());
         let apart_too = asker == Asker::Owner;
-        tokio::task::spawn_blocking(move || store.read_note(&path, apart_too))
+        let kept = tokio::task::spawn_blocking(move || store.read_note(&path, apart_too))
             .await
-            .ok()?
+            .ok()??;
+        // Damage that shows is as good as absence; no hash tells the rest.
+        check(key, &kept.bytes).is_ok().then_some(kept)
     }
 
     /// The leader's work, and the story of it if it is about a file of a version.

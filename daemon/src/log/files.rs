@@ -13,6 +13,8 @@ use modmesh_protocol::digest::Hasher;
 use modmesh_protocol::log::{Record, Tile, TileCoordinate};
 use modmesh_protocol::module::ModuleVersion;
 
+use crate::state::rename_over;
+
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 const DIGEST_BYTES: usize = 32;
@@ -199,12 +201,15 @@ impl Files {
             .root
             .join("new")
             .join(format!("{}-{serial}", std::process::id()));
-        // Both may be gone if somebody removed the state folder under a running daemon.
+        // A state folder that was removed under a running daemon is not laid anew piece by piece.
+        if !self.root.is_dir() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         for folder in [written.parent(), path.parent()].into_iter().flatten() {
             fs::create_dir_all(folder)?;
         }
         fs::write(&written, bytes)
-            .and_then(|()| fs::rename(&written, path))
+            .and_then(|()| rename_over(&written, path))
             .inspect_err(|_| {
                 let _gone = fs::remove_file(&written);
             })

@@ -63,6 +63,7 @@ impl Driver {
                     Some(Command::Open { peer, purpose, reply }) => {
                         self.swarm.behaviour_mut().streams.open(peer, purpose, reply);
                     }
+                    Some(Command::Gossip(bytes)) => self.gossip(bytes),
                     Some(Command::Stop) | None => break,
                 },
                 () = self.shared.outbox.filled.notified() => self.empty_outbox(),
@@ -148,15 +149,17 @@ impl Driver {
             files,
             heads: heads.collect(),
         };
-        let sent = encode(&words).map(|frame| {
-            let gossip = &mut self.swarm.behaviour_mut().gossip;
-            gossip.publish(topic(), frame)
-        });
-        // A lone host, the same words twice within a minute, full queues: announcements are hints and may be lost.
-        match sent {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::trace!(%error, "an announcement went to nobody"),
+        match encode(&words) {
+            Ok(frame) => self.gossip(frame),
             Err(error) => tracing::warn!(%error, "an announcement breaks the bounds of the wire"),
+        }
+    }
+
+    fn gossip(&mut self, words: Vec<u8>) {
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        // A lone host, the same words twice within a minute, full queues: announcements are hints and may be lost.
+        if let Err(error) = gossip.publish(topic(), words) {
+            tracing::trace!(%error, "an announcement went to nobody");
         }
     }
 

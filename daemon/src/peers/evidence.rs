@@ -65,7 +65,11 @@ impl EvidenceRing {
         bytes: &[u8],
     ) -> io::Result<()> {
         let _one_at_a_time = lock(&self.writing);
-        fs::create_dir_all(&self.folder)?;
+        // Alone: a state folder that was removed under a running daemon is not laid anew piece by piece.
+        match fs::create_dir(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let at = rfc3339(now.unwrap_or_default().as_secs());
         let what = what.replace(['\n', '\r'], " ");

@@ -140,7 +140,9 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(unix)]
 fn keep_private(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    if file.metadata()?.permissions().mode() & 0o077 == 0 {
+    let metadata = file.metadata()?;
+    // A folder in its place is refused when it is read.
+    if metadata.is_dir() || metadata.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }
     tracing::warn!("the identity file was readable by other users; its mode is set to 0600");

@@ -5,8 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderMap;
 use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, Uri};
 
 /// Names under which this daemon may be addressed, besides its own addresses.
 #[derive(Debug, Clone)]
@@ -37,12 +37,23 @@ impl DoorKeeper {
         }
     }
 
-    /// Judges the headers of a request that came in at `local`.
-    pub(crate) fn admit(&self, headers: &HeaderMap, local: SocketAddr) -> Result<(), TurnedAway> {
+    /// Judges the target and the headers of a request that came in at `local`.
+    pub(crate) fn admit(
+        &self,
+        target: &Uri,
+        headers: &HeaderMap,
+        local: SocketAddr,
+    ) -> Result<(), TurnedAway> {
         let host = single(headers, HOST.as_str()).ok_or(TurnedAway::NoHost)?;
         let (name, port) = split(host).ok_or(TurnedAway::NoHost)?;
         if !self.is_ours(name, port, local) {
-            return Err(TurnedAway::ForeignHost(name.chars().take(100).collect()));
+            return Err(TurnedAway::foreign(name));
+        }
+        // A target such as `http://name/path` outranks the Host (RFC 9112, section 3.2.2), so it may not name another one.
+        if let Some(authority) = target.authority()
+            && !authority.as_str().eq_ignore_ascii_case(host)
+        {
+            return Err(TurnedAway::foreign(authority.as_str()));
         }
         let same_site = !headers.contains_key("sec-fetch-site")
             || matches!(
@@ -76,6 +87,13 @@ impl DoorKeeper {
     }
 }
 
+impl TurnedAway {
+    /// The name is shown as far as names go.
+    fn foreign(name: &str) -> Self {
+        Self::ForeignHost(name.chars().take(100).collect())
+    }
+}
+
 /// The value of a header that stands exactly once.
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
@@ -86,10 +104,14 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// `name`, `name:port`, `[v6]` or `[v6]:port`.
 fn split(host: &str) -> Option<(&str, Option<u16>)> {
     let (name, after) = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?,
+        Some(rest) => rest
+            .split_once(']')
+            .filter(|(name, _)| name.contains(':'))?,
         None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
     let port = match after.strip_prefix(':') {
+        // A number's own parser would take a sign.
+        Some(port) if !port.bytes().all(|byte| byte.is_ascii_digit()) => return None,
         Some(port) => Some(port.parse().ok()?),
         None if after.is_empty() => None,
         None => return None,
@@ -103,12 +125,19 @@ mod tests {
     use super::*;
 
     fn admit(headers: &[(&'static str, &str)]) -> Result<(), TurnedAway> {
+        admit_to("/healthz", headers)
+    }
+
+    fn admit_to(target: &str, headers: &[(&'static str, &str)]) -> Result<(), TurnedAway> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        DoorKeeper::new(&["Build.Corp.example".to_owned()])
-            .admit(&map, "127.0.0.1:8484".parse().unwrap())
+        DoorKeeper::new(&["Build.Corp.example".to_owned()]).admit(
+            &target.parse().unwrap(),
+            &map,
+            "127.0.0.1:8484".parse().unwrap(),
+        )
     }
 
     #[test]
@@ -135,6 +164,18 @@ mod tests {
             "10.0.0.1:8484",
             "localhost.attacker.example:8484",
             "127.0.0.1:8484:1",
+            "127.0.0.1:+8484",
+            "127.0.0.1:",
+            "127.0.0.1.:8484",
+            "localhost.:8484",
+            "user@127.0.0.1:8484",
+            "127.0.0.1:8484@attacker.example",
+            "0.0.0.0:8484",
+            "127.1:8484",
+            "2130706433:8484",
+            "::1:8484",
+            "[127.0.0.1]:8484",
+            "[::]:8484",
             "[::1",
             "[::1]x",
         ] {
@@ -143,6 +184,26 @@ mod tests {
         let ours = ("host", "127.0.0.1:8484");
         assert_eq!(admit(&[]), Err(TurnedAway::NoHost));
         assert_eq!(admit(&[ours, ours]), Err(TurnedAway::NoHost));
+    }
+
+    #[test]
+    fn a_target_that_names_a_host_names_the_same_as_the_header() {
+        let ours = ("host", "127.0.0.1:8484");
+        assert_eq!(admit_to("http://127.0.0.1:8484/healthz", &[ours]), Ok(()));
+        for target in [
+            "http://attacker.example/healthz",
+            "http://attacker.example:8484/healthz",
+            "http://127.0.0.1/healthz",
+            "http://user@127.0.0.1:8484/healthz",
+            "http://localhost:8484/healthz",
+            "attacker.example:443",
+        ] {
+            let turned = admit_to(target, &[ours]);
+            assert!(
+                matches!(turned, Err(TurnedAway::ForeignHost(_))),
+                "{target}: {turned:?}"
+            );
+        }
     }
 
     #[test]

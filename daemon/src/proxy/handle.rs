@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use http::{Method, Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use modmesh_protocol::control::{PeerStatus, Status};
 
 use super::body::AnswerBody;
-use super::gate::DoorKeeper;
+use super::gate::{DoorKeeper, TurnedAway};
 use super::respond::{self, Answer};
 use super::route::{self, Route, SumdbRoute};
 use crate::fetch::{Client, Fetcher};
@@ -58,7 +59,7 @@ impl FrontDoor {
     /// Answers one request.
     pub(crate) async fn handle<B>(&self, request: Request<B>, ends: Ends) -> Response<AnswerBody> {
         let began = Instant::now();
-        let (kind, answer) = match self.keeper.admit(request.headers(), ends.server) {
+        let (kind, answer) = match self.judge(&request, ends) {
             Err(reason) => ("other", respond::turned_away(&reason)),
             Ok(()) => match route::parse(request.method(), request.uri().path()) {
                 Err(error) => ("other", respond::misrouted(&error)),
@@ -78,7 +79,17 @@ impl FrontDoor {
         if request.method() == Method::HEAD {
             *response.body_mut() = AnswerBody::empty();
         }
+        if announces_body(request.headers()) {
+            // It is not read, so nobody can tell where it ends and the next request begins.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         response
+    }
+
+    fn judge<B>(&self, request: &Request<B>, ends: Ends) -> Result<(), TurnedAway> {
+        self.keeper
+            .admit(request.uri(), request.headers(), ends.server)
     }
 
     async fn answer<B>(&self, route: Route, request: &Request<B>, ends: &Ends) -> Answer {
@@ -150,4 +161,10 @@ impl FrontDoor {
             },
         }
     }
+}
+
+/// Whether bytes of a body follow the head.
+fn announces_body(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    headers.contains_key(TRANSFER_ENCODING) || lengths.any(|length| length != "0")
 }

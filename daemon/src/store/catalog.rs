@@ -2,8 +2,10 @@
 //! never written anywhere: the files are the truth.
 
 use std::collections::HashMap;
+use std::fs::Metadata;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::UNIX_EPOCH;
 
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 
@@ -15,8 +17,11 @@ pub(crate) struct Entry {
     pub proof: Proof,
     /// When a client or neighbour last asked for it, in milliseconds of Unix time; orders eviction, decides nothing else.
     pub last_request_ms: AtomicU64,
-    /// Whether the body must be hashed again before it is used: the machine ended uncleanly after it was written.
+    /// Whether the body must be hashed again before it is used: the machine ended uncleanly after it was written, or
+    /// somebody wrote to it.
     pub suspect: AtomicBool,
+    /// When the body was last written to, as far as it was looked at, in nanoseconds of Unix time; 0 before.
+    modified_ns: AtomicU64,
 }
 
 /// All bodies, by the hash of their keys.
@@ -142,7 +147,18 @@ impl Entry {
             proof,
             last_request_ms: AtomicU64::new(last_request_ms),
             suspect: AtomicBool::new(suspect),
+            modified_ns: AtomicU64::new(0),
         }
+    }
+
+    /// Remembers when the body was written to; true when that is another time than at an earlier look.
+    pub(crate) fn notice_change(&self, body: &Metadata) -> bool {
+        let modified = body.modified().ok();
+        let since = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        // A time that cannot be told is never another one.
+        let now = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0));
+        let before = self.modified_ns.swap(now, Ordering::Relaxed);
+        before != 0 && now != 0 && before != now
     }
 
     pub(crate) fn is_pending(&self) -> bool {

@@ -4,16 +4,22 @@
 //! `V.mod` or `V.zip` counts only with its proof file beside it. Notes (`.info`, `list`, `@latest`) carry no proof and
 //! lie under their own URL paths.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use modmesh_protocol::artifact::ArtifactKey;
 
+use super::StoreError;
+use crate::os;
 use crate::trust::Scope;
 
 /// The folders of one state folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     root: PathBuf,
+    /// The state folder's lock, which goes with the folder.
+    lock: Option<Arc<File>>,
 }
 
 /// What the proof file of a body is called, after the body's own name.
@@ -23,6 +29,18 @@ impl Layout {
     pub(crate) fn new(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
+            lock: File::open(root.join("lock")).ok().map(Arc::new),
+        }
+    }
+
+    /// Refuses to write when the folder is not the one that was opened and locked: a folder that is laid anew without its
+    /// lock would not be known at the next start, and one that somebody else made may be in use.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match &self.lock {
+            Some(held) if !os::leads_to(&self.root.join("lock"), held)? => {
+                Err(StoreError::Gone(self.root.clone()))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::{Store, StoreError};
+use crate::state::rename_over;
 use crate::trust::Scope;
 
 static SERIAL: AtomicU64 = AtomicU64::new(0);
@@ -69,7 +70,8 @@ impl Store {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let staging = self.inner.layout.staging();
         let written = staging.join(format!("note-{}-{serial}", std::process::id()));
-        // Both may be gone if somebody removed the state folder under a running daemon.
+        self.inner.layout.check()?;
+        // Both may be gone if somebody swept the state folder under a running daemon.
         fs::create_dir_all(&staging)?;
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
@@ -80,7 +82,7 @@ impl Store {
             if provisional {
                 file.set_modified(PROVISIONAL)?;
             }
-            fs::rename(&written, &path)
+            rename_over(&written, &path)
         };
         write().inspect_err(|_| {
             let _swept_at_the_next_start = fs::remove_file(&written);

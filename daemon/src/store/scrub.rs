@@ -122,12 +122,13 @@ fn read_file(
             Some(proof)
                 if layout.body(proof.scope(), proof.key()) == body
                     && layout.tree(proof.scope()) == layout.tree(scope)
-                    && body.exists() =>
+                    && body.is_file() =>
             {
                 let last = remembered
                     .get(&KeyHash::of_file(proof.key()))
                     .copied()
                     .unwrap_or(0);
+                let suspect = suspect || is_newer(&body, path);
                 catalog.insert(Entry::new(proof, last, suspect));
             }
             _ => {
@@ -136,9 +137,18 @@ fn read_file(
                 let _gone = fs::remove_file(body);
             }
         }
-    } else if (name.ends_with(".mod") || name.ends_with(".zip")) && !proof_of(path).exists() {
+    } else if (name.ends_with(".mod") || name.ends_with(".zip")) && !proof_of(path).is_file() {
         tracing::info!(file = %path.display(), "swept a file whose proof was never written");
         let _gone = fs::remove_file(path);
+    }
+}
+
+/// Whether a body was written to after its proof, which is always written last.
+fn is_newer(body: &Path, proof: &Path) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|found| found.modified());
+    match (modified(body), modified(proof)) {
+        (Ok(body), Ok(proof)) => body > proof,
+        _ => false,
     }
 }
 
@@ -171,7 +181,7 @@ impl Store {
                 true
             }
             Ok(_) => {
-                self.quarantine(entry, "its bytes changed when the machine ended uncleanly");
+                self.quarantine(entry, "its bytes are not those that were written");
                 false
             }
             Err(error) => {
@@ -194,7 +204,7 @@ impl Store {
         if !suspects.is_empty() {
             tracing::info!(
                 files = suspects.len(),
-                "the machine ended uncleanly; every kept file is being checked"
+                "the machine ended uncleanly, or somebody wrote to kept files; they are being checked"
             );
         }
         for entry in suspects {

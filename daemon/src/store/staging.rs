@@ -40,9 +40,9 @@ impl Staging {
         let mut options = tokio::fs::OpenOptions::new();
         options.read(true).write(true).create_new(true);
         let file = match options.open(&path).await {
-            // Somebody removed the state folder under a running daemon: lay it anew and go on.
+            // Somebody swept the state folder under a running daemon.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                tokio::fs::create_dir_all(folder).await?;
+                tokio::fs::create_dir(folder).await?;
                 options.open(&path).await?
             }
             opened => opened?,

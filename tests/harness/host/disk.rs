@@ -26,6 +26,14 @@ impl HostOptions {
         self.on_disk(format!("size={bytes}"))
     }
 
+    /// Gives the host a disk of 32 MiB that has room for `inodes` files and folders.
+    ///
+    /// # Errors
+    /// As [`HostOptions::on_small_disk`].
+    pub fn on_disk_of_few_files(self, inodes: u32) -> Result<Self, Forbidden> {
+        self.on_disk(format!("size=32m,nr_inodes={inodes}"))
+    }
+
     /// Gives the host a state folder on a disk that cannot be written.
     ///
     /// # Errors
@@ -89,13 +97,56 @@ impl TestHost {
         filler
     }
 
+    /// Makes empty files in a new folder on the disk until there is room for `left` more; remove the folder to have the room
+    /// back.
+    ///
+    /// # Panics
+    /// When there is less room already.
+    pub fn fill_inodes(&self, left: u64) -> PathBuf {
+        let state = self.inside(self.state());
+        let filler = state.join("filler");
+        fs::create_dir(&filler).expect("a folder that fills the disk");
+        let free = || {
+            rustix::fs::statvfs(&state)
+                .expect("the size of the disk")
+                .f_favail
+        };
+        assert!(free() >= left, "{} files fit", free());
+        let mut number = 0;
+        while free() > left {
+            File::create(filler.join(number.to_string())).expect("a file that fills the disk");
+            number += 1;
+        }
+        filler
+    }
+
+    /// From now on nothing can be written below the state folder through its path, as after a remount read-only. What the
+    /// host holds open stays as it is: the system refuses to remount a disk with files that are open for writing.
+    pub fn make_disk_read_only(&self) {
+        self.in_its_mounts(r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1""#);
+    }
+
+    /// Takes [`TestHost::make_disk_read_only`] back.
+    pub fn make_disk_writable(&self) {
+        self.in_its_mounts(r#"umount "$1""#);
+    }
+
+    fn in_its_mounts(&self, script: &str) {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--mount=/proc/{}/ns/mnt", self.pid()));
+        command.args(["--", "sh", "-c", script, "sh"]);
+        let status = command.arg(self.state()).status();
+        assert!(status.is_ok_and(|status| status.success()), "{script}");
+    }
+
     /// Copies the state folder as it is now, for another host to be started on.
     pub fn copy_state(&self, to: &Path) {
         copy(&self.inside(self.state()), to);
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder for the copy");
     for entry in fs::read_dir(from).expect("a folder to copy").flatten() {
         let (from, to) = (entry.path(), to.join(entry.file_name()));

@@ -28,6 +28,7 @@ pub(super) struct Said {
 struct Lines {
     kept: VecDeque<(Pipe, String)>,
     open_pipes: u8,
+    panics: u64,
 }
 
 impl Said {
@@ -43,6 +44,7 @@ impl Said {
                     lines.kept.pop_front();
                 }
                 let line = String::from_utf8_lossy(&line).into_owned();
+                lines.panics += u64::from(line.contains("panicked at"));
                 lines.kept.push_back((of, line));
                 said.more.notify_all();
             }
@@ -66,6 +68,11 @@ impl Said {
             })
             .expect("the lines");
         found(&lines)
+    }
+
+    /// Lines that tell of a panic, also of those that are not kept any more.
+    pub(super) fn panics(&self) -> u64 {
+        self.lines.lock().expect("the lines").panics
     }
 
     /// The lines of one pipe.

@@ -27,7 +27,7 @@ pub(super) struct Asked {
 }
 
 #[derive(Debug)]
-pub(super) struct ForgingShelf {
+pub(crate) struct ForgingShelf {
     database: DatabaseId,
     files: HashMap<KeyHash, Laid>,
     records: HashMap<KeyHash, (u64, String)>,
@@ -50,7 +50,7 @@ struct Laid {
 }
 
 impl ForgingShelf {
-    pub(super) fn new(folder: &TempDir, modules: &[Module], log: &TestLog, lie: PeerLie) -> Self {
+    pub(crate) fn new(folder: &TempDir, modules: &[Module], log: &TestLog, lie: PeerLie) -> Self {
         let key = VerifierKey::parse(&log.verifier_key()).expect("the log's key");
         let mut shelf = Self {
             database: key.database_id(),

@@ -20,6 +20,14 @@ pub(crate) const TESTS: &[(&str, LabTest)] = &[
         "a_disk_that_cannot_be_written_is_refused_at_start",
         a_disk_that_cannot_be_written_is_refused_at_start,
     ),
+    (
+        "on_a_disk_without_room_for_one_more_file_what_is_kept_is_served",
+        on_a_disk_without_room_for_one_more_file_what_is_kept_is_served,
+    ),
+    (
+        "a_disk_that_becomes_read_only_fails_what_is_new_and_nothing_else",
+        a_disk_that_becomes_read_only_fails_what_is_new_and_nothing_else,
+    ),
 ];
 
 const DISK_BYTES: u64 = 32 << 20;
@@ -161,5 +169,68 @@ fn a_disk_that_cannot_be_written_is_refused_at_start() -> Result<(), Forbidden> 
         assert!(output.stderr.contains(word), "{output}");
     }
     assert_eq!(output.stderr.lines().count(), 1, "{output}");
+    Ok(())
+}
+
+fn on_a_disk_without_room_for_one_more_file_what_is_kept_is_served() -> Result<(), Forbidden> {
+    let upstream = world();
+    let host = online(&upstream).on_disk_of_few_files(2000)?.start();
+    host.get(&small().url_path("mod")).expect_body();
+    host.get(&small().url_path("zip")).expect_body();
+    // The way into the store takes some files: wherever it ends, nothing stays on it.
+    for left in 0..8 {
+        let filler = host.fill_inodes(left);
+        let zip = host.get(&large().url_path("zip"));
+        let zip_status = zip.status;
+        match zip_status {
+            200 => assert_eq!(zip.expect_body(), large().zip(), "{left} left"),
+            _ => expect_no_space(&host, &large().url_path("zip")),
+        }
+        assert_eq!(staging(&host), Vec::<PathBuf>::new(), "{left} left");
+        expect_kept(&host, &small());
+        let info = host.get(&large().url_path("info")).expect_body();
+        assert_eq!(info, large().info(), "{left} left");
+        assert!(left > 0 || zip_status == 507, "{zip_status}");
+        std::fs::remove_dir_all(filler).unwrap();
+    }
+    host.get(&large().url_path("mod")).expect_body();
+    host.get(&large().url_path("zip")).expect_body();
+    expect_kept(&host, &large());
+    assert_eq!(host.metric("modmesh_store_quarantined_total", &[]), 0.0);
+    assert_eq!(host.status()["upstream"][0]["state"], "up");
+    Ok(())
+}
+
+fn a_disk_that_becomes_read_only_fails_what_is_new_and_nothing_else() -> Result<(), Forbidden> {
+    let upstream = world();
+    let mut host = online(&upstream).on_small_disk(DISK_BYTES)?.start();
+    host.get(&small().url_path("mod")).expect_body();
+    host.get(&small().url_path("zip")).expect_body();
+    host.make_disk_read_only();
+    for extension in ["mod", "zip"] {
+        let answer = host.get(&large().url_path(extension));
+        assert_eq!(answer.status, 507, "{}", answer.text());
+        let text = answer.text();
+        assert!(text.contains("mount it writable again"), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+    // What needs no space is answered.
+    let info = host.get(&large().url_path("info")).expect_body();
+    assert_eq!(info, large().info());
+    let lookup = "sumdb/sumdb.example.test/lookup/example.com/large@v1.0.0";
+    host.get(lookup).expect_body();
+    expect_kept(&host, &small());
+    let go = host.go(&upstream.sumdb());
+    go.download("example.com/small@v1.0.0").expect_success();
+    assert_eq!(host.status()["upstream"][0]["state"], "up");
+    assert_eq!(host.metric("modmesh_store_quarantined_total", &[]), 0.0);
+
+    host.make_disk_writable();
+    for extension in ["mod", "zip"] {
+        host.get(&large().url_path(extension)).expect_body();
+    }
+    expect_kept(&host, &large());
+    assert_eq!(host.panics(), 0, "{}", host.log());
+    assert!(host.stop().success(), "{}", host.log());
     Ok(())
 }
