@@ -8,6 +8,8 @@ mod error;
 mod gate;
 mod neighbours;
 mod notes;
+mod pace;
+mod race;
 mod sources;
 
 use std::sync::Arc;
@@ -22,7 +24,8 @@ pub(crate) use notes::{NoteAnswer, NoteKey};
 // The front door speaks to the corridor alone, in the words that the corridor's own signatures use.
 pub(crate) use crate::policy::Client;
 pub(crate) use crate::upstream::UpstreamError;
-use neighbours::{Asked, UpstreamPace};
+use neighbours::Asked;
+use pace::UpstreamPace;
 use sources::{Miss, Want};
 
 use crate::flight::Flights;

@@ -233,6 +233,16 @@ impl Peers {
         }
     }
 
+    /// A file of `peer` would have come too late and was left: for a while it is asked last, or not at all where somebody
+    /// else can be asked.
+    pub fn overtaken(&self, peer: &PeerName) {
+        if let Some(id) = peer_id_of(peer) {
+            let slow = PeerError::Overtaken.to_string();
+            self.shared.roster.failed(&id, slow);
+            self.shared.roster.was_slow(peer);
+        }
+    }
+
     /// `peer` alone said something untrue: it is put out and left alone for an hour, and its words are kept for people.
     pub fn blame(&self, peer: &PeerName, lie: Lie) {
         self.shared.blame(peer, lie);

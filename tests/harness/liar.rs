@@ -47,6 +47,8 @@ pub enum PeerLie {
     HeadOfTrueTree,
     /// Nothing, but its files come at 20 kB/s.
     Drip,
+    /// As `Drip`, and asked who has a file it says that it is one byte long.
+    DripOfOneByte,
     /// Nothing, but of a zip it sends the first half, and then no more. The half is sent in whole pieces of 256 KiB.
     Half,
     /// Nothing, but it has files and never sends any.
@@ -131,7 +133,7 @@ impl LyingPeer {
             .expect("a neighbour that listens");
         let address = peers.addresses().into_iter().next().expect("an address");
         let (line, address) = match lie {
-            PeerLie::Drip => {
+            PeerLie::Drip | PeerLie::DripOfOneByte => {
                 let (line, near) = slow::line_to(&address, slow::dripping);
                 (Some(line), near)
             }

@@ -44,7 +44,12 @@ fn time_for_both(host: &TestHost) -> [Duration; 2] {
 fn a_neighbour_that_drips_or_halts_costs_no_more_than_upstreams_time_and_two_seconds() {
     let upstream = world();
     let alone = time_for_both(&online("A", &upstream).start());
-    for lie in [PeerLie::Drip, PeerLie::Half, PeerLie::Silent] {
+    for lie in [
+        PeerLie::Drip,
+        PeerLie::DripOfOneByte,
+        PeerLie::Half,
+        PeerLie::Silent,
+    ] {
         let neighbour = neighbour(&upstream, lie);
         let host = online("B", &upstream)
             .peer(&neighbour.peer_address())
@@ -67,10 +72,15 @@ fn a_neighbour_that_drips_or_halts_costs_no_more_than_upstreams_time_and_two_sec
 }
 
 #[test]
-fn with_another_neighbour_that_has_it_a_halting_one_costs_two_seconds_a_file_and_no_build() {
+fn with_another_neighbour_that_has_it_a_slow_one_costs_two_seconds_a_file_and_no_build() {
     let upstream = FakeUpstream::start([large()]);
     let honest = neighbour(&upstream, PeerLie::None);
-    for lie in [PeerLie::Half, PeerLie::Silent] {
+    for lie in [
+        PeerLie::Drip,
+        PeerLie::DripOfOneByte,
+        PeerLie::Half,
+        PeerLie::Silent,
+    ] {
         let halting = neighbour(&upstream, lie);
         // The quicker answer is tried first, and the honest neighbour is further away.
         let (_line, further) = honest.at_distance(Duration::from_millis(30));
@@ -98,6 +108,25 @@ fn with_another_neighbour_that_has_it_a_halting_one_costs_two_seconds_a_file_and
         );
     }
     assert_eq!(upstream.traffic_of_all().requests, 0);
+}
+
+#[test]
+fn where_upstream_fails_beside_a_dripping_neighbour_the_next_neighbour_is_asked() {
+    let upstream = FakeUpstream::start([large()]);
+    upstream.fault("*.zip", Fault::status(403, "not from here"));
+    let honest = neighbour(&upstream, PeerLie::None);
+    let dripping = neighbour(&upstream, PeerLie::Drip);
+    let (_line, further) = honest.at_distance(Duration::from_millis(30));
+    let host = online("B", &upstream)
+        .peer(&dripping.peer_address())
+        .peer(&further)
+        .start();
+    host.wait_for_neighbours(2);
+    let started = Instant::now();
+    let zip = host.get(&large().url_path("zip")).expect_body();
+    assert_eq!(zip, large().zip());
+    let took = started.elapsed();
+    assert!(took < PATIENCE * 2 + SLACK, "{took:?}");
 }
 
 #[test]

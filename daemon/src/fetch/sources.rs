@@ -4,7 +4,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
@@ -15,7 +15,7 @@ use crate::store::{Staged, Staging, StoreError};
 use crate::trust::{GO_MOD_BYTES_MAX, Rejection, ZIP_BYTES_MAX};
 use crate::upstream::{Sink, Upstream, UpstreamError};
 
-/// How long a whole transfer may take; progress has shorter deadlines of its own.
+/// How long a whole transfer from one source may take; progress has shorter deadlines of its own.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 /// How urgent a file is; a client waits for it now. Fetching ahead will add more.
@@ -30,7 +30,8 @@ pub(crate) struct Want {
     pub key: ArtifactKey,
     pub bytes_max: u64,
     pub priority: Priority,
-    pub deadline: Instant,
+    /// How long each source may take, counted from when it is asked: none uses up the time of the next.
+    pub patience: Duration,
 }
 
 /// Why a source gave nothing.
@@ -55,14 +56,12 @@ impl Want {
             key,
             bytes_max,
             priority: Priority::Client,
-            deadline: Instant::now() + TRANSFER_DEADLINE,
+            patience: TRANSFER_DEADLINE,
         }
     }
 
     async fn within_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::time::timeout_at(self.deadline.into(), work)
-            .await
-            .ok()
+        tokio::time::timeout(self.patience, work).await.ok()
     }
 }
 
@@ -70,7 +69,7 @@ impl Want {
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
     pub peer: PeerName,
-    /// How long it says the file is, in bytes.
+    /// How long it says the file is, in bytes; by this its pace is measured, so more is not taken.
     pub length: u64,
 }
 
@@ -84,7 +83,8 @@ impl Holder {
         })
     }
 
-    /// Has the file sent into `staging`.
+    /// Has the file sent into `staging`. What fails here is this source's miss and no more: whether the store is to blame,
+    /// the next source will show.
     pub(crate) async fn obtain(
         &self,
         peers: &Peers,
@@ -92,10 +92,14 @@ impl Holder {
         mut staging: Staging,
     ) -> Result<Staged, Miss> {
         let hash = KeyHash::of_file(&want.key);
+        let bytes_max = want.bytes_max.min(self.length);
         let fetched = want
-            .within_deadline(peers.fetch(&self.peer, hash, want.bytes_max, &mut staging))
+            .within_deadline(peers.fetch(&self.peer, hash, bytes_max, &mut staging))
             .await
-            .unwrap_or(Err(PeerError::Stalled));
+            .unwrap_or_else(|| {
+                peers.overtaken(&self.peer);
+                Err(PeerError::Stalled)
+            });
         match fetched {
             Ok(_) => Ok(staging.close().await.map_err(StoreError::from)?),
             Err(PeerError::Sink(error)) => Err(StoreError::from(error).into()),

@@ -58,6 +58,9 @@ pub enum PeerError {
     /// No byte, or hardly any, for two seconds.
     #[error("the neighbour gave nothing for two seconds")]
     Stalled,
+    /// Slower than another would have been; its transfer was ended.
+    #[error("the neighbour was slower than others, and was left")]
+    Overtaken,
     /// The bytes are no message.
     #[error("the neighbour's answer is no message: {0}")]
     Message(#[source] CodecError),
