@@ -39,7 +39,7 @@ use crate::upstream::Upstream;
 
 /// Zips that are judged at the same time; each is hashed on several cores.
 const JUDGED_AT_ONCE_MAX: usize = 4;
-/// How long a file is waited for that only busy neighbours have.
+/// How long a file is waited for that only busy neighbours have, from when the first of them said so.
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Who judges: one database for modules, or none, and one for toolchains in any case.
@@ -181,7 +181,7 @@ impl Fetcher {
         let treatment = self.inner.policy.treatment(&key.of.module);
         let want = Want::new(key.clone());
         tracing::debug!(%key, ?treatment, priority = ?want.priority, "fetching");
-        let patience = Instant::now() + BUSY_PATIENCE;
+        let mut patience = None;
         let mut haste = self.haste();
         loop {
             let alone = self.inner.peers.connected() == 0;
@@ -212,8 +212,10 @@ impl Fetcher {
                 haste = Haste::NobodyElse;
             } else {
                 // A neighbour has it and is busy, and there is nobody else: then it is worth waiting for, too.
+                let now = Instant::now();
+                let until = *patience.get_or_insert(now + BUSY_PATIENCE);
                 match retry_after {
-                    Some(pause) if Instant::now() + pause < patience => {
+                    Some(pause) if now + pause < until => {
                         tokio::time::sleep(pause).await;
                     }
                     _ => return Err(error),

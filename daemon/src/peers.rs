@@ -195,9 +195,9 @@ impl Peers {
         ask::head(&self.shared, &id, database).await
     }
 
-    /// Moves a file into `sink` and flushes it. At most eight files come from one neighbour at the same time, more wait up to
-    /// two seconds for their turn; a busy neighbour is asked again for 300 ms. The SHA-256 is the neighbour's word; that as many bytes came as it promised
-    /// is checked.
+    /// Moves a file into `sink` and flushes it. At most eight files come from one neighbour at the same time, more wait for
+    /// their turn: two seconds, or where there is nobody else as long as the eight move. A busy neighbour is asked again for
+    /// 300 ms. The SHA-256 is the neighbour's word; that as many bytes came as it promised is checked.
     ///
     /// # Errors
     /// `sink` may hold any part of the file then. Two seconds with less than 16 KiB are [`PeerError::Stalled`].
@@ -206,10 +206,11 @@ impl Peers {
         peer: &PeerName,
         file: KeyHash,
         bytes_max: u64,
+        haste: Haste,
         sink: &mut (dyn AsyncWrite + Unpin + Send),
     ) -> Result<(BlobId, u64), PeerError> {
         let id = self.usable(peer)?;
-        let outcome = ask::fetch(&self.shared, &id, file, bytes_max, sink).await;
+        let outcome = ask::fetch(&self.shared, &id, file, bytes_max, haste, sink).await;
         if matches!(outcome, Err(PeerError::NotHere)) {
             lock(&self.shared.directory).missed(peer, &file);
         }

@@ -252,8 +252,9 @@ mod tests {
                 let located = peers.locate(Some(key), None, Haste::NobodyElse).await;
                 if let Some(holder) = located.first() {
                     let mut bytes = Vec::new();
-                    let fetched = peers.fetch(&holder.peer, key, 1 << 20, &mut bytes).await;
-                    return fetched.map(|_| bytes);
+                    let fetched =
+                        peers.fetch(&holder.peer, key, 1 << 20, Haste::NobodyElse, &mut bytes);
+                    return fetched.await.map(|_| bytes);
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }

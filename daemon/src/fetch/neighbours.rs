@@ -83,7 +83,7 @@ impl Fetcher {
                 failed,
             });
         }
-        let mut race = Race::new(self, want, holders);
+        let mut race = Race::new(self, want, haste, holders);
         // The proof and the bytes travel at the same time; nothing is used before both are here.
         let mut proof = Box::pin(self.expected(&want.key.of, treatment));
         loop {

@@ -15,6 +15,7 @@ use tokio::time::sleep_until;
 use super::pace::{PACE_WINDOW, Pace, assumed_time_for};
 use super::sources::{Holder, Miss, Want};
 use super::{FetchError, Fetcher};
+use crate::peers::Haste;
 use crate::store::Staged;
 
 /// How one transfer ended.
@@ -27,6 +28,7 @@ pub(super) enum Finish {
 pub(super) struct Race<'a> {
     fetcher: &'a Fetcher,
     want: &'a Want,
+    haste: Haste,
     /// Holders that were not asked yet.
     waiting: VecDeque<Holder>,
     /// Holders that were left for a better one.
@@ -55,10 +57,16 @@ struct Runner {
 
 impl<'a> Race<'a> {
     /// `holders` in the order in which they are tried.
-    pub(super) fn new(fetcher: &'a Fetcher, want: &'a Want, holders: Vec<Holder>) -> Self {
+    pub(super) fn new(
+        fetcher: &'a Fetcher,
+        want: &'a Want,
+        haste: Haste,
+        holders: Vec<Holder>,
+    ) -> Self {
         Self {
             fetcher,
             want,
+            haste,
             waiting: holders.into(),
             left: Vec::new(),
             running: FuturesUnordered::new(),
@@ -176,9 +184,9 @@ impl<'a> Race<'a> {
             holder: holder.clone(),
             stop,
         });
-        let (peers, want) = (&self.fetcher.inner.peers, self.want);
+        let (peers, want, haste) = (&self.fetcher.inner.peers, self.want, self.haste);
         let transfer = async move {
-            let staged = holder.obtain(peers, want, staging).await;
+            let staged = holder.obtain(peers, want, haste, staging).await;
             Finish::Peer(holder, staged)
         };
         self.running.push(

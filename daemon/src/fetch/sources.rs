@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::peer_name::PeerName;
 
-use crate::peers::{Lie, Located, PeerError, Peers};
+use crate::peers::{Haste, Lie, Located, PeerError, Peers};
 use crate::store::{Staged, Staging, StoreError};
 use crate::trust::{GO_MOD_BYTES_MAX, Rejection, ZIP_BYTES_MAX};
 use crate::upstream::{Sink, Upstream, UpstreamError};
@@ -89,12 +89,13 @@ impl Holder {
         &self,
         peers: &Peers,
         want: &Want,
+        haste: Haste,
         mut staging: Staging,
     ) -> Result<Staged, Miss> {
         let hash = KeyHash::of_file(&want.key);
         let bytes_max = want.bytes_max.min(self.length);
         let fetched = want
-            .within_deadline(peers.fetch(&self.peer, hash, bytes_max, &mut staging))
+            .within_deadline(peers.fetch(&self.peer, hash, bytes_max, haste, &mut staging))
             .await
             .unwrap_or_else(|| {
                 peers.overtaken(&self.peer);

@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::frames::{self, FrameError};
+use super::lanes::FileLane;
 use super::streams::{OpenError, Purpose};
 use super::{Command, Haste, Located, PeerError, Shared, Tile, lock, name_of, peer_id_of};
 
@@ -249,11 +250,14 @@ pub(super) async fn fetch(
     peer: &PeerId,
     file: KeyHash,
     bytes_max: u64,
+    haste: Haste,
     sink: &mut (dyn AsyncWrite + Unpin + Send),
 ) -> Result<(BlobId, u64), PeerError> {
+    // Kept while the neighbour is busy: who has waited for it does not go to the end of the queue again.
+    let lane = shared.lanes.file(peer, haste).await?;
     let give_up = Instant::now() + BUSY_FILE_WAIT;
     loop {
-        match fetch_once(shared, peer, file, bytes_max, sink).await {
+        match fetch_once(shared, peer, file, bytes_max, &lane, sink).await {
             Err(PeerError::Busy { retry_after }) if Instant::now() + retry_after < give_up => {
                 sleep(retry_after).await;
             }
@@ -267,10 +271,10 @@ async fn fetch_once(
     peer: &PeerId,
     file: KeyHash,
     bytes_max: u64,
+    lane: &FileLane,
     sink: &mut (dyn AsyncWrite + Unpin + Send),
 ) -> Result<(BlobId, u64), PeerError> {
     let outcome = async {
-        let _lane = shared.lanes.file(peer).await?;
         let mut stream = open(shared, peer, Purpose::File).await?;
         let request = FileRequest::Whole { file: file.0 };
         frames::write(&mut stream, &request, NO_PROGRESS_MAX).await?;
@@ -288,7 +292,7 @@ async fn fetch_once(
                 bytes_max,
             });
         }
-        receive(shared, peer, &mut stream, length, sink).await?;
+        receive(shared, peer, &mut stream, length, lane, sink).await?;
         Ok((blob, length))
     };
     note_failure(shared, peer, outcome.await)
@@ -300,6 +304,7 @@ async fn receive(
     peer: &PeerId,
     stream: &mut Stream,
     length: u64,
+    lane: &FileLane,
     sink: &mut (dyn AsyncWrite + Unpin + Send),
 ) -> Result<(), PeerError> {
     let mut buffer = vec![0; length.min(CHUNK_BYTES) as usize];
@@ -323,14 +328,15 @@ async fn receive(
         }
         left -= received as u64;
         shared.count_received(peer, received as u64);
+        lane.moved(received as u64);
         let kept = sink.write_all(&buffer[..received]).await;
         kept.map_err(PeerError::Sink)?;
     }
     sink.flush().await.map_err(PeerError::Sink)
 }
 
-/// "Busy", as the neighbour or this host itself says it.
-pub(super) fn busy(retry_after_ms: u32) -> PeerError {
+/// "Busy", as the neighbour says it, or the swarm's task when too many streams wait to be opened.
+fn busy(retry_after_ms: u32) -> PeerError {
     // A neighbour may not send us to sleep for longer than it may be silent.
     let retry_after = Duration::from_millis(retry_after_ms.into()).min(NO_PROGRESS_MAX);
     PeerError::Busy { retry_after }
@@ -359,7 +365,10 @@ fn note_failure<T>(
     outcome: Result<T, PeerError>,
 ) -> Result<T, PeerError> {
     match &outcome {
-        Ok(_) | Err(PeerError::Busy { .. } | PeerError::NotHere | PeerError::Sink(_)) => {}
+        Ok(_)
+        | Err(
+            PeerError::LanesFull | PeerError::Busy { .. } | PeerError::NotHere | PeerError::Sink(_),
+        ) => {}
         Err(error) => {
             shared.roster.failed(peer, error.to_string());
             if matches!(error, PeerError::Stalled) {

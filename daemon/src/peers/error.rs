@@ -43,7 +43,10 @@ pub enum PeerError {
     /// Not connected, or the stream broke.
     #[error("the neighbour is gone or broke the stream")]
     Gone,
-    /// At its bounds (or too many questions of ours wait for it).
+    /// This host has as much under way from it as one asker may.
+    #[error("this host waits for as many other answers of the neighbour as it may")]
+    LanesFull,
+    /// At its bounds.
     #[error("the neighbour is busy, to be asked again in {} ms", retry_after.as_millis())]
     Busy {
         /// Least time to wait, at most two seconds.

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod host;
+mod lanes;
 mod rogue;
 mod trust;
 mod walk;
