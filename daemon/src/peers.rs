@@ -11,6 +11,7 @@
 //! hello), leases and ranges (later messages).
 
 mod ask;
+mod counter;
 mod door;
 mod driver;
 mod error;
@@ -53,10 +54,10 @@ pub use identity::IdentityError;
 pub use listen::check_peer_address;
 
 use evidence::EvidenceRing;
+use counter::Counter;
 use lanes::Lanes;
 use outbox::Outbox;
 use roster::Roster;
-use serve::Counter;
 
 /// How often it is looked whether a first neighbour has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
