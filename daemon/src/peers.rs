@@ -22,6 +22,7 @@ mod greeting;
 mod identity;
 mod lanes;
 mod listen;
+mod locate;
 mod onlink;
 mod outbox;
 mod roads;
@@ -53,8 +54,8 @@ pub use given::{Listener, NeighbourEvent, PeersConfig, Shelf, Shelved, Watch};
 pub use identity::IdentityError;
 pub use listen::check_peer_address;
 
-use evidence::EvidenceRing;
 use counter::Counter;
+use evidence::EvidenceRing;
 use lanes::Lanes;
 use outbox::Outbox;
 use roster::Roster;
@@ -157,16 +158,29 @@ impl Peers {
         self.shared.roster.usable()
     }
 
-    /// Asks "who has it": all neighbours up to 16, of more those that announced the file and some others. Returns when all
-    /// answered or at the deadline, quickest answer first, those that were silent lately last; neighbours that have neither
-    /// are not listed.
+    /// Asks "who has it": all neighbours up to 16, of more those that announced the file and some others, and where there is
+    /// nobody else and these have nothing, 16 more every 100 ms. Returns when all answered or at the deadline: those that
+    /// delivered proven files first, those last that were silent lately or did not give what they said they have, and among
+    /// equals the quickest answer first. Neighbours that have neither are not listed.
     pub async fn locate(
         &self,
         file: Option<KeyHash>,
         record: Option<(DatabaseId, KeyHash)>,
         haste: Haste,
     ) -> Vec<Located> {
-        ask::locate(&self.shared, file, record, haste).await
+        let akin = file.as_slice();
+        locate::locate(&self.shared, file, record, akin, haste).await
+    }
+
+    /// As [`Peers::locate`], for a record alone: who announced one of the files `akin` that it covers is likely to have it.
+    pub async fn locate_record(
+        &self,
+        database: DatabaseId,
+        record: KeyHash,
+        akin: &[KeyHash],
+        haste: Haste,
+    ) -> Vec<Located> {
+        locate::locate(&self.shared, None, Some((database, record)), akin, haste).await
     }
 
     /// Tiles by level, index and least width, in the order asked; nothing where the neighbour has none that wide.
@@ -214,6 +228,9 @@ impl Peers {
         let outcome = ask::fetch(&self.shared, &id, file, bytes_max, haste, sink).await;
         if matches!(outcome, Err(PeerError::NotHere)) {
             lock(&self.shared.directory).missed(peer, &file);
+        }
+        if outcome.as_ref().is_err_and(PeerError::breaks_a_word) {
+            self.shared.roster.broke_its_word(&id);
         }
         outcome
     }

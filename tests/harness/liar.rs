@@ -51,6 +51,12 @@ pub enum PeerLie {
     DripOfOneByte,
     /// Nothing, but of a zip it sends the first half, and then no more. The half is sent in whole pieces of 256 KiB.
     Half,
+    /// Every zip is 48 MB of zeros.
+    Vast,
+    /// It says that it has files, and when asked for one, that it has not.
+    Empty,
+    /// Nothing, but it shows a record only when it is asked more often than this.
+    RecordAfter(u64),
     /// Nothing, but it has files and never sends any.
     Silent,
 }

@@ -90,3 +90,20 @@ pub enum PeerError {
     #[error("cannot keep the bytes: {0}")]
     Sink(#[source] io::Error),
 }
+
+impl PeerError {
+    /// Whether it comes from a neighbour that said it has a file, and did not give it though nothing was in its way.
+    pub(super) fn breaks_a_word(&self) -> bool {
+        match self {
+            Self::LanesFull | Self::Busy { .. } | Self::Gone | Self::Sink(_) => false,
+            Self::NotHere
+            | Self::Refused
+            | Self::Stalled
+            | Self::Overtaken
+            | Self::Message(_)
+            | Self::Protocol(_)
+            | Self::TooLarge { .. }
+            | Self::Short { .. } => true,
+        }
+    }
+}

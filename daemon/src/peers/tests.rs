@@ -3,6 +3,7 @@
 mod bounds;
 mod host;
 mod lanes;
+mod locate;
 mod rogue;
 mod trust;
 mod walk;

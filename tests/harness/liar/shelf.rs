@@ -142,6 +142,7 @@ impl Shelf for ForgingShelf {
                 self.tap.wait();
                 return None;
             }
+            (PeerLie::Empty, _) => return None,
             (PeerLie::Half, FileKind::Zip) => self.tap.half_of(&laid.path),
             _ => File::open(&laid.path),
         };
