@@ -67,7 +67,7 @@ pub(super) async fn open(
 /// One question, one answer.
 async fn query(shared: &Shared, peer: &PeerId, query: &Query) -> Result<Answer, PeerError> {
     let outcome = async {
-        let _lane = shared.lanes.query(peer).await?;
+        let _lane = shared.lanes.query(&shared.roster, peer).await?;
         let mut stream = open(shared, peer, Purpose::Query).await?;
         frames::write(&mut stream, query, NO_PROGRESS_MAX).await?;
         let (answer, bytes) = frames::read::<Answer>(&mut stream, NO_PROGRESS_MAX).await?;
@@ -171,7 +171,7 @@ pub(super) async fn fetch(
     sink: &mut (dyn AsyncWrite + Unpin + Send),
 ) -> Result<(BlobId, u64), PeerError> {
     // Kept while the neighbour is busy: who has waited for it does not go to the end of the queue again.
-    let lane = shared.lanes.file(peer, haste).await?;
+    let lane = shared.lanes.file(&shared.roster, peer, haste).await?;
     let give_up = Instant::now() + BUSY_FILE_WAIT;
     loop {
         match fetch_once(shared, peer, file, bytes_max, &lane, sink).await {

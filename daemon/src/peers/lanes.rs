@@ -16,6 +16,7 @@ use modmesh_protocol::limits::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::roster::Roster;
 use super::{Haste, PeerError, lock};
 
 // The neighbour frees a place a moment after its last byte is here, so a few places are left over.
@@ -50,8 +51,13 @@ impl FileLane {
 
 impl Lanes {
     /// Waits for a lane for a file: for two seconds, or where there is nobody else as long as other files move.
-    pub(super) async fn file(&self, peer: &PeerId, haste: Haste) -> Result<FileLane, PeerError> {
-        let lane = self.of(peer);
+    pub(super) async fn file(
+        &self,
+        roster: &Roster,
+        peer: &PeerId,
+        haste: Haste,
+    ) -> Result<FileLane, PeerError> {
+        let lane = self.of(roster, peer)?;
         let mut entering = std::pin::pin!(lane.files.acquire_owned());
         let mut before = lane.moved.load(Ordering::Relaxed);
         loop {
@@ -70,8 +76,13 @@ impl Lanes {
     }
 
     /// Waits for a lane for a question, for two seconds.
-    pub(super) async fn query(&self, peer: &PeerId) -> Result<OwnedSemaphorePermit, PeerError> {
-        let entered = timeout(NO_PROGRESS_MAX, self.of(peer).queries.acquire_owned()).await;
+    pub(super) async fn query(
+        &self,
+        roster: &Roster,
+        peer: &PeerId,
+    ) -> Result<OwnedSemaphorePermit, PeerError> {
+        let lane = self.of(roster, peer)?;
+        let entered = timeout(NO_PROGRESS_MAX, lane.queries.acquire_owned()).await;
         entered
             .ok()
             .and_then(Result::ok)
@@ -83,13 +94,24 @@ impl Lanes {
         lock(&self.0).remove(peer);
     }
 
-    fn of(&self, peer: &PeerId) -> Lane {
+    /// The lanes to a neighbour that is there. It is looked for under the lock: who goes is taken off the roster first and
+    /// its lanes are forgotten after that, so that none are made anew.
+    fn of(&self, roster: &Roster, peer: &PeerId) -> Result<Lane, PeerError> {
         let mut lanes = lock(&self.0);
+        if !roster.is_usable(peer) {
+            return Err(PeerError::Gone);
+        }
         let lane = lanes.entry(*peer).or_insert_with(|| Lane {
             files: Arc::new(Semaphore::new(ASKED_FILES_PER_PEER_MAX)),
             queries: Arc::new(Semaphore::new(ASKED_QUERIES_PER_PEER_MAX)),
             moved: Arc::default(),
         });
-        lane.clone()
+        Ok(lane.clone())
+    }
+
+    /// How many neighbours have lanes.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        lock(&self.0).len()
     }
 }
