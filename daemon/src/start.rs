@@ -85,6 +85,7 @@ impl Daemon {
     /// A [`StartError`] names what cannot be used and what to do about it.
     pub async fn start(config: Config) -> Result<Running, StartError> {
         let began = Instant::now();
+        os::raise_descriptor_limit();
         let listeners = listen(&config.listen).await?;
         let state = open_state(&config).await?;
         let (shutdown, metrics) = (Shutdown::new(), Metrics::new());
@@ -155,9 +156,9 @@ impl Daemon {
         }
         ready.store(true, Ordering::Release);
         keep_house(&shutdown, fetcher, store.clone());
-        Ok(Running {
         let newcomers = tell_newcomers(events.subscribe(), peers.clone(), store.clone());
         shutdown.spawn("newcomers", until_the_end(shutdown.clone(), newcomers));
+        Ok(Running {
             listen: control.listen.clone(),
             control,
             events,
@@ -295,7 +296,6 @@ fn peers_config(config: &Config, state: &State, can_fetch: bool) -> PeersConfig 
     }
 }
 
-/// The daemon's own recurring work.
 async fn until_the_end(shutdown: Shutdown, work: impl Future<Output = ()>) {
     tokio::select! {
         () = shutdown.requested() => {}
@@ -319,6 +319,7 @@ async fn tell_newcomers(mut events: broadcast::Receiver<Event>, peers: Peers, st
     }
 }
 
+/// The daemon's own recurring work.
 fn keep_house(shutdown: &Shutdown, fetcher: Fetcher, store: Store) {
     let ending = shutdown.clone();
     shutdown.spawn("scrub", async move {

@@ -13,7 +13,7 @@ use modmesh_protocol::digest::{BlobId, Hasher, hex};
 
 use super::catalog::{Catalog, Entry};
 use super::layout::{Layout, PROOF_SUFFIX, proof_of};
-use super::{Store, remove_if_there};
+use super::{Store, is_shortage, remove_if_there};
 use crate::trust::{Proof, Scope};
 
 /// Damaged files that are kept for a person to look at; the oldest goes when there are more.
@@ -179,10 +179,15 @@ impl Store {
                 false
             }
         }
+            Err(error) if is_shortage(&error) => {
+                tracing::warn!(key = %entry.proof.key(), %error, "a kept file could not be checked now");
+                false
+            }
     }
 
     /// Hashes every suspect body; the suspicion ends when all were seen. Blocks for as long as that takes, or until
-    /// `stop` says so.
+    /// `stop` says so, or this process is short of descriptors or memory: the rest is checked when it is asked for, or at
+    /// the next start.
     pub(crate) fn scrub_suspects(&self, stop: impl Fn() -> bool) {
         let suspects: Vec<_> = self
             .inner
@@ -206,7 +211,16 @@ impl Store {
                 .layout
                 .body(entry.proof.scope(), entry.proof.key());
             match File::open(path) {
-                Ok(file) => drop(self.clear_suspicion(&entry, &file)),
+                Ok(file) => {
+                    let whole = self.clear_suspicion(&entry, &file);
+                    if !whole && self.inner.catalog.holds(&entry) {
+                        return;
+                    }
+                }
+                Err(error) if is_shortage(&error) => {
+                    tracing::warn!(%error, "the check of the store ends early; the rest is checked when it is asked for");
+                    return;
+                }
                 Err(error) => self.quarantine(&entry, &error.to_string()),
             }
         }
