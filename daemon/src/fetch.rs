@@ -248,6 +248,7 @@ impl Fetcher {
         expected: &Expected,
     ) -> Result<(), FetchError> {
         let kept = self.keep(staged, want, expected, Giver::Upstream).await;
+        let kept = kept.map_err(|not_kept| not_kept.error);
         if let Err(FetchError::Untrue(rejection)) = &kept {
             self.inner.metrics.verification_failure(Source::Upstream);
             tracing::warn!(key = %want.key, %rejection, "upstream gave a false file");
@@ -259,9 +260,9 @@ impl Fetcher {
         match miss {
             Miss::Store(error) => error.into(),
             Miss::Upstream(error) => self.upstream_error(want.key.of.module.as_str(), error),
-            Miss::Peer(error) => FetchError::Neighbour {
+            miss @ (Miss::Peer(_) | Miss::Unproved(_)) => FetchError::Neighbour {
                 what: want.key.of.module.as_str().into(),
-                reason: error.to_string().into(),
+                reason: miss.to_string().into(),
             },
         }
     }

@@ -163,3 +163,57 @@ fn alone_with_a_neighbour_that_drips_the_file_comes_all_the_same() {
     let zip = host.get(&small.url_path("zip")).expect_body();
     assert_eq!(zip, small.zip());
 }
+
+#[test]
+fn neighbours_that_only_say_they_have_it_do_not_hide_one_that_has_for_long() {
+    let upstream = FakeUpstream::start([large()]);
+    let honest = neighbour(&upstream, PeerLie::None);
+    let (_line, further) = honest.at_distance(Duration::from_millis(30));
+    let empty: Vec<_> = (0..4)
+        .map(|_| neighbour(&upstream, PeerLie::Empty))
+        .collect();
+    let options = HostOptions::new("B")
+        .sumdb(&upstream.sumdb())
+        .peer(&further);
+    let host = empty
+        .iter()
+        .fold(options, |options, empty| {
+            options.peer(&empty.peer_address())
+        })
+        .start();
+    host.wait_for_neighbours(5);
+    let path = large().url_path("zip");
+    // All four answered before it, and are asked first the first time.
+    let first = host.get(&path);
+    assert!([200, 404].contains(&first.status), "{}", first.text());
+    assert_eq!(host.get(&path).expect_body(), large().zip());
+}
+
+/// A host without upstream that asks this neighbour for the `.mod`.
+fn ask_alone(neighbour: &LyingPeer, log: &FakeUpstream) -> harness::http::Response {
+    let host = HostOptions::new("B")
+        .sumdb(&log.sumdb())
+        .peer(&neighbour.peer_address())
+        .start();
+    host.wait_for_neighbours(1);
+    host.get(&large().url_path("mod"))
+}
+
+#[test]
+fn a_file_that_is_here_waits_for_a_record_that_comes_late() {
+    let upstream = FakeUpstream::start([large()]);
+    let neighbour = neighbour(&upstream, PeerLie::RecordAfter(3));
+    let go_mod = ask_alone(&neighbour, &upstream).expect_body();
+    assert_eq!(go_mod, large().go_mod());
+    // It was kept meanwhile.
+    assert_eq!(neighbour.files_given(), 1);
+}
+
+#[test]
+fn a_file_whose_record_never_comes_is_somewhere_and_the_answer_says_so() {
+    let upstream = FakeUpstream::start([large()]);
+    let neighbour = neighbour(&upstream, PeerLie::RecordAfter(u64::MAX));
+    let answer = ask_alone(&neighbour, &upstream);
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert!(answer.text().contains("not the proof"), "{}", answer.text());
+}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
 
+use super::gate::NotKept;
 use super::race::{Finish, Race};
 use super::sources::{self, Holder, Miss, Want};
 use super::{FetchError, Fetcher};
@@ -20,6 +21,11 @@ use crate::upstream::Upstream;
 
 /// How many neighbours are tried for one file before the upstream is.
 const HOLDERS_MAX: usize = 4;
+/// How often the record of a file that is here is asked for again, where nobody but the neighbours can be asked. Each time
+/// may take the two seconds for which a neighbour may be silent, so that this comes to 15 s on a line that is full.
+const PROOF_ASKED_AGAIN_MAX: u32 = 5;
+/// How much longer each pause between those is than the one before: where the answer is a quick no, it is 3 s in all.
+const PROOF_PAUSE: Duration = Duration::from_millis(300);
 
 /// What came of asking the neighbours.
 pub(super) enum Asked {
@@ -116,22 +122,22 @@ impl Fetcher {
                 }
                 None => break,
             };
-            let mut known = match expected.take() {
+            let known = match expected.take() {
                 Some(known) => known,
                 None => proof.as_mut().await,
             };
-            if matches!(known, Expected::Pending(_)) {
-                // On a slow line the proof's answers wait behind the file, longer than a neighbour may be silent. Now the
-                // line is free.
-                known = self.expected(&want.key.of, treatment).await;
-            }
-            let known = expected.insert(known);
+            let known = expected.insert(self.expected_now(known, want, treatment).await);
             let Some(holder) = giver else {
                 self.keep_from_upstream(staged, want, known).await?;
                 return Ok(Asked::Kept(Source::Upstream));
             };
-            if !matches!(known, Expected::Listed(_)) {
-                break;
+            match known {
+                Expected::Listed(_) => {}
+                Expected::Unlisted(_) => break,
+                Expected::Pending(reason) => {
+                    failed = Some(Miss::Unproved(reason.clone()));
+                    break;
+                }
             }
             if self.keep_from(&holder, staged, want, known).await? {
                 race.leave_all();
@@ -143,6 +149,29 @@ impl Fetcher {
             retry_after,
             failed,
         })
+    }
+
+    /// What a file must be that is here now. On a slow line the proof's answers wait behind files, longer than a neighbour may
+    /// be silent. Now this one is out of the way; where nobody but the neighbours can be asked, others may be next, and
+    /// the file is kept while the record is asked for some more.
+    async fn expected_now(
+        &self,
+        mut known: Expected,
+        want: &Want,
+        treatment: Treatment,
+    ) -> Expected {
+        let times = match self.haste() {
+            Haste::OthersWait => 1,
+            Haste::NobodyElse => PROOF_ASKED_AGAIN_MAX,
+        };
+        for time in 0..times {
+            if !matches!(known, Expected::Pending(_)) {
+                break;
+            }
+            tokio::time::sleep(PROOF_PAUSE * time).await;
+            known = self.expected(&want.key.of, treatment).await;
+        }
+        known
     }
 
     /// Whether what a neighbour gave passed the gate. If it is a lie, the neighbour is blamed.
@@ -158,12 +187,15 @@ impl Fetcher {
                 self.inner.peers.proven(&holder.peer);
                 Ok(true)
             }
-            Err(FetchError::Untrue(rejection)) => {
+            Err(NotKept {
+                error: FetchError::Untrue(rejection),
+                evidence,
+            }) => {
                 self.inner.metrics.verification_failure(Source::Peer);
-                holder.blame(&self.inner.peers, want, &rejection);
+                holder.blame(&self.inner.peers, &rejection, evidence);
                 Ok(false)
             }
-            Err(error) => Err(error),
+            Err(not_kept) => Err(not_kept.error),
         }
     }
 

@@ -184,9 +184,11 @@ impl<'a> Race<'a> {
             holder: holder.clone(),
             stop,
         });
-        let (peers, want, haste) = (&self.fetcher.inner.peers, self.want, self.haste);
+        let (inner, want, haste) = (&self.fetcher.inner, self.want, self.haste);
         let transfer = async move {
-            let staged = holder.obtain(peers, want, haste, staging).await;
+            let staged = holder
+                .obtain(&inner.peers, &inner.store, want, haste, staging)
+                .await;
             Finish::Peer(holder, staged)
         };
         self.running.push(

@@ -11,7 +11,7 @@ use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::peer_name::PeerName;
 
 use crate::peers::{Haste, Lie, Located, PeerError, Peers};
-use crate::store::{Staged, Staging, StoreError};
+use crate::store::{Staged, Staging, Store, StoreError};
 use crate::trust::{GO_MOD_BYTES_MAX, Rejection, ZIP_BYTES_MAX};
 use crate::upstream::{Sink, Upstream, UpstreamError};
 
@@ -43,6 +43,9 @@ pub(crate) enum Miss {
     Upstream(UpstreamError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The file came, and what it must be could not be found out.
+    #[error("the file came, but not the proof from the checksum database: {0}")]
+    Unproved(Arc<str>),
 }
 
 impl Want {
@@ -88,19 +91,26 @@ impl Holder {
     pub(crate) async fn obtain(
         &self,
         peers: &Peers,
+        store: &Store,
         want: &Want,
         haste: Haste,
         mut staging: Staging,
     ) -> Result<Staged, Miss> {
         let hash = KeyHash::of_file(&want.key);
         let bytes_max = want.bytes_max.min(self.length);
-        let fetched = want
-            .within_deadline(peers.fetch(&self.peer, hash, bytes_max, haste, &mut staging))
-            .await
-            .unwrap_or_else(|| {
-                peers.overtaken(&self.peer);
-                Err(PeerError::Stalled)
-            });
+        let transfer = async {
+            // A go.mod is small, and waits for no zip.
+            if want.key.kind == FileKind::Zip {
+                staging.take_room(store.room_for(bytes_max).await);
+            }
+            peers
+                .fetch(&self.peer, hash, bytes_max, haste, &mut staging)
+                .await
+        };
+        let fetched = want.within_deadline(transfer).await.unwrap_or_else(|| {
+            peers.overtaken(&self.peer);
+            Err(PeerError::Stalled)
+        });
         match fetched {
             Ok(_) => Ok(staging.close().await.map_err(StoreError::from)?),
             Err(PeerError::Sink(error)) => Err(StoreError::from(error).into()),
@@ -109,13 +119,13 @@ impl Holder {
     }
 
     /// The file that it gave did not pass the gate.
-    pub(crate) fn blame(&self, peers: &Peers, want: &Want, rejection: &Arc<Rejection>) {
+    pub(crate) fn blame(&self, peers: &Peers, rejection: &Arc<Rejection>, evidence: Vec<u8>) {
         if rejection.is_lie() {
             peers.blame(
                 &self.peer,
                 Lie {
                     what: rejection.to_string(),
-                    evidence: want.key.to_string().into_bytes(),
+                    evidence,
                 },
             );
         }

@@ -12,6 +12,7 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::{BlobId, Hasher, hex};
 
 use super::catalog::{Catalog, Entry};
+use super::commit::drop_apart;
 use super::layout::{Layout, PROOF_SUFFIX, proof_of};
 use super::{Store, is_shortage, remove_if_there};
 use crate::trust::{Proof, Scope};
@@ -128,6 +129,10 @@ fn read_file(
                     .get(&KeyHash::of_file(proof.key()))
                     .copied()
                     .unwrap_or(0);
+                if scope == Scope::Proven {
+                    // A crash may have come between its promotion and the removal of what it was promoted from.
+                    drop_apart(layout, proof.key());
+                }
                 catalog.insert(Entry::new(proof, last, suspect));
             }
             _ => {
@@ -174,15 +179,15 @@ impl Store {
                 self.quarantine(entry, "its bytes changed when the machine ended uncleanly");
                 false
             }
+            Err(error) if is_shortage(&error) => {
+                tracing::warn!(key = %entry.proof.key(), %error, "a kept file could not be checked now");
+                false
+            }
             Err(error) => {
                 self.quarantine(entry, &error.to_string());
                 false
             }
         }
-            Err(error) if is_shortage(&error) => {
-                tracing::warn!(key = %entry.proof.key(), %error, "a kept file could not be checked now");
-                false
-            }
     }
 
     /// Hashes every suspect body; the suspicion ends when all were seen. Blocks for as long as that takes, or until
