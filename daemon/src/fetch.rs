@@ -9,6 +9,8 @@ mod error;
 mod gate;
 mod neighbours;
 mod notes;
+mod pace;
+mod race;
 mod sources;
 mod stories;
 mod story;
@@ -27,7 +29,8 @@ pub(crate) use notes::{NoteAnswer, NoteKey};
 // The two doors speak to the corridor alone, in the words that the corridor's own signatures use.
 pub(crate) use crate::policy::{Client, Treatment};
 pub(crate) use crate::upstream::UpstreamError;
-use neighbours::{Asked, UpstreamPace};
+use neighbours::Asked;
+use pace::UpstreamPace;
 use sources::{Miss, Want};
 use stories::Stories;
 use story::Story;
@@ -43,7 +46,7 @@ use crate::upstream::{Begin, Upstream};
 
 /// Zips that are judged at the same time; each is hashed on several cores.
 const JUDGED_AT_ONCE_MAX: usize = 4;
-/// How long a file is waited for that only busy neighbours have.
+/// How long a file is waited for that only busy neighbours have, from when the first of them said so.
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Who judges: one database for modules, or none, and one for toolchains in any case.
@@ -246,7 +249,7 @@ impl Fetcher {
         let treatment = self.inner.policy.treatment(&key.of.module);
         let want = Want::new(key.clone(), asker, story.clone());
         tracing::debug!(%key, ?treatment, priority = ?want.priority, "fetching");
-        let patience = Instant::now() + BUSY_PATIENCE;
+        let mut patience = None;
         let mut haste = self.haste(asker);
         loop {
             let alone = self.inner.peers.connected() == 0;
@@ -277,8 +280,10 @@ impl Fetcher {
                 haste = Haste::NobodyElse;
             } else {
                 // A neighbour has it and is busy, and there is nobody else: then it is worth waiting for, too.
+                let now = Instant::now();
+                let until = *patience.get_or_insert(now + BUSY_PATIENCE);
                 match retry_after {
-                    Some(pause) if Instant::now() + pause < patience => want.pause(pause).await,
+                    Some(pause) if now + pause < until => want.pause(pause).await,
                     _ => return Err(error),
                 }
             }
@@ -326,6 +331,7 @@ impl Fetcher {
         expected: &Expected,
     ) -> Result<Stored, FetchError> {
         let kept = self.keep(staged, want, expected, Giver::Upstream).await;
+        let kept = kept.map_err(|not_kept| not_kept.error);
         if let Err(FetchError::Untrue(rejection)) = &kept {
             self.inner.metrics.verification_failure(Source::Upstream);
             tracing::warn!(key = %want.key, %rejection, "upstream gave a false file");
@@ -337,9 +343,9 @@ impl Fetcher {
         match miss {
             Miss::Store(error) => error.into(),
             Miss::Upstream(error) => self.upstream_error(want.key.of.module.as_str(), error),
-            Miss::Peer(error) => FetchError::Neighbour {
+            miss @ (Miss::Peer(_) | Miss::Unproved(_)) => FetchError::Neighbour {
                 what: want.key.of.module.as_str().into(),
-                reason: error.to_string().into(),
+                reason: miss.to_string().into(),
             },
         }
     }

@@ -81,6 +81,27 @@ pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// Descriptors that this process asks to be allowed: 1,024 clients, 256 neighbours, their files, and as much again.
+const DESCRIPTORS_WANTED: u64 = 8192;
+
+/// Raises the number of descriptors that this process may have, as far as it may by itself: shells and service managers
+/// often start with 1,024, which a full house needs for its clients alone.
+pub(crate) fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(DESCRIPTORS_WANTED, |most| most.min(DESCRIPTORS_WANTED));
+    if current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = Rlimit {
+        current: Some(wanted),
+        maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays low");
+    }
+}
+
 /// The user who owns the socket at `client`, the other end of a TCP connection that we accepted at `server` on loopback.
 ///
 /// Nothing when the connection does not come from this machine or the owner cannot be found. The source is
@@ -230,6 +251,25 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+
+    #[test]
+    fn the_limit_of_descriptors_is_raised_as_far_as_it_may_be() {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let before = getrlimit(Resource::Nofile);
+        let possible = before.maximum.unwrap_or(DESCRIPTORS_WANTED);
+        let wanted = possible.min(DESCRIPTORS_WANTED);
+        let low = Rlimit {
+            current: Some(wanted - 1),
+            maximum: before.maximum,
+        };
+        setrlimit(Resource::Nofile, low).unwrap();
+        raise_descriptor_limit();
+        assert_eq!(getrlimit(Resource::Nofile).current, Some(wanted));
+        // A higher one stays.
+        setrlimit(Resource::Nofile, before).unwrap();
+        raise_descriptor_limit();
+        assert_eq!(getrlimit(Resource::Nofile), before);
+    }
 
     #[test]
     fn the_owner_of_a_loopback_connection_is_the_user_who_made_it() {

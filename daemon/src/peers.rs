@@ -11,6 +11,7 @@
 //! hello), leases and ranges (later messages).
 
 mod ask;
+mod counter;
 mod door;
 mod driver;
 mod error;
@@ -21,6 +22,7 @@ mod greeting;
 mod identity;
 mod lanes;
 mod listen;
+mod locate;
 mod onlink;
 mod outbox;
 mod raw;
@@ -54,11 +56,11 @@ pub use identity::IdentityError;
 pub use listen::check_peer_address;
 pub use raw::{RawProtocol, RawStream};
 
+use counter::Counter;
 use evidence::EvidenceRing;
 use lanes::Lanes;
 use outbox::Outbox;
 use roster::Roster;
-use serve::Counter;
 
 /// How often it is looked whether a first neighbour has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -169,9 +171,10 @@ impl Peers {
         self.shared.roster.usable()
     }
 
-    /// Asks "who has it": all neighbours up to 16, of more those that announced the file and some others. Returns when all
-    /// answered or at the deadline, quickest answer first, those that were silent lately last; neighbours that have neither
-    /// are not listed.
+    /// Asks "who has it": all neighbours up to 16, of more those that announced the file and some others, and where there is
+    /// nobody else and these have nothing, 16 more every 100 ms. Returns when all answered or at the deadline: those that
+    /// delivered proven files first, those last that were silent lately or did not give what they said they have, and among
+    /// equals the quickest answer first. Neighbours that have neither are not listed.
     pub async fn locate(
         &self,
         file: Option<KeyHash>,
@@ -188,7 +191,21 @@ impl Peers {
         record: Option<(DatabaseId, KeyHash)>,
         haste: Haste,
     ) -> Survey {
-        ask::locate(&self.shared, file, record, haste).await
+        let akin = file.as_slice();
+        locate::locate(&self.shared, file, record, akin, haste).await
+    }
+
+    /// As [`Peers::locate`], for a record alone: who announced one of the files `akin` that it covers is likely to have it.
+    pub async fn locate_record(
+        &self,
+        database: DatabaseId,
+        record: KeyHash,
+        akin: &[KeyHash],
+        haste: Haste,
+    ) -> Vec<Located> {
+        let record = Some((database, record));
+        let survey = locate::locate(&self.shared, None, record, akin, haste);
+        survey.await.found
     }
 
     /// Tiles by level, index and least width, in the order asked; nothing where the neighbour has none that wide.
@@ -218,9 +235,9 @@ impl Peers {
         ask::head(&self.shared, &id, database).await
     }
 
-    /// Moves a file into `sink` and flushes it. At most eight files come from one neighbour at the same time, more wait up to
-    /// two seconds for their turn; a busy neighbour is asked again for 300 ms. The SHA-256 is the neighbour's word; that as many bytes came as it promised
-    /// is checked.
+    /// Moves a file into `sink` and flushes it. At most eight files come from one neighbour at the same time, more wait for
+    /// their turn: two seconds, or where there is nobody else as long as the eight move. A busy neighbour is asked again for
+    /// 300 ms. The SHA-256 is the neighbour's word; that as many bytes came as it promised is checked.
     ///
     /// # Errors
     /// `sink` may hold any part of the file then. Two seconds with less than 16 KiB are [`PeerError::Stalled`].
@@ -229,12 +246,16 @@ impl Peers {
         peer: &PeerName,
         file: KeyHash,
         bytes_max: u64,
+        haste: Haste,
         sink: &mut (dyn AsyncWrite + Unpin + Send),
     ) -> Result<(BlobId, u64), PeerError> {
         let id = self.usable(peer)?;
-        let outcome = ask::fetch(&self.shared, &id, file, bytes_max, sink).await;
+        let outcome = ask::fetch(&self.shared, &id, file, bytes_max, haste, sink).await;
         if matches!(outcome, Err(PeerError::NotHere)) {
             lock(&self.shared.directory).missed(peer, &file);
+        }
+        if outcome.as_ref().is_err_and(PeerError::breaks_a_word) {
+            self.shared.roster.broke_its_word(&id);
         }
         outcome
     }
@@ -253,6 +274,16 @@ impl Peers {
     pub fn proven(&self, peer: &PeerName) {
         if let Some(id) = peer_id_of(peer) {
             self.shared.roster.proven(&id);
+        }
+    }
+
+    /// A file of `peer` would have come too late and was left: for a while it is asked last, or not at all where somebody
+    /// else can be asked.
+    pub fn overtaken(&self, peer: &PeerName) {
+        if let Some(id) = peer_id_of(peer) {
+            let slow = PeerError::Overtaken.to_string();
+            self.shared.roster.failed(&id, slow);
+            self.shared.roster.was_slow(peer);
         }
     }
 

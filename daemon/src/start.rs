@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use modmesh_protocol::limits::ASKED_AT_ONCE_MAX;
 use modmesh_protocol::log::{DatabaseId, DatabaseSpec, SumdbSetting};
 use tokio::sync::broadcast;
 
@@ -37,6 +38,9 @@ const JUDGE_AGAIN_EVERY: Duration = Duration::from_secs(30);
 /// How long after its start a host without a working upstream waits for a first neighbour before it says that it does not
 /// have something: multicast finds one within a fraction of that.
 const SETTLE: Duration = Duration::from_secs(3);
+/// How long after all files were announced they are not announced again, whoever comes: in a mesh of a hundred hosts with
+/// ten thousand files each, this keeps such announcements below a megabyte per second and host.
+const TELL_AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// A modmesh daemon.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +85,7 @@ impl Daemon {
     /// A [`StartError`] names what cannot be used and what to do about it.
     pub async fn start(config: Config) -> Result<Running, StartError> {
         let began = Instant::now();
+        os::raise_descriptor_limit();
         let listeners = listen(&config.listen).await?;
         let state = open_state(&config).await?;
         let back_door = BackDoor::open(state.root());
@@ -113,8 +118,6 @@ impl Daemon {
         .await?;
         // Set once, here; nobody else holds the slot before this line.
         let _first = peers_slot.set(peers.clone());
-        peers.announce(store.shareable());
-
         let judges_modules = mirrors.judge().is_some();
         let fetcher = Fetcher::new(
             Parts {
@@ -160,6 +163,8 @@ impl Daemon {
         }
         ready.store(true, Ordering::Release);
         keep_house(&shutdown, fetcher, store.clone());
+        let newcomers = tell_newcomers(events.subscribe(), peers.clone(), store.clone());
+        shutdown.spawn("newcomers", until_the_end(shutdown.clone(), newcomers));
         Ok(Running {
             listen: control.listen.clone(),
             control,
@@ -308,6 +313,29 @@ fn peers_config(config: &Config, state: &State, can_fetch: bool) -> PeersConfig 
         mdns: config.mdns,
         release: env!("CARGO_PKG_VERSION").to_owned(),
         can_fetch,
+    }
+}
+
+async fn until_the_end(shutdown: Shutdown, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = shutdown.requested() => {}
+        () = work => {}
+    }
+}
+
+/// Announces all that this host has when neighbours came, for newcomers heard none of what was told before. A mesh in which
+/// everybody is asked needs no announcements.
+async fn tell_newcomers(mut events: broadcast::Receiver<Event>, peers: Peers, store: Store) {
+    loop {
+        match events.recv().await {
+            Ok(Event::NeighbourCame { .. }) if peers.connected() > ASKED_AT_ONCE_MAX => {}
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => continue,
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+        // Others come at the same time, and gossip needs a moment to know them.
+        tokio::time::sleep(SETTLE).await;
+        peers.announce(store.shareable());
+        tokio::time::sleep(TELL_AGAIN_AFTER).await;
     }
 }
 

@@ -7,6 +7,7 @@
 //! `docs/decisions/0003-no-fsync-per-file.md`. There is no way here to learn anything from the network.
 
 mod catalog;
+mod commit;
 mod evict;
 mod index;
 mod layout;
@@ -21,20 +22,20 @@ mod tests;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
+use tokio::sync::Semaphore;
 
 pub(crate) use catalog::{Entry, Totals};
 pub(crate) use look::Seen;
 pub(crate) use notes::Note;
-pub(crate) use staging::{Staged, Staging};
+pub(crate) use staging::{Room, Staged, Staging};
 
-use crate::state::rename_over;
-use crate::trust::{MeasuredFile, Proof, Scope};
+use crate::trust::{MeasuredFile, Scope};
 use catalog::Catalog;
 use index::Index;
 use layout::{Layout, proof_of};
@@ -51,6 +52,10 @@ struct Inner {
     catalog: Catalog,
     index: Index,
     limit_bytes: u64,
+    /// Held while a body and its proof are laid into a tree.
+    laying: Mutex<()>,
+    /// Space for bytes of neighbours that were not judged yet, in MiB.
+    arriving: Arc<Semaphore>,
     evicted: AtomicU64,
     quarantined: AtomicU64,
 }
@@ -122,6 +127,8 @@ impl Store {
                 catalog,
                 index,
                 limit_bytes,
+                laying: Mutex::new(()),
+                arriving: Arc::new(Semaphore::new(arriving_mib(limit_bytes))),
                 evicted: AtomicU64::new(0),
                 quarantined: AtomicU64::new(0),
             }),
@@ -156,69 +163,21 @@ impl Store {
         self.inner.catalog.shareable()
     }
 
+    /// Waits until there is room for `bytes` more bytes that nobody has judged yet. Who gives them decides how many they are,
+    /// so that all of them together are bounded; upstream's, which this host chose itself, are not counted.
+    pub(crate) async fn room_for(&self, bytes: u64) -> Room {
+        let all = arriving_mib(self.inner.limit_bytes);
+        let mib = usize::try_from(bytes.div_ceil(1 << 20))
+            .unwrap_or(all)
+            .min(all);
+        let room = Arc::clone(&self.inner.arriving);
+        Room(room.acquire_many_owned(mib as u32).await.ok())
+    }
+
     /// A place for bytes on their way in.
     pub(crate) async fn stage(&self) -> Result<Staging, StoreError> {
         self.inner.layout.check()?;
         Ok(Staging::create(&self.inner.layout.staging()).await?)
-    }
-
-    /// Keeps `staged` under the key of `proof` and opens it. Blocks shortly.
-    ///
-    /// The order makes a crash harmless: an older proof goes first, then the body takes its place, then the new proof.
-    pub(crate) fn commit(&self, staged: Staged, proof: Proof) -> Result<Stored, StoreError> {
-        if staged.measured() != proof.measured() {
-            return Err(StoreError::OtherBytes);
-        }
-        let layout = &self.inner.layout;
-        layout.check()?;
-        let body = layout.body(proof.scope(), proof.key());
-        let proof_path = proof_of(&body);
-        if let Some(folder) = body.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let file = staged.open()?;
-        remove_if_there(&proof_path)?;
-        rename_over(staged.path(), &body)?;
-        staged.taken();
-        let written = layout.staging().join(format!(
-            "proof-{}-{}",
-            std::process::id(),
-            KeyHash::of_file(proof.key())
-        ));
-        fs::write(&written, proof.to_file())
-            .and_then(|()| rename_over(&written, &proof_path))
-            .inspect_err(|_| {
-                let _swept_at_the_next_start = fs::remove_file(&written);
-                let _same = fs::remove_file(&body);
-            })?;
-        if proof.scope() == Scope::Proven {
-            // What was set apart while the database could not be asked has been promoted.
-            self.drop_apart(proof.key());
-        }
-        let hash = KeyHash::of_file(proof.key());
-        let now = now_ms();
-        let entry = Entry::new(proof, now, false);
-        entry.notice_change(&file.metadata()?);
-        let entry = self.inner.catalog.insert(entry);
-        self.inner.index.touch(hash, now);
-        self.evict(&entry);
-        Ok(Stored { file, entry })
-    }
-
-    /// Takes a body out of the store and back into staging, to be judged again. Blocks shortly.
-    pub(crate) fn take_back(&self, entry: &Arc<Entry>) -> Result<Staged, StoreError> {
-        let key = entry.proof.key();
-        let body = self.inner.layout.body(entry.proof.scope(), key);
-        self.inner.catalog.remove(entry);
-        self.inner.index.forget(KeyHash::of_file(key));
-        remove_if_there(&proof_of(&body))?;
-        let staged = self
-            .inner
-            .layout
-            .staging()
-            .join(format!("back-{}", KeyHash::of_file(key)));
-        fs::rename(&body, &staged)?;
-        Ok(Staged::measured_before(staged, entry.proof.measured()))
     }
 
     /// Puts a body aside that could not be read as it was written, and forgets it.
@@ -293,6 +252,16 @@ impl Store {
     }
 
     fn open_entry(&self, entry: Arc<Entry>) -> Option<Stored> {
+        let file = self.open_body(&entry)?;
+        let now = now_ms();
+        entry.last_request_ms.store(now, Ordering::Relaxed);
+        let hash = KeyHash::of_file(entry.proof.key());
+        self.inner.index.touch(hash, now);
+        Some(Stored { file, entry })
+    }
+
+    /// Opens a body, if it is whole. One that is missing, cut or damaged is taken out.
+    fn open_body(&self, entry: &Arc<Entry>) -> Option<File> {
         let key = entry.proof.key();
         let path = self.inner.layout.body(entry.proof.scope(), key);
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
@@ -301,16 +270,12 @@ impl Store {
                 if entry.notice_change(&now) {
                     entry.suspect.store(true, Ordering::Release);
                 }
-                if entry.suspect.load(Ordering::Acquire) && !self.clear_suspicion(&entry, &file) {
-                    return None;
-                }
-                let now = now_ms();
-                entry.last_request_ms.store(now, Ordering::Relaxed);
-                self.inner.index.touch(KeyHash::of_file(key), now);
-                Some(Stored { file, entry })
+                let whole =
+                    !entry.suspect.load(Ordering::Acquire) || self.clear_suspicion(entry, &file);
+                whole.then_some(file)
             }
             Ok(_) => {
-                self.quarantine(&entry, "its length is not the one in its proof");
+                self.quarantine(entry, "its length is not the one in its proof");
                 None
             }
             Err(error) if is_shortage(&error) => {
@@ -318,16 +283,10 @@ impl Store {
                 None
             }
             Err(error) => {
-                self.quarantine(&entry, &error.to_string());
+                self.quarantine(entry, &error.to_string());
                 None
             }
         }
-    }
-
-    fn drop_apart(&self, key: &ArtifactKey) {
-        let body = self.inner.layout.body(Scope::Pending, key);
-        let _was_never_apart = fs::remove_file(proof_of(&body));
-        let _same = fs::remove_file(body);
     }
 }
 
@@ -352,6 +311,12 @@ fn is_shortage(error: &io::Error) -> bool {
     ]
     .iter()
     .any(|shortage| code == Some(shortage.raw_os_error()))
+}
+
+/// How many MiB of neighbours may wait to be judged: a quarter of the store, at least the largest zip, at most four of them.
+fn arriving_mib(limit_bytes: u64) -> usize {
+    let mib = (limit_bytes / 4) >> 20;
+    usize::try_from(mib.clamp(512, 2048)).unwrap_or(512)
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -15,8 +15,7 @@ use modmesh_protocol::digest::H1;
 use modmesh_protocol::h1;
 use modmesh_protocol::zip::{self, FileAt, Grammar, ZipError};
 
-use crate::log::ListedRecord;
-pub(crate) use crate::log::{Authority, Finding};
+pub(crate) use crate::log::{Authority, Finding, ListedRecord};
 use proof::Ground;
 pub(crate) use proof::{MeasuredFile, Proof, Scope, Unlisted};
 
@@ -73,8 +72,7 @@ impl Rejection {
     /// Whether the giver's bytes are at fault, as opposed to this host's disk.
     pub(crate) fn is_lie(&self) -> bool {
         match self {
-            Self::Mismatch { .. } | Self::NoLine(_) => true,
-            Self::Zip { reason, .. } => !matches!(reason, ZipError::Io(_)),
+            Self::Mismatch { .. } | Self::NoLine(_) | Self::Zip { .. } => true,
             Self::Read { .. } => false,
         }
     }
@@ -129,9 +127,12 @@ fn zip_sum(
     key: &ArtifactKey,
     giver: Giver,
 ) -> Result<(H1, bool), Rejection> {
-    let refuse = |reason| Rejection::Zip {
-        key: key.clone(),
-        reason,
+    let refuse = |reason| {
+        let key = key.clone();
+        match reason {
+            ZipError::Io(error) => Rejection::Read { key, error },
+            reason => Rejection::Zip { key, reason },
+        }
     };
     let grammar = match giver {
         Giver::Neighbour => Grammar::Canonical,
@@ -156,4 +157,40 @@ fn go_mod_sum(file: File, key: &ArtifactKey) -> Result<H1, Rejection> {
             error,
         })?;
     Ok(h1::of_go_mod(&bytes))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use modmesh_protocol::digest::BlobId;
+    use modmesh_protocol::module::ModuleVersion;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_back_is_the_disks_fault_and_no_lie() {
+        let folder = tempfile::tempdir().unwrap();
+        for kind in [FileKind::Zip, FileKind::Mod] {
+            let key = ArtifactKey {
+                of: ModuleVersion::parse("example.com/m@v1.0.0").unwrap(),
+                kind,
+            };
+            let measured = MeasuredFile {
+                blob: BlobId([0; 32]),
+                length: 4096,
+            };
+            // A folder can be opened and has a length, and every read of it fails.
+            let unreadable = File::open(folder.path()).unwrap();
+            let expected = Expected::Unlisted(Unlisted::NoRecord);
+            let judged = judge(unreadable, measured, &key, &expected, Giver::Upstream);
+            let rejection = judged.unwrap_err();
+            assert!(!rejection.is_lie(), "{rejection}");
+            let Rejection::Read { error, .. } = rejection else {
+                panic!("{rejection}");
+            };
+            assert_eq!(error.kind(), ErrorKind::IsADirectory);
+        }
+    }
 }

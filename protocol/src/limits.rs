@@ -68,9 +68,10 @@ pub const NO_PROGRESS_MAX: Duration = Duration::from_secs(2);
 /// Bytes of a file that count as progress within [`NO_PROGRESS_MAX`]: 8 kB/s. Whether a
 /// faster neighbour is fast enough, the corridor decides by what the upstream would take.
 pub const PROGRESS_BYTES_MIN: u64 = 16 * 1024;
-/// How long a host waits on a neighbour that takes no byte of what it asked for: slow disks and paused virtual machines are
-/// given more than a failing neighbour, since nobody here waits for it.
-pub const SEND_STALL_MAX: Duration = Duration::from_secs(10);
+/// How long a host waits on a neighbour that takes none of what it asked for: slow disks and paused virtual machines are
+/// given more than a failing neighbour, since nobody here waits for it. The multiplexer tells that a receiver takes more
+/// only for every 128 KiB it took, for which one at the least pace that counts as progress needs 16 s.
+pub const SEND_STALL_MAX: Duration = Duration::from_secs(20);
 
 // Whom a host knows.
 

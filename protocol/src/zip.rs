@@ -213,7 +213,11 @@ fn judge<T>(
     if bytes.len() > ZIP_BYTES_MAX {
         return Err(ZipError::TooLarge(bytes.len()));
     }
-    let directory = directory::Directory::read(bytes)?;
+    let entries_max = match grammar {
+        Grammar::Canonical => canonical::ENTRIES_MAX,
+        Grammar::Upstream => usize::MAX,
+    };
+    let directory = directory::Directory::read(bytes, entries_max)?;
     let layout = canonical::check_layout(bytes, &directory);
     if grammar == Grammar::Canonical {
         layout?;

@@ -47,8 +47,16 @@ pub enum PeerLie {
     HeadOfTrueTree,
     /// Nothing, but its files come at 20 kB/s.
     Drip,
+    /// As `Drip`, and asked who has a file it says that it is one byte long.
+    DripOfOneByte,
     /// Nothing, but of a zip it sends the first half, and then no more. The half is sent in whole pieces of 256 KiB.
     Half,
+    /// Every zip is 48 MB of zeros.
+    Vast,
+    /// It says that it has files, and when asked for one, that it has not.
+    Empty,
+    /// Nothing, but it shows a record only when it is asked more often than this.
+    RecordAfter(u64),
     /// Nothing, but it has files and never sends any.
     Silent,
     /// Nothing, but it never answers a question for tiles.
@@ -133,7 +141,7 @@ impl LyingPeer {
             .expect("a neighbour that listens");
         let address = peers.addresses().into_iter().next().expect("an address");
         let (line, address) = match lie {
-            PeerLie::Drip => {
+            PeerLie::Drip | PeerLie::DripOfOneByte => {
                 let (line, near) = slow::line_to(&address, slow::dripping);
                 (Some(line), near)
             }
@@ -253,8 +261,9 @@ mod tests {
                 let located = peers.locate(Some(key), None, Haste::NobodyElse).await;
                 if let Some(holder) = located.first() {
                     let mut bytes = Vec::new();
-                    let fetched = peers.fetch(&holder.peer, key, 1 << 20, &mut bytes).await;
-                    return fetched.map(|_| bytes);
+                    let fetched =
+                        peers.fetch(&holder.peer, key, 1 << 20, Haste::NobodyElse, &mut bytes);
+                    return fetched.await.map(|_| bytes);
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }

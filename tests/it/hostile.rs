@@ -53,9 +53,23 @@ fn expect_caught(host: &TestHost, liar: &LyingPeer, lie: PeerLie) {
     }
     let failures = host.metric("modmesh_verification_failures_total", &[("from", "peer")]);
     assert!(failures >= 1.0, "{lie:?}: {failures}");
+    // Of a false file, its bytes.
+    let is_file = matches!(lie, PeerLie::Zip(_) | PeerLie::GoMod);
+    let least = if is_file { 1 } else { 0 };
+    let beginning: &[u8] = match lie {
+        PeerLie::GoMod => b"module example.com/",
+        _ => b"",
+    };
     host.wait_until("the evidence is on the disk", |host| {
         let folder = std::fs::read_dir(host.state().join("evidence"));
-        folder.is_ok_and(|mut folder| folder.next().is_some())
+        let files = folder.into_iter().flatten().flatten();
+        files
+            .filter_map(|file| std::fs::read(file.path()).ok())
+            .any(|text| {
+                let head_end = text.windows(2).position(|two| two == b"\n\n");
+                let bytes = head_end.and_then(|end| text.get(end + 2..));
+                bytes.is_some_and(|bytes| bytes.len() >= least && bytes.starts_with(beginning))
+            })
     });
 }
 

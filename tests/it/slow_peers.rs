@@ -44,7 +44,12 @@ fn time_for_both(host: &TestHost) -> [Duration; 2] {
 fn a_neighbour_that_drips_or_halts_costs_no_more_than_upstreams_time_and_two_seconds() {
     let upstream = world();
     let alone = time_for_both(&online("A", &upstream).start());
-    for lie in [PeerLie::Drip, PeerLie::Half, PeerLie::Silent] {
+    for lie in [
+        PeerLie::Drip,
+        PeerLie::DripOfOneByte,
+        PeerLie::Half,
+        PeerLie::Silent,
+    ] {
         let neighbour = neighbour(&upstream, lie);
         let host = online("B", &upstream)
             .peer(&neighbour.peer_address())
@@ -67,10 +72,15 @@ fn a_neighbour_that_drips_or_halts_costs_no_more_than_upstreams_time_and_two_sec
 }
 
 #[test]
-fn with_another_neighbour_that_has_it_a_halting_one_costs_two_seconds_a_file_and_no_build() {
+fn with_another_neighbour_that_has_it_a_slow_one_costs_two_seconds_a_file_and_no_build() {
     let upstream = FakeUpstream::start([large()]);
     let honest = neighbour(&upstream, PeerLie::None);
-    for lie in [PeerLie::Half, PeerLie::Silent] {
+    for lie in [
+        PeerLie::Drip,
+        PeerLie::DripOfOneByte,
+        PeerLie::Half,
+        PeerLie::Silent,
+    ] {
         let halting = neighbour(&upstream, lie);
         // The quicker answer is tried first, and the honest neighbour is further away.
         let (_line, further) = honest.at_distance(Duration::from_millis(30));
@@ -98,6 +108,25 @@ fn with_another_neighbour_that_has_it_a_halting_one_costs_two_seconds_a_file_and
         );
     }
     assert_eq!(upstream.traffic_of_all().requests, 0);
+}
+
+#[test]
+fn where_upstream_fails_beside_a_dripping_neighbour_the_next_neighbour_is_asked() {
+    let upstream = FakeUpstream::start([large()]);
+    upstream.fault("*.zip", Fault::status(403, "not from here"));
+    let honest = neighbour(&upstream, PeerLie::None);
+    let dripping = neighbour(&upstream, PeerLie::Drip);
+    let (_line, further) = honest.at_distance(Duration::from_millis(30));
+    let host = online("B", &upstream)
+        .peer(&dripping.peer_address())
+        .peer(&further)
+        .start();
+    host.wait_for_neighbours(2);
+    let started = Instant::now();
+    let zip = host.get(&large().url_path("zip")).expect_body();
+    assert_eq!(zip, large().zip());
+    let took = started.elapsed();
+    assert!(took < PATIENCE * 2 + SLACK, "{took:?}");
 }
 
 #[test]
@@ -160,4 +189,58 @@ fn a_neighbour_that_is_silent_about_tiles_costs_one_lookup_two_seconds_and_the_n
     assert!(took[1..].iter().all(|took| *took < SLACK), "{took:?}");
     let peers = host.peers();
     assert!(peers[0]["banned_until"].is_null(), "{peers:#}");
+}
+
+#[test]
+fn neighbours_that_only_say_they_have_it_do_not_hide_one_that_has_for_long() {
+    let upstream = FakeUpstream::start([large()]);
+    let honest = neighbour(&upstream, PeerLie::None);
+    let (_line, further) = honest.at_distance(Duration::from_millis(30));
+    let empty: Vec<_> = (0..4)
+        .map(|_| neighbour(&upstream, PeerLie::Empty))
+        .collect();
+    let options = HostOptions::new("B")
+        .sumdb(&upstream.sumdb())
+        .peer(&further);
+    let host = empty
+        .iter()
+        .fold(options, |options, empty| {
+            options.peer(&empty.peer_address())
+        })
+        .start();
+    host.wait_for_neighbours(5);
+    let path = large().url_path("zip");
+    // All four answered before it, and are asked first the first time.
+    let first = host.get(&path);
+    assert!([200, 404].contains(&first.status), "{}", first.text());
+    assert_eq!(host.get(&path).expect_body(), large().zip());
+}
+
+/// A host without upstream that asks this neighbour for the `.mod`.
+fn ask_alone(neighbour: &LyingPeer, log: &FakeUpstream) -> harness::http::Response {
+    let host = HostOptions::new("B")
+        .sumdb(&log.sumdb())
+        .peer(&neighbour.peer_address())
+        .start();
+    host.wait_for_neighbours(1);
+    host.get(&large().url_path("mod"))
+}
+
+#[test]
+fn a_file_that_is_here_waits_for_a_record_that_comes_late() {
+    let upstream = FakeUpstream::start([large()]);
+    let neighbour = neighbour(&upstream, PeerLie::RecordAfter(3));
+    let go_mod = ask_alone(&neighbour, &upstream).expect_body();
+    assert_eq!(go_mod, large().go_mod());
+    // It was kept meanwhile.
+    assert_eq!(neighbour.files_given(), 1);
+}
+
+#[test]
+fn a_file_whose_record_never_comes_is_somewhere_and_the_answer_says_so() {
+    let upstream = FakeUpstream::start([large()]);
+    let neighbour = neighbour(&upstream, PeerLie::RecordAfter(u64::MAX));
+    let answer = ask_alone(&neighbour, &upstream);
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert!(answer.text().contains("not the proof"), "{}", answer.text());
 }

@@ -57,7 +57,9 @@ impl Attempt {
     pub(super) fn missed(self, miss: &Miss) {
         match miss {
             Miss::Upstream(error) => self.refused(error),
-            Miss::Peer(_) | Miss::Store(_) => self.ended(None, None, Some(miss.to_string())),
+            Miss::Peer(_) | Miss::Store(_) | Miss::Unproved(_) => {
+                self.ended(None, None, Some(miss.to_string()));
+            }
         }
     }
 

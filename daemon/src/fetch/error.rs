@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use modmesh_protocol::artifact::ArtifactKey;
 
+use super::sources::Miss;
 use crate::flight::Crashed;
 use crate::peers::PeerError;
 use crate::policy::Refusal;
@@ -61,18 +62,22 @@ pub(crate) enum FetchError {
 }
 
 impl FetchError {
-    /// The same, unless a neighbour has the file and `failed` to give it: then it is somewhere, and this host cannot say
-    /// that it is not.
-    pub(super) fn beside(self, failed: Option<PeerError>) -> Self {
-        match (self, failed) {
+    /// The same, unless a neighbour has the file and its giving `failed`: then it is somewhere, and this host cannot say that
+    /// it is not.
+    pub(super) fn beside(self, failed: Option<Miss>) -> Self {
+        let (what, miss) = match (self, failed) {
             (
                 Self::Unreachable { what, .. } | Self::InsideHeld(what) | Self::Offline(what),
-                Some(error),
-            ) if !matches!(error, PeerError::NotHere) => Self::Neighbour {
+                Some(miss),
+            ) if !matches!(miss, Miss::Peer(PeerError::NotHere)) => (what, miss),
+            (error, _) => return error,
+        };
+        match miss {
+            Miss::Store(error) => error.into(),
+            miss => Self::Neighbour {
                 what,
-                reason: error.to_string().into(),
+                reason: miss.to_string().into(),
             },
-            (error, _) => error,
         }
     }
 

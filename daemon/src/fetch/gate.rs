@@ -1,9 +1,11 @@
 //! Where the corridor meets the gate: what a file must be, and the way of its bytes through the gate into the store.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Instant;
 
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::limits::EVIDENCE_BYTES_MAX;
 use modmesh_protocol::module::ModuleVersion;
 
 use super::sources::Want;
@@ -11,7 +13,35 @@ use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::policy::{Client, Treatment};
 use crate::store::{Staged, Stored};
-use crate::trust::{Expected, Finding, Giver, Proof, Unlisted, judge};
+use crate::trust::{Expected, Finding, Giver, Proof, Rejection, Unlisted, judge};
+
+/// Why a file was not kept.
+pub(super) struct NotKept {
+    pub error: FetchError,
+    /// The beginning of a file that is a lie; nothing otherwise.
+    pub evidence: Vec<u8>,
+}
+
+impl<E: Into<FetchError>> From<E> for NotKept {
+    fn from(error: E) -> Self {
+        Self {
+            error: error.into(),
+            evidence: Vec::new(),
+        }
+    }
+}
+
+/// The bytes that show the lie; where they cannot be read there are none.
+fn first_bytes(staged: &Staged, rejection: &Rejection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if rejection.is_lie()
+        && let Ok(file) = staged.open()
+        && let Err(error) = file.take(EVIDENCE_BYTES_MAX as u64).read_to_end(&mut bytes)
+    {
+        tracing::debug!(%error, "the evidence of a lie could not be read back");
+    }
+    bytes
+}
 
 impl Fetcher {
     /// Judges every file again that the database could not be asked about, or was not because of a setting that has
@@ -32,30 +62,39 @@ impl Fetcher {
             let (name, metrics) = (key.clone(), self.inner.metrics.clone());
             // How it came here stays the beginning of its story.
             let story = self.inner.stories.told(&key);
-            let judged = tokio::task::spawn_blocking(move || {
-                let staged = store.take_back(&entry)?;
-                let began = Instant::now();
-                let verdict = judge(
-                    staged.open()?,
-                    staged.measured(),
-                    &key,
-                    &expected,
-                    Giver::Upstream,
-                );
+            // Where it lies: it stays there, and is served, until another proof stands in its place.
+            let judged = tokio::task::spawn_blocking(move || -> Result<_, FetchError> {
+                let Some(file) = store.reopen(&entry) else {
+                    return Ok(None);
+                };
+                let (measured, began) = (entry.proof.measured(), Instant::now());
+                let verdict = judge(file, measured, &key, &expected, Giver::Upstream);
                 if let Some(story) = story {
                     story.tell_verdict(began, &verdict);
                 }
-                let proof = verdict.inspect_err(|_| metrics.verification_failure(Source::Store))?;
-                store.commit(staged, proof).map_err(FetchError::from)
+                match verdict {
+                    Ok(proof) => Ok(store.settle(&entry, proof)?),
+                    Err(rejection) => {
+                        if rejection.is_lie() {
+                            metrics.verification_failure(Source::Store);
+                            store.drop_false(&entry);
+                        }
+                        Err(rejection.into())
+                    }
+                }
             })
             .await;
             match judged {
-                Ok(Ok(stored)) => {
-                    self.announce(&stored.entry.proof);
-                    tracing::info!(key = %name, scope = %stored.entry.proof.scope(), "a file was judged again");
+                Ok(Ok(Some(entry))) => {
+                    self.announce(&entry.proof);
+                    tracing::info!(key = %name, scope = %entry.proof.scope(), "a file was judged again");
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(error @ FetchError::Untrue(_))) => {
+                    tracing::warn!(key = %name, %error, "a file was judged again and dropped");
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(key = %name, %error, "a file was judged again and dropped")
+                    tracing::warn!(key = %name, %error, "a file was to be judged again and stays as it is");
                 }
                 Err(error) => {
                     tracing::warn!(key = %name, %error, "a file could not be judged again")
@@ -86,14 +125,14 @@ impl Fetcher {
         }
     }
 
-    /// Through the gate and into the store.
+    /// Through the gate and into the store. What is refused leaves its first bytes as evidence.
     pub(super) async fn keep(
         &self,
         staged: Staged,
         want: &Want,
         expected: &Expected,
         giver: Giver,
-    ) -> Result<Stored, FetchError> {
+    ) -> Result<Stored, NotKept> {
         match expected {
             Expected::Listed(_) => {}
             Expected::Unlisted(why) => {
@@ -110,17 +149,25 @@ impl Fetcher {
             FileKind::Zip => Some(self.inner.judging.acquire().await),
             FileKind::Mod | FileKind::Info => None,
         };
-        let kept = tokio::task::spawn_blocking(move || -> Result<Stored, FetchError> {
+        let kept = tokio::task::spawn_blocking(move || -> Result<Stored, NotKept> {
             let began = Instant::now();
-            let verdict = judge(staged.open()?, staged.measured(), &key, &expected, giver);
-            story.tell_verdict(began, &verdict);
-            let (proof, began) = (verdict?, Instant::now());
-            let committed = store.commit(staged, proof);
-            story.tell_commit(began, &committed);
-            Ok(committed?)
+            let judged = judge(staged.open()?, staged.measured(), &key, &expected, giver);
+            story.tell_verdict(began, &judged);
+            let began = Instant::now();
+            match judged {
+                Ok(proof) => {
+                    let committed = store.commit(staged, proof);
+                    story.tell_commit(began, &committed);
+                    Ok(committed?)
+                }
+                Err(rejection) => Err(NotKept {
+                    evidence: first_bytes(&staged, &rejection),
+                    error: rejection.into(),
+                }),
+            }
         })
         .await
-        .map_err(|_| FetchError::Crashed)??;
+        .unwrap_or_else(|_| Err(FetchError::Crashed.into()))?;
         self.announce(&kept.entry.proof);
         Ok(kept)
     }

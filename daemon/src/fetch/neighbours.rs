@@ -1,15 +1,15 @@
-//! Asking the neighbours: who has a file, having it sent, and not waiting for one that is worse than the upstream.
+//! Asking the neighbours: who has a file, having it sent, and what to make of what they gave.
 //!
 //! A neighbour's word costs little: it must keep a pace at which the file would be here no later than from our own
-//! upstream; when it falls behind, the upstream is asked beside it, and whoever passes the gate first has won.
+//! upstream, or, where there is none, from another neighbour; who falls behind gets company, see [`super::race`]. Whoever
+//! passes the gate first has won.
 
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::future::{Either, select};
 use modmesh_protocol::artifact::KeyHash;
 
+use super::gate::NotKept;
+use super::race::{Finish, Race};
 use super::sources::{self, Holder, Miss, Want};
 use super::{FetchError, Fetcher, Landed};
 use crate::metrics::Source;
@@ -21,12 +21,11 @@ use crate::upstream::{Begin, Downloaded, Upstream};
 
 /// How many neighbours are tried for one file before the upstream is.
 const HOLDERS_MAX: usize = 4;
-/// How long a neighbour may take before its pace is looked at, and how often it is looked at then.
-const PACE_WINDOW: Duration = Duration::from_secs(2);
-/// What upstream is taken to give before anything was measured, in bytes per second: a poor office line.
-const UPSTREAM_PACE_ASSUMED: u64 = 1 << 20;
-/// Downloads below this size say more about round trips than about the line.
-const MEASURED_FROM_BYTES: u64 = 256 << 10;
+/// How often the record of a file that is here is asked for again, where nobody but the neighbours can be asked. Each time
+/// may take the two seconds for which a neighbour may be silent, so that this comes to 15 s on a line that is full.
+const PROOF_ASKED_AGAIN_MAX: u32 = 5;
+/// How much longer each pause between those is than the one before: where the answer is a quick no, it is 3 s in all.
+const PROOF_PAUSE: Duration = Duration::from_millis(300);
 
 /// What came of asking the neighbours.
 pub(super) enum Asked {
@@ -39,47 +38,8 @@ pub(super) enum Asked {
         /// How long to wait before asking again, when one of them has it and is busy.
         retry_after: Option<Duration>,
         /// What went wrong with the last of those that have it.
-        failed: Option<PeerError>,
+        failed: Option<Miss>,
     },
-}
-
-/// Bytes per second that upstream gave last; nothing measured yet while it is zero.
-#[derive(Debug, Default)]
-pub(super) struct UpstreamPace(AtomicU64);
-
-type Download<'a> = Pin<Box<dyn Future<Output = Result<Staged, Miss>> + Send + 'a>>;
-
-/// How a transfer from a neighbour ended.
-enum Transfer<'a> {
-    /// The neighbour gave the file or failed; the upstream may be under way beside it.
-    Peer(Result<Staged, Miss>, Option<Download<'a>>),
-    /// The upstream was asked because the neighbour fell behind, and was first.
-    Overtaken(Staged),
-}
-
-impl Transfer<'_> {
-    fn brought_the_file(&self) -> bool {
-        matches!(self, Self::Peer(Ok(_), _) | Self::Overtaken(_))
-    }
-}
-
-impl UpstreamPace {
-    /// Takes note of a download.
-    pub(super) fn measured(&self, bytes: u64, took: Duration) {
-        if bytes >= MEASURED_FROM_BYTES {
-            let pace = (bytes as f64 / took.as_secs_f64().max(0.001)) as u64;
-            self.0.store(pace.max(1), Ordering::Relaxed);
-        }
-    }
-
-    /// How long upstream would take for `bytes`.
-    fn time_for(&self, bytes: u64) -> Duration {
-        let pace = match self.0.load(Ordering::Relaxed) {
-            0 => UPSTREAM_PACE_ASSUMED,
-            measured => measured,
-        };
-        Duration::from_secs_f64(bytes as f64 / pace as f64)
-    }
 }
 
 impl Fetcher {
@@ -106,7 +66,8 @@ impl Fetcher {
         holders
     }
 
-    /// Tries the neighbours that have the file, one after the other. An error is one that no other source can mend.
+    /// Has the file sent by the neighbours that have it, and by the upstream where they are slow. An error is one that no
+    /// other source can mend.
     pub(super) async fn ask_neighbours(
         &self,
         want: &Want,
@@ -114,51 +75,73 @@ impl Fetcher {
         haste: Haste,
     ) -> Result<Asked, FetchError> {
         let (mut expected, mut retry_after, mut failed) = (None, None, None);
-        for holder in self.holders(want, treatment, haste).await {
-            // The proof and the bytes travel at the same time; nothing is used before both are here.
-            let known = async {
-                match expected.take() {
-                    Some(known) => known,
-                    None => self.expected_of(want, treatment).await,
-                }
-            };
-            let (mut known, transfer) = tokio::join!(known, self.transfer(&holder, want));
-            let transfer = transfer?;
-            if matches!(known, Expected::Pending(_)) && transfer.brought_the_file() {
-                // On a slow line the proof's answers wait behind the file, longer than a neighbour may be silent. Now the
-                // line is free.
-                known = self.expected_of(want, treatment).await;
-            }
-            let listed = expected.insert(known);
-            if !matches!(listed, Expected::Listed(_)) {
-                // Without a listed hash a neighbour's bytes are worth nothing.
-                break;
-            }
-            let upstream = match transfer {
-                Transfer::Peer(Ok(staged), upstream) => {
-                    if let Some(stored) = self.keep_from(&holder, staged, want, listed).await? {
-                        return Ok(Asked::Kept(Landed::new(stored, Source::Peer)));
+        let holders = self.holders(want, treatment, haste).await;
+        if holders.is_empty() {
+            return Ok(Asked::Nothing {
+                expected,
+                retry_after,
+                failed,
+            });
+        }
+        let mut race = Race::new(self, want, haste, holders);
+        // The proof and the bytes travel at the same time; nothing is used before both are here.
+        let mut proof = Box::pin(self.expected_of(want, treatment));
+        loop {
+            let finish = tokio::select! {
+                known = &mut proof, if expected.is_none() => {
+                    let is_unlisted = matches!(known, Expected::Unlisted(_));
+                    expected = Some(known);
+                    if is_unlisted {
+                        // Without a listed hash a neighbour's bytes are worth nothing.
+                        break;
                     }
-                    upstream
+                    continue;
                 }
-                Transfer::Peer(Err(miss), upstream) => {
+                finish = race.next() => finish?,
+            };
+            let (giver, staged) = match finish {
+                Some(Finish::Peer(holder, Ok(staged))) => (Some(holder), staged),
+                Some(Finish::Upstream(Ok(staged))) => (None, staged),
+                Some(Finish::Peer(holder, Err(miss))) => {
                     tracing::debug!(key = %want.key, peer = %holder.peer, %miss, "a neighbour did not give a file");
-                    if let Miss::Peer(error) = miss {
-                        if let PeerError::Busy { retry_after: pause } = error {
-                            retry_after = Some(retry_after.map_or(pause, |least| pause.min(least)));
-                        }
-                        failed = Some(error);
+                    if let Miss::Peer(PeerError::Busy { retry_after: pause }) = miss {
+                        retry_after = Some(retry_after.map_or(pause, |least| pause.min(least)));
                     }
-                    upstream
+                    failed = Some(miss);
+                    continue;
                 }
-                Transfer::Overtaken(staged) => Some(Box::pin(async { Ok(staged) }) as Download),
+                Some(Finish::Upstream(Err(miss))) => {
+                    tracing::debug!(key = %want.key, %miss, "upstream did not give a file either");
+                    continue;
+                }
+                None => break,
             };
-            // It was begun when the neighbour fell behind, so nobody is faster now.
-            if let Some(upstream) = upstream
-                && let Ok(staged) = upstream.await
-            {
-                let stored = self.keep_from_upstream(staged, want, listed).await?;
-                return Ok(Asked::Kept(Landed::new(stored, Source::Upstream)));
+            let known = match expected.take() {
+                Some(known) => known,
+                None => proof.as_mut().await,
+            };
+            let known = expected.insert(self.expected_now(known, want, treatment).await);
+            let Some(holder) = giver else {
+                match self.keep_from_upstream(staged, want, known).await {
+                    Ok(stored) => {
+                        return Ok(Asked::Kept(Landed::new(stored, Source::Upstream)));
+                    }
+                    // Where the list goes on, the next entry is asked; see `ask_upstream`.
+                    Err(FetchError::Untrue(_)) => break,
+                    Err(error) => return Err(error),
+                }
+            };
+            match known {
+                Expected::Listed(_) => {}
+                Expected::Unlisted(_) => break,
+                Expected::Pending(reason) => {
+                    failed = Some(Miss::Unproved(reason.clone()));
+                    break;
+                }
+            }
+            if let Some(stored) = self.keep_from(&holder, staged, want, known).await? {
+                race.leave_all();
+                return Ok(Asked::Kept(Landed::new(stored, Source::Peer)));
             }
         }
         Ok(Asked::Nothing {
@@ -166,6 +149,29 @@ impl Fetcher {
             retry_after,
             failed,
         })
+    }
+
+    /// What a file must be that is here now. On a slow line the proof's answers wait behind files, longer than a neighbour may
+    /// be silent. Now this one is out of the way; where nobody but the neighbours can be asked, others may be next, and
+    /// the file is kept while the record is asked for some more.
+    async fn expected_now(
+        &self,
+        mut known: Expected,
+        want: &Want,
+        treatment: Treatment,
+    ) -> Expected {
+        let times = match self.haste(want.asker) {
+            Haste::OthersWait => 1,
+            Haste::NobodyElse => PROOF_ASKED_AGAIN_MAX,
+        };
+        for time in 0..times {
+            if !matches!(known, Expected::Pending(_)) {
+                break;
+            }
+            tokio::time::sleep(PROOF_PAUSE * time).await;
+            known = self.expected_of(want, treatment).await;
+        }
+        known
     }
 
     /// What a neighbour gave, if it passed the gate. If it is a lie, the neighbour is blamed.
@@ -181,44 +187,15 @@ impl Fetcher {
                 self.inner.peers.proven(&holder.peer);
                 Ok(Some(stored))
             }
-            Err(FetchError::Untrue(rejection)) => {
+            Err(NotKept {
+                error: FetchError::Untrue(rejection),
+                evidence,
+            }) => {
                 self.inner.metrics.verification_failure(Source::Peer);
-                holder.blame(&self.inner.peers, want, &rejection);
+                holder.blame(&self.inner.peers, &rejection, evidence);
                 Ok(None)
             }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Has the file sent by `holder`, and asks the upstream beside it when the neighbour falls behind.
-    async fn transfer<'a>(
-        &'a self,
-        holder: &'a Holder,
-        want: &'a Want,
-    ) -> Result<Transfer<'a>, FetchError> {
-        let staging = self.inner.store.stage().await?;
-        let received = staging.received();
-        let by_peer: Download = Box::pin(holder.obtain(&self.inner.peers, want, staging));
-        let behind = Box::pin(self.falls_behind(holder.length, &received, want.asker));
-        let by_peer = match select(by_peer, behind).await {
-            Either::Left((staged, _)) => return settled(Transfer::Peer(staged, None)),
-            Either::Right(((), by_peer)) => by_peer,
-        };
-        tracing::debug!(key = %want.key, peer = %holder.peer, "a neighbour is slower than upstream would be; both are asked now");
-        let staging = self.inner.store.stage().await?;
-        let by_upstream: Download = Box::pin(async {
-            let (staged, _) = self.download(Begin::First, want, staging).await?;
-            Ok(staged)
-        });
-        match select(by_peer, by_upstream).await {
-            Either::Left((staged, by_upstream)) => {
-                settled(Transfer::Peer(staged, Some(by_upstream)))
-            }
-            Either::Right((Ok(staged), _)) => Ok(Transfer::Overtaken(staged)),
-            Either::Right((Err(miss), by_peer)) => {
-                tracing::debug!(key = %want.key, %miss, "upstream did not give a file either");
-                settled(Transfer::Peer(by_peer.await, None))
-            }
+            Err(not_kept) => Err(not_kept.error),
         }
     }
 
@@ -236,69 +213,5 @@ impl Fetcher {
             .upstream_pace
             .measured(staged.measured().length, began.elapsed());
         Ok((staged, from))
-    }
-
-    /// Returns when a transfer of `length` bytes is so slow that upstream, asked now, would be done earlier. Never returns
-    /// where there is no upstream that answers.
-    async fn falls_behind(&self, length: u64, received: &AtomicU64, asker: Asker) {
-        let upstream = self.upstream_for(asker);
-        let mut before = 0;
-        loop {
-            tokio::time::sleep(PACE_WINDOW).await;
-            let now = received.load(Ordering::Relaxed);
-            let reachable = upstream
-                .as_ref()
-                .is_some_and(|upstream| !upstream.is_down());
-            let upstream_takes = self.inner.upstream_pace.time_for(length);
-            if reachable && is_slower(length, now, now - before, upstream_takes) {
-                return;
-            }
-            before = now;
-        }
-    }
-}
-
-/// Whether `length - received` bytes at the pace of `lately` per [`PACE_WINDOW`] take longer than `upstream_takes` for all.
-fn is_slower(length: u64, received: u64, lately: u64, upstream_takes: Duration) -> bool {
-    let left = length.saturating_sub(received) as f64;
-    let needs = PACE_WINDOW.as_secs_f64() * left / lately.max(1) as f64;
-    needs > upstream_takes.as_secs_f64()
-}
-
-/// A store that failed is no neighbour's fault, and no other source can mend it.
-fn settled(transfer: Transfer<'_>) -> Result<Transfer<'_>, FetchError> {
-    match transfer {
-        Transfer::Peer(Err(Miss::Store(error)), _) => Err(error.into()),
-        other => Ok(other),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MB: u64 = 1 << 20;
-
-    #[test]
-    fn a_neighbour_is_held_against_what_upstream_would_take() {
-        let pace = UpstreamPace::default();
-        // Nothing measured: 50 MB are taken to need 50 s from upstream.
-        let takes = pace.time_for(50 * MB);
-        assert!(!is_slower(50 * MB, 4 * MB, 4 * MB, takes));
-        assert!(is_slower(50 * MB, MB, MB, takes));
-        assert!(is_slower(50 * MB, 0, 0, takes));
-        // A fast line was measured: then a neighbour must be fast as well.
-        pace.measured(100 * MB, Duration::from_secs(1));
-        assert!(is_slower(50 * MB, 4 * MB, 4 * MB, pace.time_for(50 * MB)));
-        // Small downloads do not count.
-        pace.measured(1000, Duration::from_secs(9));
-        assert_eq!(pace.time_for(100 * MB), Duration::from_secs(1));
-    }
-
-    #[test]
-    fn fast_at_first_and_dripping_at_the_end_is_behind_all_the_same() {
-        let takes = Duration::from_secs(5);
-        assert!(!is_slower(50 * MB, 49 * MB, 49 * MB, takes));
-        assert!(is_slower(50 * MB, 49 * MB, 20_000, takes));
     }
 }

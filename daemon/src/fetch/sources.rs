@@ -11,13 +11,13 @@ use modmesh_protocol::peer_name::PeerName;
 
 use super::story::Story;
 use super::told_sink::ToldSink;
-use crate::peers::{Lie, Located, PeerError, Peers};
+use crate::peers::{Haste, Lie, Located, PeerError, Peers};
 use crate::policy::Asker;
-use crate::store::{Staged, Staging, StoreError};
+use crate::store::{Staged, Staging, Store, StoreError};
 use crate::trust::{GO_MOD_BYTES_MAX, Rejection, ZIP_BYTES_MAX};
 use crate::upstream::{Begin, Downloaded, Upstream, UpstreamError};
 
-/// How long a whole transfer may take; progress has shorter deadlines of its own.
+/// How long a whole transfer from one source may take; progress has shorter deadlines of its own.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 /// How urgent a file is; a client waits for it now. Fetching ahead will add more.
@@ -34,7 +34,8 @@ pub(crate) struct Want {
     pub priority: Priority,
     /// For whom; what is fetched ahead is fetched for anybody.
     pub asker: Asker,
-    pub deadline: Instant,
+    /// How long each source may take, counted from when it is asked: none uses up the time of the next.
+    pub patience: Duration,
     /// Hears what is done for it.
     pub story: Story,
 }
@@ -48,6 +49,9 @@ pub(crate) enum Miss {
     Upstream(UpstreamError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The file came, and what it must be could not be found out.
+    #[error("the file came, but not the proof from the checksum database: {0}")]
+    Unproved(Arc<str>),
 }
 
 impl Want {
@@ -62,7 +66,7 @@ impl Want {
             bytes_max,
             priority: Priority::Client,
             asker,
-            deadline: Instant::now() + TRANSFER_DEADLINE,
+            patience: TRANSFER_DEADLINE,
             story,
         }
     }
@@ -75,9 +79,7 @@ impl Want {
     }
 
     async fn within_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::time::timeout_at(self.deadline.into(), work)
-            .await
-            .ok()
+        tokio::time::timeout(self.patience, work).await.ok()
     }
 }
 
@@ -85,7 +87,7 @@ impl Want {
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
     pub peer: PeerName,
-    /// How long it says the file is, in bytes.
+    /// How long it says the file is, in bytes; by this its pace is measured, so more is not taken.
     pub length: u64,
 }
 
@@ -99,15 +101,18 @@ impl Holder {
         })
     }
 
-    /// Has the file sent into `staging`.
+    /// Has the file sent into `staging`. What fails here is this source's miss and no more: whether the store is to blame,
+    /// the next source will show.
     pub(crate) async fn obtain(
         &self,
         peers: &Peers,
+        store: &Store,
         want: &Want,
+        haste: Haste,
         staging: Staging,
     ) -> Result<Staged, Miss> {
         let attempt = want.story.transfer(&self.peer, staging.received());
-        match self.receive(peers, want, staging).await {
+        match self.receive(peers, store, want, haste, staging).await {
             Ok(staged) => {
                 attempt.brought_it(None);
                 Ok(staged)
@@ -122,14 +127,26 @@ impl Holder {
     async fn receive(
         &self,
         peers: &Peers,
+        store: &Store,
         want: &Want,
+        haste: Haste,
         mut staging: Staging,
     ) -> Result<Staged, Miss> {
         let hash = KeyHash::of_file(&want.key);
-        let fetched = want
-            .within_deadline(peers.fetch(&self.peer, hash, want.bytes_max, &mut staging))
-            .await
-            .unwrap_or(Err(PeerError::Stalled));
+        let bytes_max = want.bytes_max.min(self.length);
+        let transfer = async {
+            // A go.mod is small, and waits for no zip.
+            if want.key.kind == FileKind::Zip {
+                staging.take_room(store.room_for(bytes_max).await);
+            }
+            peers
+                .fetch(&self.peer, hash, bytes_max, haste, &mut staging)
+                .await
+        };
+        let fetched = want.within_deadline(transfer).await.unwrap_or_else(|| {
+            peers.overtaken(&self.peer);
+            Err(PeerError::Stalled)
+        });
         match fetched {
             Ok(_) => Ok(staging.close().await.map_err(StoreError::from)?),
             Err(PeerError::Sink(error)) => Err(StoreError::from(error).into()),
@@ -138,13 +155,13 @@ impl Holder {
     }
 
     /// The file that it gave did not pass the gate.
-    pub(crate) fn blame(&self, peers: &Peers, want: &Want, rejection: &Arc<Rejection>) {
+    pub(crate) fn blame(&self, peers: &Peers, rejection: &Arc<Rejection>, evidence: Vec<u8>) {
         if rejection.is_lie() {
             peers.blame(
                 &self.peer,
                 Lie {
                     what: rejection.to_string(),
-                    evidence: want.key.to_string().into_bytes(),
+                    evidence,
                 },
             );
         }

@@ -1,4 +1,4 @@
-//! Asking neighbours: who has it, tiles, heads, files.
+//! Asking one neighbour: a question, tiles, heads, files.
 //!
 //! A neighbour that gives no byte for two seconds is left; so is one that drips. What comes back is checked for form
 //! (numbers, widths, the promised length) and for nothing else: whether it is true is not decided here.
@@ -7,26 +7,24 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use futures::AsyncReadExt;
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::stream::StreamExt;
 use libp2p::PeerId;
 use libp2p::swarm::Stream;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::limits::{
-    ASKED_AT_ONCE_MAX, NO_PROGRESS_MAX, PROGRESS_BYTES_MIN, RETRY_AFTER_MS, TILES_PER_QUERY_MAX,
+    NO_PROGRESS_MAX, PROGRESS_BYTES_MIN, RETRY_AFTER_MS, TILES_PER_QUERY_MAX,
 };
 use modmesh_protocol::log::DatabaseId;
-use modmesh_protocol::peer_name::PeerName;
-use modmesh_protocol::wire::{
-    Answer, FileAnswer, FileRequest, Query, RecordQuestion, TileBytes, TileName,
-};
+use modmesh_protocol::wire::{Answer, FileAnswer, FileRequest, Query, TileBytes, TileName};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::frames::{self, FrameError};
+use super::lanes::FileLane;
 use super::streams::{OpenError, Purpose};
-use super::{Command, Haste, Located, PeerError, Shared, Survey, Tile, lock, name_of, peer_id_of};
+use super::{Command, Haste, PeerError, Shared, Tile, name_of};
 
 /// Queries for tiles under way for one asker, so that other questions still find a lane.
 const TILE_QUERIES_MAX: usize = 4;
@@ -66,95 +64,10 @@ pub(super) async fn open(
         .unwrap_or(Err(PeerError::Stalled))
 }
 
-/// Asks the neighbours who has a file or a record; see [`super::Peers::locate`].
-pub(super) async fn locate(
-    shared: &Shared,
-    file: Option<KeyHash>,
-    record: Option<(DatabaseId, KeyHash)>,
-    haste: Haste,
-) -> Survey {
-    let query = Query::Locate {
-        file: file.map(|key| key.0),
-        record: record.map(|(database, key)| RecordQuestion {
-            database: database.0,
-            key: key.0,
-        }),
-    };
-    let mut waited_for = candidates(shared, file, haste);
-    let all = waited_for.len();
-    let ask = |peer: PeerName| {
-        let query = &query;
-        async move {
-            let answer = match peer_id_of(&peer) {
-                Some(id) => query_patiently(shared, &id, query).await,
-                None => Err(PeerError::Gone),
-            };
-            (peer, answer)
-        }
-    };
-    let mut asked: FuturesUnordered<_> = waited_for.iter().cloned().map(ask).collect();
-    let mut found: Vec<Located> = Vec::new();
-    let gather = async {
-        while let Some((peer, answer)) = asked.next().await {
-            waited_for.retain(|other| *other != peer);
-            if let Ok(Answer::Located { file: has, record }) = answer {
-                if let (Some(key), None) = (file, has) {
-                    lock(&shared.directory).missed(&peer, &key);
-                }
-                if has.is_some() || record.is_some() {
-                    found.push(Located {
-                        peer,
-                        file: has.map(|summary| (BlobId(summary.blob), summary.length)),
-                        record,
-                    });
-                }
-            }
-            // Who was silent lately is not waited for when others have it.
-            if !found.is_empty() && waited_for.iter().all(|peer| shared.roster.is_slow(peer)) {
-                break;
-            }
-        }
-    };
-    // At the deadline those that did not answer are left; what came so far counts.
-    let in_time = timeout(haste.deadline(), gather).await.is_ok();
-    if !in_time && haste == Haste::NobodyElse {
-        waited_for
-            .iter()
-            .for_each(|peer| shared.roster.was_slow(peer));
-    }
-    found.sort_by_key(|located| shared.roster.is_slow(&located.peer));
-    Survey {
-        asked: all,
-        silent: waited_for.len(),
-        found,
-    }
-}
-
-/// Whom to ask: all of a few; of many those that announced the file, and others by chance. Who was silent lately is left
-/// out where somebody else can be asked.
-fn candidates(shared: &Shared, file: Option<KeyHash>, haste: Haste) -> Vec<PeerName> {
-    let mut usable = shared.roster.usable();
-    if haste == Haste::OthersWait {
-        usable.retain(|peer| !shared.roster.is_slow(peer));
-    }
-    if usable.len() <= ASKED_AT_ONCE_MAX {
-        return usable;
-    }
-    let announced = file.map(|key| lock(&shared.directory).holders(&key));
-    let announced = announced.unwrap_or_default();
-    // The table's order differs from run to run and from host to host, which is chance enough to spread the questions;
-    // turning it by the question spreads them within a run.
-    let turn = file.map_or(0, |key| usize::from(key.0[0])) % usable.len();
-    usable.rotate_left(turn);
-    usable.sort_by_key(|peer| !announced.contains(peer));
-    usable.truncate(ASKED_AT_ONCE_MAX);
-    usable
-}
-
 /// One question, one answer.
 async fn query(shared: &Shared, peer: &PeerId, query: &Query) -> Result<Answer, PeerError> {
     let outcome = async {
-        let _lane = shared.lanes.query(peer).await?;
+        let _lane = shared.lanes.query(&shared.roster, peer).await?;
         let mut stream = open(shared, peer, Purpose::Query).await?;
         frames::write(&mut stream, query, NO_PROGRESS_MAX).await?;
         let (answer, bytes) = frames::read::<Answer>(&mut stream, NO_PROGRESS_MAX).await?;
@@ -169,7 +82,7 @@ async fn query(shared: &Shared, peer: &PeerId, query: &Query) -> Result<Answer, 
 }
 
 /// Like [`query`], but asks again while the neighbour is busy, for two seconds in all.
-async fn query_patiently(
+pub(super) async fn query_patiently(
     shared: &Shared,
     peer: &PeerId,
     question: &Query,
@@ -254,11 +167,14 @@ pub(super) async fn fetch(
     peer: &PeerId,
     file: KeyHash,
     bytes_max: u64,
+    haste: Haste,
     sink: &mut (dyn AsyncWrite + Unpin + Send),
 ) -> Result<(BlobId, u64), PeerError> {
+    // Kept while the neighbour is busy: who has waited for it does not go to the end of the queue again.
+    let lane = shared.lanes.file(&shared.roster, peer, haste).await?;
     let give_up = Instant::now() + BUSY_FILE_WAIT;
     loop {
-        match fetch_once(shared, peer, file, bytes_max, sink).await {
+        match fetch_once(shared, peer, file, bytes_max, &lane, sink).await {
             Err(PeerError::Busy { retry_after }) if Instant::now() + retry_after < give_up => {
                 sleep(retry_after).await;
             }
@@ -272,10 +188,10 @@ async fn fetch_once(
     peer: &PeerId,
     file: KeyHash,
     bytes_max: u64,
+    lane: &FileLane,
     sink: &mut (dyn AsyncWrite + Unpin + Send),
 ) -> Result<(BlobId, u64), PeerError> {
     let outcome = async {
-        let _lane = shared.lanes.file(peer).await?;
         let mut stream = open(shared, peer, Purpose::File).await?;
         let request = FileRequest::Whole { file: file.0 };
         frames::write(&mut stream, &request, NO_PROGRESS_MAX).await?;
@@ -293,7 +209,7 @@ async fn fetch_once(
                 bytes_max,
             });
         }
-        receive(shared, peer, &mut stream, length, sink).await?;
+        receive(shared, peer, &mut stream, length, lane, sink).await?;
         Ok((blob, length))
     };
     note_failure(shared, peer, outcome.await)
@@ -305,6 +221,7 @@ async fn receive(
     peer: &PeerId,
     stream: &mut Stream,
     length: u64,
+    lane: &FileLane,
     sink: &mut (dyn AsyncWrite + Unpin + Send),
 ) -> Result<(), PeerError> {
     let mut buffer = vec![0; length.min(CHUNK_BYTES) as usize];
@@ -328,14 +245,15 @@ async fn receive(
         }
         left -= received as u64;
         shared.count_received(peer, received as u64);
+        lane.moved(received as u64);
         let kept = sink.write_all(&buffer[..received]).await;
         kept.map_err(PeerError::Sink)?;
     }
     sink.flush().await.map_err(PeerError::Sink)
 }
 
-/// "Busy", as the neighbour or this host itself says it.
-pub(super) fn busy(retry_after_ms: u32) -> PeerError {
+/// "Busy", as the neighbour says it, or the swarm's task when too many streams wait to be opened.
+fn busy(retry_after_ms: u32) -> PeerError {
     // A neighbour may not send us to sleep for longer than it may be silent.
     let retry_after = Duration::from_millis(retry_after_ms.into()).min(NO_PROGRESS_MAX);
     PeerError::Busy { retry_after }
@@ -364,7 +282,10 @@ fn note_failure<T>(
     outcome: Result<T, PeerError>,
 ) -> Result<T, PeerError> {
     match &outcome {
-        Ok(_) | Err(PeerError::Busy { .. } | PeerError::NotHere | PeerError::Sink(_)) => {}
+        Ok(_)
+        | Err(
+            PeerError::LanesFull | PeerError::Busy { .. } | PeerError::NotHere | PeerError::Sink(_),
+        ) => {}
         Err(error) => {
             shared.roster.failed(peer, error.to_string());
             if matches!(error, PeerError::Stalled) {

@@ -43,7 +43,10 @@ pub enum PeerError {
     /// Not connected, or the stream broke.
     #[error("the neighbour is gone or broke the stream")]
     Gone,
-    /// At its bounds (or too many questions of ours wait for it).
+    /// This host has as much under way from it as one asker may.
+    #[error("this host waits for as many other answers of the neighbour as it may")]
+    LanesFull,
+    /// At its bounds.
     #[error("the neighbour is busy, to be asked again in {} ms", retry_after.as_millis())]
     Busy {
         /// Least time to wait, at most two seconds.
@@ -58,6 +61,9 @@ pub enum PeerError {
     /// No byte, or hardly any, for two seconds.
     #[error("the neighbour gave nothing for two seconds")]
     Stalled,
+    /// Slower than another would have been; its transfer was ended.
+    #[error("the neighbour was slower than others, and was left")]
+    Overtaken,
     /// The bytes are no message.
     #[error("the neighbour's answer is no message: {0}")]
     Message(#[source] CodecError),
@@ -83,4 +89,21 @@ pub enum PeerError {
     /// The fault is here: what takes the bytes failed.
     #[error("cannot keep the bytes: {0}")]
     Sink(#[source] io::Error),
+}
+
+impl PeerError {
+    /// Whether it comes from a neighbour that said it has a file, and did not give it though nothing was in its way.
+    pub(super) fn breaks_a_word(&self) -> bool {
+        match self {
+            Self::LanesFull | Self::Busy { .. } | Self::Gone | Self::Sink(_) => false,
+            Self::NotHere
+            | Self::Refused
+            | Self::Stalled
+            | Self::Overtaken
+            | Self::Message(_)
+            | Self::Protocol(_)
+            | Self::TooLarge { .. }
+            | Self::Short { .. } => true,
+        }
+    }
 }

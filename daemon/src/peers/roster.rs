@@ -19,7 +19,8 @@ use modmesh_protocol::peer_name::PeerName;
 
 use super::{lock, name_of, peer_id_of};
 
-/// How long a neighbour that was silent for two seconds is asked last, or not at all where somebody else can be asked.
+/// How long a neighbour that was silent for two seconds is asked last, or not at all where somebody else can be asked; and
+/// how long one comes after others that said it has a file and did not give it.
 const SLOW: Duration = Duration::from_secs(30);
 /// Lies that are listed per neighbour; the files of older ones stay in the ring.
 const LISTED_LIES_MAX: usize = 16;
@@ -27,6 +28,14 @@ const LISTED_LIES_MAX: usize = 16;
 /// The table.
 #[derive(Debug, Default)]
 pub(super) struct Roster(Mutex<HashMap<PeerId, Neighbour>>);
+
+/// How much the word of a neighbour counts that says it has something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    Proven,
+    Stranger,
+    Doubtful,
+}
 
 #[derive(Debug)]
 struct Neighbour {
@@ -41,6 +50,7 @@ struct Neighbour {
     sent_bytes: u64,
     last_error: Option<String>,
     slow_until: Option<Instant>,
+    doubted_until: Option<Instant>,
     banned_until: Option<Instant>,
     lies: Vec<(SystemTime, String, Option<PathBuf>)>,
     seen_at: Instant,
@@ -166,6 +176,24 @@ impl Roster {
         self.named(peer, slow).unwrap_or_default()
     }
 
+    /// `peer` said that it has a file and did not give it.
+    pub(super) fn broke_its_word(&self, peer: &PeerId) {
+        self.change(peer, |n| n.doubted_until = Some(Instant::now() + SLOW));
+    }
+
+    /// In which order those that say they have something are believed: who delivered before comes first, strangers next,
+    /// and last who lately was silent or did not give what it said it has.
+    pub(super) fn rank(&self, peer: &PeerName) -> Rank {
+        let now = Instant::now();
+        let lately = |until: Option<Instant>| until.is_some_and(|until| now < until);
+        let rank = |n: &mut Neighbour| match n.proven {
+            _ if lately(n.slow_until) || lately(n.doubted_until) => Rank::Doubtful,
+            true => Rank::Proven,
+            false => Rank::Stranger,
+        };
+        self.named(peer, rank).unwrap_or(Rank::Stranger)
+    }
+
     /// Notes a measured round trip.
     pub(super) fn round_trip(&self, peer: &PeerId, time: Duration) {
         self.change(peer, |n| n.round_trip = Some(time));
@@ -255,6 +283,7 @@ impl Neighbour {
             sent_bytes: 0,
             last_error: None,
             slow_until: None,
+            doubted_until: None,
             banned_until: None,
             lies: Vec::new(),
             seen_at: now,
@@ -356,6 +385,19 @@ mod tests {
         }
         assert_eq!(lock(&roster.0).len(), REMEMBERED_PEERS_MAX);
         assert!(roster.is_banned(&liar) && roster.is_proven(&proven));
+    }
+
+    #[test]
+    fn who_delivered_comes_first_and_who_broke_its_word_last() {
+        let roster = Roster::default();
+        let [proven, stranger, liar] = [(); 3].map(|()| PeerId::random());
+        roster.proven(&proven);
+        roster.failed(&stranger, "a reset".into());
+        roster.proven(&liar);
+        roster.broke_its_word(&liar);
+        let mut names = [&liar, &stranger, &proven].map(name_of);
+        names.sort_by_key(|name| roster.rank(name));
+        assert_eq!(names, [&proven, &stranger, &liar].map(name_of));
     }
 
     #[test]

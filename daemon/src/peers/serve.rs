@@ -8,38 +8,34 @@
 //! A file is hashed while it is sent, and its last bytes go out only when the hash is right: so a disk that fails under an
 //! honest host looks like a cut and never like a lie.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use libp2p::PeerId;
 use libp2p::swarm::Stream;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::{BlobId, Hasher};
-use modmesh_protocol::limits::{
-    NO_PROGRESS_MAX, REFUSALS_MAX, RETRY_AFTER_MS, SEND_STALL_MAX, SERVED_STREAMS_MAX,
-    SERVED_STREAMS_PER_PEER_MAX, UPLOADS_MAX,
-};
+use modmesh_protocol::limits::{NO_PROGRESS_MAX, RETRY_AFTER_MS, SEND_STALL_MAX};
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::wire::{
     Answer, FileAnswer, FileRequest, FileSummary, Query, RecordAnswer, TileBytes, encode,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::counter::{Counter, Place};
 use super::frames::{self, FrameError};
 use super::streams::{Inbound, Purpose};
-use super::{Shared, Shelf, greeting, lock};
+use super::{Shared, Shelf, greeting};
 
 /// Bytes of a file that are read and sent at a time: large enough that a hop between threads does not show.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes that must be taken within [`SEND_STALL_MAX`]: a neighbour on a slow line may take much longer for a whole chunk.
+const TIMED_BYTES: usize = 16 * 1024;
 /// Chunks that are read ahead of the network.
 const CHUNKS_AHEAD: usize = 2;
-
-/// Files that were sent and whose last bytes are still on their way.
-const LEAVING_MAX: usize = 256;
 
 const BUSY: Answer = Answer::Busy {
     retry_after_ms: RETRY_AFTER_MS,
@@ -47,83 +43,6 @@ const BUSY: Answer = Answer::Busy {
 const FILE_BUSY: FileAnswer = FileAnswer::Busy {
     retry_after_ms: RETRY_AFTER_MS,
 };
-
-/// The places at the counter: how many neighbours are served at the same time.
-#[derive(Debug)]
-pub(super) struct Counter {
-    streams: Arc<Semaphore>,
-    uploads: Arc<Semaphore>,
-    hellos: Arc<Semaphore>,
-    refusals: Arc<Semaphore>,
-    leaving: Arc<Semaphore>,
-    of_peer: Arc<Mutex<HashMap<PeerId, usize>>>,
-}
-
-/// One place at the counter; free again when dropped.
-#[derive(Debug)]
-struct Place {
-    peer: PeerId,
-    of_peer: Arc<Mutex<HashMap<PeerId, usize>>>,
-    _stream: OwnedSemaphorePermit,
-}
-
-impl Counter {
-    /// A counter with all places free.
-    pub(super) fn new() -> Self {
-        let places = |most| Arc::new(Semaphore::new(most));
-        Self {
-            streams: places(SERVED_STREAMS_MAX),
-            uploads: places(UPLOADS_MAX),
-            hellos: places(SERVED_STREAMS_MAX),
-            refusals: places(REFUSALS_MAX),
-            leaving: places(LEAVING_MAX),
-            of_peer: Arc::default(),
-        }
-    }
-
-    /// Lets nobody new come to the counter and waits until all have been served.
-    pub(super) async fn close(&self) {
-        // The semaphore is fair: whoever asks after this finds no place.
-        if let Ok(all) = self.streams.acquire_many(SERVED_STREAMS_MAX as u32).await {
-            all.forget();
-        }
-        // Held until the wait is over: nobody is served any more, so nobody new leaves.
-        let _all_left = self.leaving.acquire_many(LEAVING_MAX as u32).await;
-    }
-
-    /// Whether nobody is being served.
-    #[cfg(test)]
-    pub(super) fn is_idle(&self) -> bool {
-        lock(&self.of_peer).is_empty()
-    }
-
-    fn place(&self, peer: PeerId) -> Option<Place> {
-        let mut counts = lock(&self.of_peer);
-        let count = counts.get(&peer).copied().unwrap_or(0);
-        if count >= SERVED_STREAMS_PER_PEER_MAX {
-            return None;
-        }
-        let stream = Arc::clone(&self.streams).try_acquire_owned().ok()?;
-        counts.insert(peer, count + 1);
-        Some(Place {
-            peer,
-            of_peer: Arc::clone(&self.of_peer),
-            _stream: stream,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = lock(&self.of_peer);
-        if let Some(count) = counts.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.peer);
-            }
-        }
-    }
-}
 
 /// Answers one inbound stream in a task of its own. Never waits.
 pub(super) fn take(shared: &Arc<Shared>, inbound: Inbound) {
@@ -134,7 +53,7 @@ pub(super) fn take(shared: &Arc<Shared>, inbound: Inbound) {
     } = inbound;
     let counter = &shared.counter;
     if purpose == Purpose::Hello {
-        if let Ok(place) = Arc::clone(&counter.hellos).try_acquire_owned() {
+        if let Some(place) = counter.hello_place(peer, shared.roster.is_greeted(&peer)) {
             let work = greeting::answer(Arc::clone(shared), peer, stream);
             tokio::spawn(work.map(|()| drop(place)));
         }
@@ -330,9 +249,11 @@ async fn send(
     stream: &mut Stream,
     bytes: &[u8],
 ) -> Result<(), FrameError> {
-    let sending = timeout(SEND_STALL_MAX, stream.write_all(bytes)).await;
-    sending.map_err(|_| FrameError::Late)??;
-    shared.count_sent(peer, bytes.len() as u64);
+    for part in bytes.chunks(TIMED_BYTES) {
+        let sending = timeout(SEND_STALL_MAX, stream.write_all(part)).await;
+        sending.map_err(|_| FrameError::Late)??;
+        shared.count_sent(peer, part.len() as u64);
+    }
     Ok(())
 }
 
@@ -386,27 +307,4 @@ fn read_ahead(mut taken: Taken, chunks: &mpsc::Sender<Vec<u8>>) -> std::io::Resu
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_neighbour_gets_a_quarter_of_the_places_and_all_get_no_more_than_there_are() {
-        let counter = Counter::new();
-        let mut taken = Vec::new();
-        for _ in 0..SERVED_STREAMS_MAX / SERVED_STREAMS_PER_PEER_MAX {
-            let peer = PeerId::random();
-            for _ in 0..SERVED_STREAMS_PER_PEER_MAX {
-                taken.push(counter.place(peer).unwrap());
-            }
-            assert!(counter.place(peer).is_none());
-        }
-        assert!(counter.place(PeerId::random()).is_none());
-        taken.clear();
-        assert!(lock(&counter.of_peer).is_empty());
-        assert!(counter.place(PeerId::random()).is_some());
-    }
 }

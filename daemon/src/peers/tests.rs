@@ -2,6 +2,8 @@
 
 mod bounds;
 mod host;
+mod lanes;
+mod locate;
 mod rogue;
 mod trust;
 mod walk;

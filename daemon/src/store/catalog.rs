@@ -54,6 +54,12 @@ impl Catalog {
         entry
     }
 
+    /// Whether `entry` still stands under its key.
+    pub(crate) fn holds(&self, entry: &Arc<Entry>) -> bool {
+        self.get(KeyHash::of_file(entry.proof.key()))
+            .is_some_and(|held| Arc::ptr_eq(&held, entry))
+    }
+
     /// Removes `entry` if it is still the one that stands under its key.
     pub(crate) fn remove(&self, entry: &Arc<Entry>) -> bool {
         let hash = KeyHash::of_file(entry.proof.key());

@@ -12,8 +12,9 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::{BlobId, Hasher, hex};
 
 use super::catalog::{Catalog, Entry};
+use super::commit::drop_apart;
 use super::layout::{Layout, PROOF_SUFFIX, proof_of};
-use super::{Store, remove_if_there};
+use super::{Store, is_shortage, remove_if_there};
 use crate::trust::{Proof, Scope};
 
 /// Damaged files that are kept for a person to look at; the oldest goes when there are more.
@@ -129,6 +130,10 @@ fn read_file(
                     .copied()
                     .unwrap_or(0);
                 let suspect = suspect || is_newer(&body, path);
+                if scope == Scope::Proven {
+                    // A crash may have come between its promotion and the removal of what it was promoted from.
+                    drop_apart(layout, proof.key());
+                }
                 catalog.insert(Entry::new(proof, last, suspect));
             }
             _ => {
@@ -184,6 +189,10 @@ impl Store {
                 self.quarantine(entry, "its bytes are not those that were written");
                 false
             }
+            Err(error) if is_shortage(&error) => {
+                tracing::warn!(key = %entry.proof.key(), %error, "a kept file could not be checked now");
+                false
+            }
             Err(error) => {
                 self.quarantine(entry, &error.to_string());
                 false
@@ -192,7 +201,8 @@ impl Store {
     }
 
     /// Hashes every suspect body; the suspicion ends when all were seen. Blocks for as long as that takes, or until
-    /// `stop` says so.
+    /// `stop` says so, or this process is short of descriptors or memory: the rest is checked when it is asked for, or at
+    /// the next start.
     pub(crate) fn scrub_suspects(&self, stop: impl Fn() -> bool) {
         let suspects: Vec<_> = self
             .inner
@@ -216,7 +226,16 @@ impl Store {
                 .layout
                 .body(entry.proof.scope(), entry.proof.key());
             match File::open(path) {
-                Ok(file) => drop(self.clear_suspicion(&entry, &file)),
+                Ok(file) => {
+                    let whole = self.clear_suspicion(&entry, &file);
+                    if !whole && self.inner.catalog.holds(&entry) {
+                        return;
+                    }
+                }
+                Err(error) if is_shortage(&error) => {
+                    tracing::warn!(%error, "the check of the store ends early; the rest is checked when it is asked for");
+                    return;
+                }
                 Err(error) => self.quarantine(&entry, &error.to_string()),
             }
         }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use modmesh_protocol::digest::{BlobId, Hasher};
 use tokio::io::{AsyncSeekExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::trust::MeasuredFile;
 
@@ -23,6 +24,7 @@ pub(crate) struct Staging {
     path: DeleteOnDrop,
     hasher: Hasher,
     length: Arc<AtomicU64>,
+    room: Option<Room>,
 }
 
 /// A whole file in staging, measured, not judged.
@@ -30,13 +32,25 @@ pub(crate) struct Staging {
 pub(crate) struct Staged {
     path: DeleteOnDrop,
     measured: MeasuredFile,
+    _room: Option<Room>,
+}
+
+/// Space that was taken for bytes before they come; free again when they are kept or gone.
+#[derive(Debug)]
+pub(crate) struct Room(
+    #[allow(dead_code, reason = "held, not read")] pub(super) Option<OwnedSemaphorePermit>,
+);
+
+/// A name in the staging folder that nobody else has in this process.
+pub(super) fn new_path(folder: &Path, kind: &str) -> PathBuf {
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    folder.join(format!("{kind}{}-{serial}", std::process::id()))
 }
 
 impl Staging {
     /// A new empty file in `folder`.
     pub(super) async fn create(folder: &Path) -> io::Result<Self> {
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("{}-{serial}", std::process::id()));
+        let path = new_path(folder, "");
         let mut options = tokio::fs::OpenOptions::new();
         options.read(true).write(true).create_new(true);
         let file = match options.open(&path).await {
@@ -52,12 +66,18 @@ impl Staging {
             path: DeleteOnDrop(Some(path)),
             hasher: Hasher::new(),
             length: Arc::default(),
+            room: None,
         })
     }
 
     /// How many bytes have come, for whoever watches the pace.
     pub(crate) fn received(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.length)
+    }
+
+    /// Keeps `room` until what is staged here is kept or gone.
+    pub(crate) fn take_room(&mut self, room: Room) {
+        self.room = Some(room);
     }
 
     /// Ends the writing.
@@ -69,6 +89,7 @@ impl Staging {
                 blob: BlobId(self.hasher.finish()),
                 length: self.length.load(Ordering::Relaxed),
             },
+            _room: self.room,
         })
     }
 
@@ -112,14 +133,6 @@ impl Staged {
     /// Opens the file for the gate to read.
     pub(crate) fn open(&self) -> io::Result<File> {
         File::open(self.path.get())
-    }
-
-    /// A file at `path` that was measured when it came in first.
-    pub(super) fn measured_before(path: PathBuf, measured: MeasuredFile) -> Self {
-        Self {
-            path: DeleteOnDrop(Some(path)),
-            measured,
-        }
     }
 
     /// Where the file lies.

@@ -2,15 +2,19 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::h1;
+use modmesh_protocol::log::Sums;
 use modmesh_protocol::module::{ModulePath, ModuleVersion};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
-use super::{Store, Stored};
-use crate::trust::{Expected, Giver, Scope, Unlisted, judge};
+use super::{Entry, Staged, Store, Stored};
+use crate::trust::{Expected, Giver, ListedRecord, Proof, Scope, Unlisted, judge};
 
 const ROOMY: u64 = 1 << 30;
 
@@ -288,4 +292,105 @@ async fn versions_are_listed_in_the_order_of_go() {
     assert!(store.is_below_held("example.com/m/cmd"));
     assert!(!store.is_below_held("example.com/mm"));
     assert!(!store.is_below_held("example.com/m"));
+}
+
+const GO_MOD: &[u8] = b"module example.com/m";
+
+/// A go.mod in staging, and what the gate says of it under `expected`.
+async fn judged(store: &Store, expected: Expected) -> (Staged, Proof) {
+    let mut staging = store.stage().await.unwrap();
+    staging.write_all(GO_MOD).await.unwrap();
+    let staged = staging.close().await.unwrap();
+    let (file, measured) = (staged.open().unwrap(), staged.measured());
+    let proof = judge(file, measured, &key("v1.0.0"), &expected, Giver::Upstream).unwrap();
+    (staged, proof)
+}
+
+/// Puts a go.mod into the store about which the database could not be asked.
+async fn put_pending(store: &Store) -> Arc<Entry> {
+    let (staged, proof) = judged(store, Expected::Pending("closed for today".into())).await;
+    store.commit(staged, proof).unwrap().entry
+}
+
+#[tokio::test]
+async fn a_file_that_is_judged_again_is_never_without_its_proof() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    let entry = put_pending(&store).await;
+    let (_, later) = judged(&store, Expected::Unlisted(Unlisted::NoRecord)).await;
+    // Between the two judgements it is there, and opening it for the gate is no request.
+    let last = entry.last_request_ms.load(Ordering::Relaxed);
+    let_the_clock_move();
+    drop(store.reopen(&entry).unwrap());
+    assert_eq!(entry.last_request_ms.load(Ordering::Relaxed), last);
+    // There is no place for the new proof, as on a full disk.
+    fs::remove_dir_all(folder.path().join("staging")).unwrap();
+    assert!(store.settle(&entry, later.clone()).is_err());
+    assert!(store.get(&key("v1.0.0")).is_some());
+    drop(store);
+    let store = open(&folder, ROOMY, false);
+    let entry = store.get(&key("v1.0.0")).unwrap().entry;
+    assert!(entry.is_pending());
+
+    let settled = store.settle(&entry, later.clone()).unwrap().unwrap();
+    assert_eq!(settled.proof.scope(), Scope::Unlisted);
+    assert_eq!(in_staging(&folder), 0);
+    // The old entry is another's by now, and nothing is done in its name.
+    assert!(store.settle(&entry, later).unwrap().is_none());
+    store.drop_false(&entry);
+    assert!(store.get(&key("v1.0.0")).is_some());
+    drop(store);
+    let store = open(&folder, ROOMY, false);
+    let entry = store.get(&key("v1.0.0")).unwrap().entry;
+    assert_eq!(entry.proof.scope(), Scope::Unlisted);
+    store.drop_false(&entry);
+    assert!(store.get(&key("v1.0.0")).is_none());
+    assert!(!body(&folder, "v1.0.0").exists());
+}
+
+#[tokio::test]
+async fn what_was_set_apart_of_a_proven_file_is_swept_at_start() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    put_pending(&store).await;
+    let apart = body(&folder, "v1.0.0");
+    let proof = fs::read(apart.with_extension("mod.proof")).unwrap();
+    let sum = h1::of_go_mod(GO_MOD);
+    let text = format!("example.com/m v1.0.0/go.mod {sum}\n");
+    let listed = ListedRecord {
+        database: "sumdb.example.test".to_owned(),
+        id: 7,
+        text,
+        sums: Sums {
+            zip: None,
+            go_mod: Some(sum),
+        },
+    };
+    let (staged, listed) = judged(&store, Expected::Listed(Arc::new(listed))).await;
+    store.commit(staged, listed).unwrap();
+    assert!(!apart.exists());
+    drop(store);
+    // As a crash before the removal would have left it.
+    fs::write(&apart, GO_MOD).unwrap();
+    fs::write(apart.with_extension("mod.proof"), proof).unwrap();
+    let store = open(&folder, ROOMY, false);
+    let entry = store.get(&key("v1.0.0")).unwrap().entry;
+    assert_eq!(entry.proof.scope(), Scope::Proven);
+    assert!(!apart.exists() && !apart.with_extension("mod.proof").exists());
+}
+
+#[tokio::test]
+async fn what_neighbours_send_has_room_for_a_few_of_the_largest_zips_at_a_time() {
+    use futures::FutureExt;
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    // One of the largest, however small the store is.
+    let mut staging = store.stage().await.unwrap();
+    staging.take_room(store.room_for(500 << 20).await);
+    assert!(store.room_for(500 << 20).now_or_never().is_none());
+    // It is held until the bytes are kept or gone, and no longer.
+    let staged = staging.close().await.unwrap();
+    assert!(store.room_for(500 << 20).now_or_never().is_none());
+    drop(staged);
+    assert!(store.room_for(u64::MAX).now_or_never().is_some());
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures::future::{BoxFuture, join_all};
-use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::log::{DatabaseId, Record, TileCoordinate};
 use modmesh_protocol::module::ModuleVersion;
@@ -293,7 +293,12 @@ impl Surroundings for AroundUs {
                 return Vec::new();
             }
             let key = KeyHash::of_record(&self.name, of);
-            let located = peers.locate(None, Some((self.database, key)), haste).await;
+            // Who has a file of the version had to prove its record.
+            let akin = [FileKind::Mod, FileKind::Zip].map(|kind| {
+                let of = of.clone();
+                KeyHash::of_file(&ArtifactKey { of, kind })
+            });
+            let located = peers.locate_record(self.database, key, &akin, haste).await;
             located
                 .into_iter()
                 .filter_map(|located| {

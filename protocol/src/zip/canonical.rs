@@ -16,7 +16,7 @@ use super::{NotCanonical, ZipError};
 pub const CANONICAL_NAME_BYTES_MAX: usize = 2048;
 
 /// From this many entries on the end record needs its zip64 form.
-const ENTRIES_MAX: usize = 0xfffe;
+pub(super) const ENTRIES_MAX: usize = 0xfffe;
 
 const END_BYTES: u64 = 22;
 const LOCAL_BYTES: usize = 30;

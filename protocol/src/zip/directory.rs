@@ -5,9 +5,9 @@
 //! are signed and wrap as they do there. What goes beyond Go is one bound, [`DIRECTORY_BYTES_MAX`]. Nothing is judged
 //! here that Go's reader does not judge: names may be anything.
 
-use super::ZipError;
 use super::end::End;
 use super::read_at::{ReadAt, Section, SectionError};
+use super::{NotCanonical, ZipError};
 
 /// The largest central directory that is read, in bytes: it is what decides how much memory a zip costs. Toolchains have
 /// 2 MB for 12,000 files. Go has no such bound, and reads on as long as there are entries.
@@ -88,8 +88,9 @@ impl Entry {
 impl Directory {
     /// Finds and reads the directory of `bytes`.
     ///
-    /// Entries are read until something is no entry, as Go does it, and only then the count is looked at.
-    pub(super) fn read(bytes: &dyn ReadAt) -> Result<Self, ZipError> {
+    /// Entries are read until something is no entry, as Go does it, and only then the count is looked at. More than
+    /// `entries_max` of them are not kept in memory; the zip is then not in the canonical form.
+    pub(super) fn read(bytes: &dyn ReadAt, entries_max: usize) -> Result<Self, ZipError> {
         let end = End::find(bytes)?;
         let mut directory = Self {
             entries: Vec::new(),
@@ -99,6 +100,9 @@ impl Directory {
         let mut reader = HeaderReader::new(bytes, directory.end.directory_start());
         let stopped_by = loop {
             match reader.next(&mut directory.names) {
+                Ok(_) if directory.entries.len() >= entries_max => {
+                    return Err(NotCanonical::End.into());
+                }
                 Ok(mut entry) => {
                     entry.header_offset =
                         entry.header_offset.wrapping_add(directory.end.base_offset);
@@ -297,5 +301,53 @@ impl Fields<'_> {
 
     fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         self.0.get(at..)?.first_chunk().copied()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// Bytes that count how many of them are read.
+    struct Counted(Vec<u8>, AtomicU64);
+
+    impl ReadAt for Counted {
+        fn len(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+            self.1.fetch_add(buf.len() as u64, Ordering::Relaxed);
+            self.0.as_slice().read_exact_at(buf, offset)
+        }
+    }
+
+    #[test]
+    fn a_directory_of_more_entries_than_the_canonical_form_has_is_not_read_to_its_end() {
+        const ENTRIES: usize = 150_000;
+        let mut header = [0; HEADER_BYTES];
+        header[..4].copy_from_slice(&HEADER_SIGNATURE.to_le_bytes());
+        let mut zip = header.repeat(ENTRIES);
+        let (directory_bytes, records) = (zip.len() as u32, (ENTRIES % 65_536) as u16);
+        zip.extend(b"PK\x05\x06\0\0\0\0");
+        zip.extend([records.to_le_bytes(), records.to_le_bytes()].concat());
+        zip.extend(directory_bytes.to_le_bytes());
+        zip.extend([0; 6]);
+        let zip = Counted(zip, AtomicU64::new(0));
+        let all = Directory::read(&zip, usize::MAX).unwrap();
+        assert_eq!(all.entries.len(), ENTRIES);
+        zip.1.store(0, Ordering::Relaxed);
+        let most = 65_534;
+        let refused = Directory::read(&zip, most);
+        assert!(matches!(refused, Err(ZipError::NotCanonical(_))));
+        let read = zip.1.load(Ordering::Relaxed);
+        assert!(
+            read < ((most + 1) * HEADER_BYTES + 4 * BUFFER_BYTES) as u64,
+            "{read}"
+        );
     }
 }

@@ -18,6 +18,9 @@ use super::slow::Tap;
 use crate::log::{TestLog, forged_record};
 use crate::module::Module;
 
+/// A zip that no disk of a test holds.
+const VAST_BYTES: usize = 48 << 20;
+
 /// What a neighbour was asked for, over all who asked.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
@@ -76,6 +79,7 @@ impl ForgingShelf {
             let shown = if lies_about_log { &evil } else { module };
             let zip = match lie {
                 PeerLie::Zip(lie) => module.lying_zip(lie),
+                PeerLie::Vast => vec![0; VAST_BYTES],
                 _ => shown.zip(),
             };
             let go_mod = match lie {
@@ -138,6 +142,7 @@ impl Shelf for ForgingShelf {
         let laid = self.files.get(&key)?;
         self.asked.files.fetch_add(1, Ordering::Relaxed);
         let file = match (self.lie, laid.kind) {
+            (PeerLie::Empty, _) => return None,
             (PeerLie::Silent, _) => {
                 self.tap.wait();
                 return None;
@@ -154,7 +159,10 @@ impl Shelf for ForgingShelf {
 
     fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)> {
         let laid = self.files.get(&key)?;
-        Some((laid.blob, laid.length))
+        match self.lie {
+            PeerLie::DripOfOneByte => Some((laid.blob, 1)),
+            _ => Some((laid.blob, laid.length)),
+        }
     }
 
     fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
@@ -162,8 +170,11 @@ impl Shelf for ForgingShelf {
             .records
             .get(&key)
             .filter(|_| database == self.database)?;
-        self.asked.records.fetch_add(1, Ordering::Relaxed);
-        Some(record.clone())
+        let before = self.asked.records.fetch_add(1, Ordering::Relaxed);
+        match self.lie {
+            PeerLie::RecordAfter(times) if before < times => None,
+            _ => Some(record.clone()),
+        }
     }
 
     fn tile(

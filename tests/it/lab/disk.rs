@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use harness::lab::Forbidden;
-use harness::{FakeUpstream, HostOptions, Module, TestHost};
+use harness::{FakeUpstream, HostOptions, LyingPeer, Module, PeerLie, TestHost};
 
 use crate::LabTest;
 
@@ -15,6 +15,10 @@ pub(crate) const TESTS: &[(&str, LabTest)] = &[
     (
         "on_a_disk_without_a_byte_left_what_is_kept_is_served_and_proved",
         on_a_disk_without_a_byte_left_what_is_kept_is_served_and_proved,
+    ),
+    (
+        "a_neighbour_that_sends_more_than_the_disk_holds_fails_no_request",
+        a_neighbour_that_sends_more_than_the_disk_holds_fails_no_request,
     ),
     (
         "a_disk_that_cannot_be_written_is_refused_at_start",
@@ -154,6 +158,23 @@ fn on_a_disk_without_a_byte_left_what_is_kept_is_served_and_proved() -> Result<(
         .expect_success();
     expect_kept(&host, &large());
     assert!(host.stop().success(), "{}", host.log());
+    Ok(())
+}
+
+fn a_neighbour_that_sends_more_than_the_disk_holds_fails_no_request() -> Result<(), Forbidden> {
+    let upstream = world();
+    let log = upstream.log(|log| log.clone());
+    let vast = LyingPeer::start(&[small()], &log, PeerLie::Vast);
+    let host = online(&upstream)
+        .peer(&vast.peer_address())
+        .on_small_disk(DISK_BYTES)?
+        .start();
+    host.wait_for_neighbours(1);
+    let zip = host.get(&small().url_path("zip"));
+    assert_eq!(zip.header("x-modmesh-source"), "upstream", "{}", zip.text());
+    assert_eq!(zip.expect_body(), small().zip());
+    assert_eq!(vast.files_given(), 1);
+    assert_eq!(staging(&host), Vec::<PathBuf>::new());
     Ok(())
 }
 

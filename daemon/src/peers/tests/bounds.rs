@@ -52,7 +52,13 @@ async fn fetch_from_rogue(
     let name = name_of(&rogue.id);
     let fetched = host
         .peers
-        .fetch(&name, KEY, 1 << 20, &mut tokio::io::sink())
+        .fetch(
+            &name,
+            KEY,
+            1 << 20,
+            Haste::NobodyElse,
+            &mut tokio::io::sink(),
+        )
         .await;
     (fetched.unwrap_err(), started.elapsed(), (host, rogue))
 }
@@ -89,7 +95,13 @@ async fn a_holder_that_drips_is_left_as_well() {
     let name = name_of(&rogue.id);
     let fetched = host
         .peers
-        .fetch(&name, KEY, 1 << 20, &mut tokio::io::sink())
+        .fetch(
+            &name,
+            KEY,
+            1 << 20,
+            Haste::NobodyElse,
+            &mut tokio::io::sink(),
+        )
         .await;
     assert!(matches!(fetched, Err(PeerError::Stalled)), "{fetched:?}");
     assert!(started.elapsed() < Duration::from_secs(4));
@@ -164,7 +176,10 @@ async fn of_128_fetches_at_once_each_gets_its_file() {
     let name = a.peers.name();
     let fetch = |_| async {
         let mut got = Vec::new();
-        let fetched = b.peers.fetch(&name, key, u64::MAX, &mut got).await;
+        let fetched = b
+            .peers
+            .fetch(&name, key, u64::MAX, Haste::NobodyElse, &mut got)
+            .await;
         fetched.map(|(_, length)| length == got.len() as u64)
     };
     let outcomes = join_all((0..128).map(fetch)).await;
@@ -176,14 +191,16 @@ async fn of_128_fetches_at_once_each_gets_its_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fetches_that_find_no_place_in_time_are_told_busy() {
+async fn fetches_behind_files_that_do_not_move_are_given_up() {
     let (a, b) = Host::pair().await;
     let (key, _) = a.put(1, b"a file");
     let name = a.peers.name();
     a.shelf.gate.shut();
     let fetch = |_| async {
         let mut sink = tokio::io::sink();
-        b.peers.fetch(&name, key, u64::MAX, &mut sink).await
+        b.peers
+            .fetch(&name, key, u64::MAX, Haste::NobodyElse, &mut sink)
+            .await
     };
     let outcomes = join_all((0..20).map(fetch)).await;
     a.shelf.gate.open();
@@ -191,7 +208,7 @@ async fn fetches_that_find_no_place_in_time_are_told_busy() {
         .iter()
         .filter(|o| matches!(o, Err(PeerError::Stalled)));
     assert!(stalled.count() >= ASKED_FILES_PER_PEER_MAX, "{outcomes:?}");
-    let others = |o: &&Result<_, _>| !matches!(o, Err(PeerError::Stalled | PeerError::Busy { .. }));
+    let others = |o: &&Result<_, _>| !matches!(o, Err(PeerError::Stalled | PeerError::LanesFull));
     assert_eq!(outcomes.iter().filter(others).count(), 0, "{outcomes:?}");
     until("all places are free again", || {
         a.peers.shared.counter.is_idle()

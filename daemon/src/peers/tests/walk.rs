@@ -61,12 +61,18 @@ async fn a_large_file_arrives_whole() {
     let bytes: Vec<u8> = (0..50_000_000u32).map(|i| (i * 31 / 7) as u8).collect();
     let (key, blob) = a.put(1, &bytes);
     let mut got = Vec::new();
-    let fetched = b.peers.fetch(&a.peers.name(), key, 1 << 30, &mut got).await;
+    let fetched = b
+        .peers
+        .fetch(&a.peers.name(), key, 1 << 30, Haste::NobodyElse, &mut got)
+        .await;
     assert_eq!(fetched.unwrap(), (blob, 50_000_000));
     assert_eq!(BlobId::of(&got), blob);
     let (empty_key, empty) = a.put(2, b"");
     let mut got = Vec::new();
-    let fetched = b.peers.fetch(&a.peers.name(), empty_key, 0, &mut got).await;
+    let fetched = b
+        .peers
+        .fetch(&a.peers.name(), empty_key, 0, Haste::NobodyElse, &mut got)
+        .await;
     assert_eq!((fetched.unwrap(), got.len()), ((empty, 0), 0));
 }
 
@@ -250,7 +256,10 @@ async fn a_body_on_its_way_is_finished_before_the_stop() {
     let (mut sink, source) = tokio::io::duplex(1 << 16);
     let name = a.peers.name();
     let fetching = tokio::spawn(async move {
-        let fetched = b.peers.fetch(&name, key, u64::MAX, &mut sink).await;
+        let fetched = b
+            .peers
+            .fetch(&name, key, u64::MAX, Haste::NobodyElse, &mut sink)
+            .await;
         (fetched, b)
     });
     let mut source = source;
@@ -310,7 +319,7 @@ async fn throughput_of_one_large_file() {
         let started = Instant::now();
         let mut sink = tokio::io::sink();
         b.peers
-            .fetch(&a.peers.name(), key, u64::MAX, &mut sink)
+            .fetch(&a.peers.name(), key, u64::MAX, Haste::NobodyElse, &mut sink)
             .await
             .unwrap();
         let seconds = started.elapsed().as_secs_f64();
@@ -321,7 +330,7 @@ async fn throughput_of_one_large_file() {
     for _ in 0..1000 {
         let mut sink = tokio::io::sink();
         b.peers
-            .fetch(&a.peers.name(), small, 1000, &mut sink)
+            .fetch(&a.peers.name(), small, 1000, Haste::NobodyElse, &mut sink)
             .await
             .unwrap();
     }

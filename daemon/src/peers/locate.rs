@@ -1,0 +1,141 @@
+//! Asking many neighbours at once: who has it?
+//!
+//! A few are all asked. Of many, those are asked first that announced it; where there is nobody else to ask, the others
+//! follow, sixteen at a time, until somebody has it.
+
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::digest::BlobId;
+use modmesh_protocol::limits::ASKED_AT_ONCE_MAX;
+use modmesh_protocol::log::DatabaseId;
+use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::wire::{Answer, Query, RecordQuestion};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::ask::query_patiently;
+use super::{Haste, Located, PeerError, Shared, Survey, lock, peer_id_of};
+
+/// How long a round of sixteen is waited for before the next sixteen are asked as well: all of the most neighbours a host
+/// can have are asked within the two seconds that such a question may take.
+const ROUND: Duration = Duration::from_millis(100);
+
+/// See [`super::Peers::locate`]; `akin` are files whose holders are likely to have what is looked for.
+pub(super) async fn locate(
+    shared: &Shared,
+    file: Option<KeyHash>,
+    record: Option<(DatabaseId, KeyHash)>,
+    akin: &[KeyHash],
+    haste: Haste,
+) -> Survey {
+    let query = Query::Locate {
+        file: file.map(|key| key.0),
+        record: record.map(|(database, key)| RecordQuestion {
+            database: database.0,
+            key: key.0,
+        }),
+    };
+    let turn = file.or(record.map(|(_, key)| key));
+    let candidates = candidates(shared, turn, akin, haste);
+    let first_round = candidates.len().min(ASKED_AT_ONCE_MAX);
+    let rounds_max = match haste {
+        Haste::OthersWait => 1,
+        Haste::NobodyElse => usize::MAX,
+    };
+    let mut rounds = candidates.chunks(ASKED_AT_ONCE_MAX).take(rounds_max);
+    let ask = |peer: &PeerName| {
+        let (query, peer) = (&query, peer.clone());
+        async move {
+            let answer = match peer_id_of(&peer) {
+                Some(id) => query_patiently(shared, &id, query).await,
+                None => Err(PeerError::Gone),
+            };
+            (peer, answer)
+        }
+    };
+    let (mut waited_for, mut found, mut all) = (Vec::new(), Vec::new(), 0);
+    let gather = async {
+        let mut asked = FuturesUnordered::new();
+        let mut next_round_at = Instant::now();
+        loop {
+            let may_ask_more = found.is_empty() && rounds.len() > 0;
+            let answer = tokio::select! {
+                biased;
+                answer = asked.next(), if !asked.is_empty() => answer,
+                () = sleep_until(next_round_at), if may_ask_more => None,
+                else => break,
+            };
+            let Some((peer, answer)) = answer else {
+                let round = rounds.next().unwrap_or_default();
+                waited_for.extend(round.iter().cloned());
+                all += round.len();
+                asked.extend(round.iter().map(ask));
+                next_round_at = Instant::now() + ROUND;
+                continue;
+            };
+            waited_for.retain(|other| *other != peer);
+            if asked.is_empty() {
+                next_round_at = Instant::now();
+            }
+            if let Ok(Answer::Located { file: has, record }) = answer {
+                if let (Some(key), None) = (file, has) {
+                    lock(&shared.directory).missed(&peer, &key);
+                }
+                if has.is_some() || record.is_some() {
+                    found.push(Located {
+                        peer,
+                        file: has.map(|summary| (BlobId(summary.blob), summary.length)),
+                        record,
+                    });
+                }
+            }
+            // Who was silent lately is not waited for when others have it.
+            if !found.is_empty() && waited_for.iter().all(|peer| shared.roster.is_slow(peer)) {
+                break;
+            }
+        }
+    };
+    // At the deadline those that did not answer are left; what came so far counts.
+    let in_time = timeout(haste.deadline(), gather).await.is_ok();
+    if !in_time && haste == Haste::NobodyElse {
+        // Those of later rounds had less than the two seconds.
+        let silent = candidates.iter().take(first_round);
+        silent
+            .filter(|peer| waited_for.contains(peer))
+            .for_each(|peer| shared.roster.was_slow(peer));
+    }
+    found.sort_by_key(|located: &Located| shared.roster.rank(&located.peer));
+    Survey {
+        asked: all,
+        silent: waited_for.len(),
+        found,
+    }
+}
+
+/// Whom to ask, in this order: those that announced it, others by chance, and last those that were silent lately, who are
+/// left out where somebody else can be asked.
+fn candidates(
+    shared: &Shared,
+    turn: Option<KeyHash>,
+    akin: &[KeyHash],
+    haste: Haste,
+) -> Vec<PeerName> {
+    let mut usable = shared.roster.usable();
+    if haste == Haste::OthersWait {
+        usable.retain(|peer| !shared.roster.is_slow(peer));
+    }
+    if usable.len() <= ASKED_AT_ONCE_MAX {
+        return usable;
+    }
+    let announced: Vec<_> = {
+        let directory = lock(&shared.directory);
+        akin.iter().flat_map(|key| directory.holders(key)).collect()
+    };
+    // The table's order differs from run to run and from host to host, which is chance enough to spread the questions;
+    // turning it by the question spreads them within a run.
+    let turn = turn.map_or(0, |key| usize::from(key.0[0])) % usable.len();
+    usable.rotate_left(turn);
+    usable.sort_by_cached_key(|peer| (shared.roster.is_slow(peer), !announced.contains(peer)));
+    usable
+}
