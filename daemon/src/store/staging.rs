@@ -48,22 +48,28 @@ pub(super) fn new_path(folder: &Path, kind: &str) -> PathBuf {
 }
 
 impl Staging {
-    /// A new empty file in `folder`.
+    /// A new empty file in `folder`. Who is dropped while it waits for this leaves no file behind.
     pub(super) async fn create(folder: &Path) -> io::Result<Self> {
-        let path = new_path(folder, "");
-        let mut options = tokio::fs::OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        let file = match options.open(&path).await {
-            // Somebody swept the state folder under a running daemon.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                tokio::fs::create_dir(folder).await?;
-                options.open(&path).await?
-            }
-            opened => opened?,
-        };
+        let folder = folder.to_owned();
+        let created = tokio::task::spawn_blocking(move || {
+            let path = new_path(&folder, "");
+            let mut options = std::fs::OpenOptions::new();
+            options.read(true).write(true).create_new(true);
+            let file = match options.open(&path) {
+                // Somebody swept the state folder under a running daemon.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    std::fs::create_dir(&folder)?;
+                    options.open(&path)?
+                }
+                opened => opened?,
+            };
+            // When nobody waits for it any more, this is dropped where it is made.
+            Ok::<_, io::Error>((file, DeleteOnDrop(Some(path))))
+        });
+        let (file, path) = created.await.map_err(io::Error::other)??;
         Ok(Self {
-            file,
-            path: DeleteOnDrop(Some(path)),
+            file: tokio::fs::File::from_std(file),
+            path,
             hasher: Hasher::new(),
             length: Arc::default(),
             room: None,

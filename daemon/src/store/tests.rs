@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::h1;
@@ -98,6 +98,22 @@ async fn dropped_bytes_leave_nothing_behind() {
     drop(staging);
     drop(store.stage().await.unwrap().close().await.unwrap());
     assert_eq!(in_staging(&folder), 0);
+}
+
+#[tokio::test]
+async fn who_is_dropped_while_a_file_is_made_leaves_none() {
+    use futures::FutureExt;
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    for _ in 0..50 {
+        // Asked once, so that the making has begun.
+        drop(store.stage().now_or_never());
+    }
+    let began = Instant::now();
+    while in_staging(&folder) > 0 {
+        assert!(began.elapsed() < Duration::from_secs(10), "files stay");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
