@@ -158,18 +158,22 @@ fn listeners_in(table: &str) -> Vec<(SocketAddr, u32)> {
 }
 
 fn owner_in(table: &str, client: SocketAddr, server: SocketAddr) -> Option<u32> {
-    let same = |text: &str, address: SocketAddr| {
-        kernel_address(text).is_some_and(|(ip, port)| {
-            port == address.port() && ip.to_canonical() == address.ip().to_canonical()
-        })
+    // The table may have tens of thousands of lines: a glance at the port is enough for most of them.
+    let ports = [client, server].map(|address| format!(":{:04X}", address.port()));
+    let same = |text: &str, port: &str, address: SocketAddr| {
+        let named = text.ends_with(port).then(|| kernel_address(text)).flatten();
+        named.is_some_and(|(ip, _)| ip.to_canonical() == address.ip().to_canonical())
     };
+    let [client_port, server_port] = &ports;
     table.lines().skip(1).find_map(|line| {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let (local, remote) = (fields.next()?, fields.next()?);
         let user = fields.nth(4)?;
         // A socket that its process has let go of has no inode, and is shown as root's whoever made it.
         let inode = fields.nth(1).filter(|inode| *inode != "0");
-        let found = inode.is_some() && same(local, client) && same(remote, server);
+        let found = same(local, client_port, client)
+            && same(remote, server_port, server)
+            && inode.is_some();
         found.then(|| user.parse().ok())?
     })
 }

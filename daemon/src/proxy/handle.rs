@@ -1,8 +1,8 @@
 //! One request, from its head to its answer.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -43,27 +43,42 @@ pub(crate) struct FrontDoor {
 }
 
 /// The two ends of a connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Ends {
     pub client: SocketAddr,
     pub server: SocketAddr,
+    /// Who made the connection, once that was found out: the system's table is long on a busy machine.
+    owner: OnceLock<u32>,
+}
+
+impl Ends {
+    pub(crate) fn new(client: SocketAddr, server: SocketAddr) -> Self {
+        Self {
+            client,
+            server,
+            owner: OnceLock::new(),
+        }
+    }
 }
 
 impl Client for Ends {
     fn is_own_user(&self) -> bool {
-        os::socket_owner(self.client, self.server) == Some(os::own_user())
+        let found = || os::socket_owner(self.client, self.server);
+        let owner = self.owner.get().copied().or_else(found);
+        // Unknown may become known with the next request.
+        owner.is_some_and(|owner| *self.owner.get_or_init(|| owner) == os::own_user())
     }
 }
 
 impl FrontDoor {
     /// Answers one request.
-    pub(crate) async fn handle<B>(&self, request: Request<B>, ends: Ends) -> Response<AnswerBody> {
+    pub(crate) async fn handle<B>(&self, request: Request<B>, ends: &Ends) -> Response<AnswerBody> {
         let began = Instant::now();
         let (kind, answer) = match self.judge(&request, ends) {
             Err(reason) => ("other", respond::turned_away(&reason)),
             Ok(()) => match route::parse(request.method(), request.uri().path()) {
                 Err(error) => ("other", respond::misrouted(&error)),
-                Ok(route) => (route.kind(), self.answer(route, &request, &ends).await),
+                Ok(route) => (route.kind(), self.answer(route, &request, ends).await),
             },
         };
         let mut response = answer.response;
@@ -87,7 +102,7 @@ impl FrontDoor {
         response
     }
 
-    fn judge<B>(&self, request: &Request<B>, ends: Ends) -> Result<(), TurnedAway> {
+    fn judge<B>(&self, request: &Request<B>, ends: &Ends) -> Result<(), TurnedAway> {
         self.keeper
             .admit(request.uri(), request.headers(), ends.server)
     }

@@ -52,10 +52,8 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, client, permit)) => {
-                    let ends = Ends {
-                        client,
-                        server: stream.local_addr().unwrap_or(self.address),
-                    };
+                    let server = stream.local_addr().unwrap_or(self.address);
+                    let ends = Ends::new(client, server);
                     let connection = converse(stream, ends, door.clone(), graceful.watcher());
                     shutdown.spawn("connection", async move {
                         connection.await;
@@ -93,15 +91,16 @@ impl Listener {
 }
 
 async fn converse(stream: TcpStream, ends: Ends, door: FrontDoor, watcher: Watcher) {
+    let (client, ends) = (ends.client, Arc::new(ends));
     let service = service_fn(|request| {
-        let door = door.clone();
-        async move { Ok::<_, std::convert::Infallible>(door.handle(request, ends).await) }
+        let (door, ends) = (door.clone(), Arc::clone(&ends));
+        async move { Ok::<_, std::convert::Infallible>(door.handle(request, &ends).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(client = %ends.client, %error, "a connection ended early");
+        tracing::debug!(%client, %error, "a connection ended early");
     }
 }
