@@ -249,7 +249,7 @@ impl Fetcher {
         let treatment = self.inner.policy.treatment(&key.of.module);
         let want = Want::new(key.clone(), asker, story.clone());
         tracing::debug!(%key, ?treatment, priority = ?want.priority, "fetching");
-        let mut patience = None;
+        let (mut patience, mut refused) = (None, None);
         let mut haste = self.haste(asker);
         loop {
             let alone = self.inner.peers.connected() == 0;
@@ -262,12 +262,21 @@ impl Fetcher {
                     failed,
                 } => (expected, retry_after, failed),
             };
+            if let Some(refused) = refused {
+                return Err(refused);
+            }
             let error = match self.ask_upstream(&want, treatment, expected).await {
                 Ok(stored) => return Ok(Landed::new(stored, Source::Upstream)),
                 Err(error) => error,
             };
             if !error.is_absence() {
-                return Err(error);
+                let is_a_no = matches!(error, FetchError::Upstream(_));
+                if alone || haste == Haste::NobodyElse || !is_a_no {
+                    return Err(error);
+                }
+                // Its no does not stop a neighbour that has it and needed more than a moment to say so.
+                (haste, refused) = (Haste::NobodyElse, Some(error));
+                continue;
             }
             let error = error.beside(failed);
             if alone {

@@ -38,7 +38,8 @@ fn pending_files_are_judged_again_and_then_shared_or_dropped() {
     upstream.heal();
     let began = Instant::now();
     let judged = || {
-        let dropped = host.metric("modmesh_verification_failures_total", &[("from", "store")]);
+        // Its bytes changed on the disk, which shows before anything is asked.
+        let dropped = host.metric("modmesh_store_quarantined_total", &[]);
         let shared = ["mod", "zip"].map(|extension| stored(&host, &hello(), extension));
         dropped >= 1.0 && shared.iter().all(|path| path.exists())
     };
@@ -68,6 +69,29 @@ fn pending_files_are_judged_again_and_then_shared_or_dropped() {
     assert_eq!(zip.header("x-modmesh-source"), "upstream");
     assert_eq!(zip.expect_body(), damaged.zip());
     assert!(stored(&host, &damaged, "zip").exists());
+}
+
+#[test]
+fn files_that_cannot_be_judged_stop_no_other() {
+    let internal = |number: usize| {
+        Module::package(&format!("internal.example/m{number}"), "v1.0.0").bulk("noise.bin", 1000)
+    };
+    let mut modules: Vec<Module> = (0..4).map(internal).collect();
+    modules.push(hello());
+    let upstream = FakeUpstream::start(modules.clone());
+    let host = without_database(&upstream, &modules);
+    upstream.heal();
+    // The proxy's word is not the database's, and that is out of reach.
+    upstream.fault(
+        "sumdb/*/lookup/internal.example/*",
+        Fault::status(404, "not found"),
+    );
+    let began = Instant::now();
+    while !stored(&host, &hello(), "zip").exists() {
+        assert!(began.elapsed() < JUDGED_WITHIN, "{}", host.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!stored(&host, &internal(0), "zip").exists());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::limits::EVIDENCE_BYTES_MAX;
@@ -14,6 +14,9 @@ use crate::metrics::Source;
 use crate::policy::{Client, Treatment};
 use crate::store::{Staged, Stored};
 use crate::trust::{Expected, Finding, Giver, Proof, Rejection, Unlisted, judge};
+
+/// How long one round goes on with files that the database cannot be asked about.
+const ROUND_MAX: Duration = Duration::from_secs(20);
 
 /// Why a file was not kept.
 pub(super) struct NotKept {
@@ -47,6 +50,7 @@ impl Fetcher {
     /// Judges every file again that the database could not be asked about, or was not because of a setting that has
     /// changed since: promotes it or drops it.
     pub(crate) async fn judge_unsettled(&self) {
+        let began = Instant::now();
         for entry in self.inner.store.unsettled() {
             let key = entry.proof.key().clone();
             let treatment = self.inner.policy.treatment(&key.of.module);
@@ -56,7 +60,11 @@ impl Fetcher {
             }
             let expected = self.expected(&key.of, treatment).await;
             if matches!(expected, Expected::Pending(_)) {
-                return;
+                // One that cannot be judged (its proxy says 404, the database itself is out of reach) stops no other.
+                if began.elapsed() > ROUND_MAX {
+                    return;
+                }
+                continue;
             }
             let store = self.inner.store.clone();
             let (name, metrics) = (key.clone(), self.inner.metrics.clone());

@@ -97,7 +97,9 @@ impl Frames {
     /// What could be told by gossip.
     pub(super) fn gossip(&self, dice: &mut Dice) -> Vec<u8> {
         let files = (0..dice.below(1100)).map(|_| self.hash(dice)).collect();
-        let heads = (0..dice.below(4)).map(|_| (self.hash(dice), note(dice)));
+        // Of databases that the host does not mirror: a false head of its own is a lie, and would end this neighbour.
+        let strange = |dice: &mut Dice| std::array::from_fn(|_| dice.bits() as u8);
+        let heads = (0..dice.below(4)).map(|_| (strange(dice), note(dice)));
         let words = Announcement::Have {
             files,
             heads: heads.collect(),

@@ -18,8 +18,9 @@ pub struct World {
 }
 
 /// Things that may lie in a state folder, by their first name.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "apart",
+    "control.sock",
     "evidence",
     "format",
     "identity",
