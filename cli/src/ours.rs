@@ -1,7 +1,7 @@
 //! Whose daemon is it? Any user of this machine can take a free port of loopback, so what answers there is judged by the
 //! owner of the listening socket before anything is believed, and above all before `run` sends a `go` command to it.
 //!
-//! The choice, with its reasons, is docs/decisions/0010-whose-daemon.md: one's own daemon always; a service of root or of a
+//! The choice, with its reasons, is docs/decisions/0008-whose-daemon.md: one's own daemon always; a service of root or of a
 //! system user for looking, and for `run` when it is root's or was named; another person's never; where the system does
 //! not tell the owner (another platform, a socket in another network namespace) only what was named.
 
