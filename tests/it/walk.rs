@@ -50,6 +50,25 @@ fn the_neighbour_has_it_for_good_and_gives_it_on() {
 }
 
 #[test]
+fn a_zip_that_only_go_accepts_serves_its_host_and_no_neighbour() {
+    let module = hello();
+    let upstream = FakeUpstream::start([module.clone()]);
+    let with_comment = module.zip_with_comment();
+    upstream.put(&module.url_path("zip"), with_comment.clone());
+    let first = online("A", &upstream).start();
+    let go = first.go(&upstream.sumdb());
+    go.download(&module.name()).expect_success();
+    let zip = first.get(&module.url_path("zip")).expect_body();
+    assert_eq!(zip, with_comment);
+
+    let second = neighbour_of(&first, &upstream);
+    second.get(&module.url_path("mod")).expect_body();
+    assert_eq!(second.get(&module.url_path("zip")).status, 404);
+    let peers = second.peers();
+    assert!(peers[0]["banned_until"].is_null(), "{peers:#}");
+}
+
+#[test]
 fn a_file_that_a_neighbours_disk_damaged_never_reaches_go_and_nobody_is_called_a_liar() {
     let upstream = FakeUpstream::start([hello()]);
     let first = online("A", &upstream).start();

@@ -200,6 +200,8 @@ fn decode(path: &str) -> Result<String, RouteError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn get(path: &str) -> Result<Route, RouteError> {
@@ -212,6 +214,56 @@ mod tests {
 
     fn file(of: ModuleVersion, kind: FileKind) -> Route {
         Route::File(ArtifactKey { of, kind })
+    }
+
+    /// Pieces of paths, good ones and others.
+    const PIECES: [&str; 24] = [
+        "/",
+        "//",
+        "..",
+        ".",
+        "%2e",
+        "%2F",
+        "%5c",
+        "%00",
+        "%zz",
+        "%",
+        "\\",
+        "@v",
+        "@latest",
+        "list",
+        "v1.0.0",
+        ".zip",
+        ".mod",
+        ".info",
+        "example.com",
+        "!a",
+        "%21a",
+        "A",
+        "sumdb/sum.golang.org/tile/8/0/000",
+        "\u{e9}",
+    ];
+
+    proptest! {
+        /// Whatever is asked: it is refused, or it names a file below a module, once decoded and never above the root.
+        #[test]
+        fn no_path_leads_out_of_the_tree_and_what_is_understood_is_understood_again(
+            inserted in proptest::collection::vec((0..PIECES.len(), 0..40_usize), 0..3),
+            noise in "\\PC{0,2}",
+        ) {
+            let mut path: Vec<char> = "/example.com/m/v2/@v/v2.0.0-rc.1.zip".chars().collect();
+            for (piece, at) in inserted {
+                let at = at.min(path.len());
+                path.splice(at..at, PIECES[piece].chars());
+            }
+            let path = path.into_iter().collect::<String>() + &noise;
+            if let Ok(Route::File(key)) = get(&path) {
+                let url = key.url_path();
+                prop_assert!(!url.starts_with('/'), "{url}");
+                prop_assert!(url.split('/').all(|element| !matches!(element, "" | "." | "..")), "{url}");
+                prop_assert_eq!(get(&format!("/{url}")).unwrap(), Route::File(key));
+            }
+        }
     }
 
     #[test]
