@@ -1,4 +1,4 @@
-//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
+//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`, `soak`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
 //!
 //! The upstream is a replay of what a real one answered once, so that runs differ in nothing but what is measured. Numbers
 //! of one machine say little; pairs that were run one after the other, and their ratio, say more. Homes and stores lie where
@@ -15,6 +15,7 @@ mod load;
 mod nginx;
 mod pairs;
 mod peak;
+mod soak;
 mod two_hosts;
 mod warm;
 
@@ -46,6 +47,8 @@ enum Measurement {
     Hot(hot::Options),
     /// Many large zips at once, and the memory that takes.
     Load(load::Options),
+    /// A long while of mixed load on two neighbours, with faults and restarts.
+    Soak(soak::Options),
     /// Generated requests at the front door of a daemon with a healthy upstream.
     FuzzHttp(fuzz::HttpOptions),
     /// Generated frames at the neighbours' port of a daemon.
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         }
         Measurement::Hot(options) => hot::measure(&options),
         Measurement::Load(options) => load::measure(&options),
+        Measurement::Soak(options) => soak::measure(&options),
         Measurement::FuzzHttp(options) => fuzz::http(&options),
         Measurement::FuzzPeer(options) => fuzz::peer(&options),
     }
