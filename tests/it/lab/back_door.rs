@@ -38,8 +38,19 @@ fn can_be_another_user() -> Result<(), Forbidden> {
         .stdout(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    let forbidden = "only root of the machine can run something as another user";
-    possible
+    if !possible {
+        let forbidden = "only root of the machine can run something as another user";
+        return Err(Forbidden(forbidden.to_owned()));
+    }
+    let reaches = Command::new("test")
+        .arg("-x")
+        .arg(std::env::temp_dir())
+        .uid(ANOTHER_USER)
+        .gid(ANOTHER_USER)
+        .status()
+        .is_ok_and(|status| status.success());
+    let forbidden = "another user cannot reach the folder for temporary files; see TMPDIR";
+    reaches
         .then_some(())
         .ok_or_else(|| Forbidden(forbidden.to_owned()))
 }
