@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use modmesh_protocol::digest::Hasher;
@@ -27,6 +28,9 @@ const CONTRADICTIONS_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Files {
     root: PathBuf,
+    /// Held while a tile is written: proofs under several heads come at once, and none may put a narrower form of a tile
+    /// over the wider one that the current head rests on.
+    tiles: Mutex<()>,
 }
 
 impl Files {
@@ -39,7 +43,10 @@ impl Files {
         for leftover in fs::read_dir(root.join("new"))?.filter_map(Result::ok) {
             let _gone = fs::remove_file(leftover.path());
         }
-        Ok(Self { root })
+        Ok(Self {
+            root,
+            tiles: Mutex::default(),
+        })
     }
 
     /// The kept heads, largest first.
@@ -127,6 +134,7 @@ impl Files {
     /// Keeps `tile` unless a wider form is kept already.
     pub(super) fn write_tile(&self, tile: &Tile) -> io::Result<()> {
         let at = tile.coordinate();
+        let _turn = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
         if self
             .tile(at.level, at.index)
             .is_some_and(|kept| kept.coordinate().width >= at.width)
@@ -137,6 +145,7 @@ impl Files {
     }
 
     pub(super) fn forget_tile(&self, level: u8, index: u64) {
+        let _turn = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
         let _gone = fs::remove_file(self.tile_path(level, index));
     }
 
@@ -233,5 +242,39 @@ trait SplitOffChecked: Sized {
 impl SplitOffChecked for Vec<u8> {
     fn split_off_checked(&mut self, at: usize) -> Option<Self> {
         (self.len() >= at).then(|| self.split_off(at))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn of_forms_of_a_tile_that_are_kept_at_once_the_widest_stays() {
+        let state = tempfile::tempdir().unwrap();
+        let files = Files::open(state.path(), "sumdb.example.test").unwrap();
+        for index in 0..200 {
+            let together = Barrier::new(4);
+            std::thread::scope(|scope| {
+                for width in [10, 245, 100, 244] {
+                    let (files, together) = (&files, &together);
+                    scope.spawn(move || {
+                        let level = 2;
+                        let at = TileCoordinate {
+                            level,
+                            index,
+                            width,
+                        };
+                        let tile = Tile::new(at, vec![7; usize::from(width) * 32]).unwrap();
+                        together.wait();
+                        files.write_tile(&tile).unwrap();
+                    });
+                }
+            });
+            assert_eq!(files.tile(2, index).unwrap().coordinate().width, 245);
+        }
     }
 }

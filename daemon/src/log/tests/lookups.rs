@@ -233,7 +233,7 @@ async fn a_neighbour_whose_log_ends_inside_a_tile_that_nobody_has_is_told_of_as_
     mirror.lookup(&module(20)).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn many_lookups_with_heads_of_different_sizes_end_under_the_largest() {
     let log = Log::new(600);
     let state = kept(&log, 290, 300).await;
@@ -260,4 +260,7 @@ async fn many_lookups_with_heads_of_different_sizes_end_under_the_largest() {
         [width(0, 0), width(0, 1), width(0, 2), width(1, 0)],
         [256, 256, 88, 2]
     );
+    // And on disk: no proof under a smaller head has put a narrower tile over a wider one.
+    let opened_again = super::world::mirror(state.path(), &around);
+    assert_eq!(opened_again.head().unwrap().size(), 600);
 }
