@@ -15,6 +15,7 @@ mod sources;
 mod stories;
 mod story;
 mod told_sink;
+mod turns;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +23,6 @@ use std::time::{Duration, Instant};
 use modmesh_protocol::artifact::ArtifactKey;
 use modmesh_protocol::control;
 use modmesh_protocol::module::ModulePath;
-use tokio::sync::Semaphore;
 
 pub(crate) use error::FetchError;
 pub(crate) use notes::{NoteAnswer, NoteKey};
@@ -34,6 +34,7 @@ use pace::UpstreamPace;
 use sources::{Miss, Want};
 use stories::Stories;
 use story::Story;
+use turns::Turns;
 
 use crate::flight::Flights;
 use crate::metrics::{Metrics, Source};
@@ -44,8 +45,6 @@ use crate::store::{Staged, Store, Stored};
 use crate::trust::{Authority, Expected, Giver, Scope};
 use crate::upstream::{Begin, Upstream};
 
-/// Zips that are judged at the same time; each is hashed on several cores.
-const JUDGED_AT_ONCE_MAX: usize = 4;
 /// How long a file is waited for that only busy neighbours have, from when the first of them said so.
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -69,8 +68,7 @@ struct Inner {
     upstream_pace: UpstreamPace,
     /// What became of the last fetches.
     stories: Stories,
-    /// Zips that are judged at the same time.
-    judging: Semaphore,
+    judging: Turns,
 }
 
 /// What the corridor leads to.
@@ -130,7 +128,7 @@ impl Fetcher {
                 notes: Flights::new("note", shutdown.clone()),
                 upstream_pace: UpstreamPace::default(),
                 stories: Stories::default(),
-                judging: Semaphore::new(JUDGED_AT_ONCE_MAX),
+                judging: Turns::of_this_machine(),
             }),
         }
     }

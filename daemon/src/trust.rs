@@ -23,8 +23,6 @@ pub(crate) use proof::{MeasuredFile, Proof, Scope, Unlisted};
 pub(crate) const GO_MOD_BYTES_MAX: u64 = 16 << 20;
 /// Largest module zip that Go reads (`MaxZipFile` in golang.org/x/mod/zip).
 pub(crate) const ZIP_BYTES_MAX: u64 = 500 << 20;
-/// Zips from this size on are hashed on several threads; below it, starting them costs more than it saves.
-const PARALLEL_FROM_BYTES: u64 = 1 << 20;
 
 /// What the gate holds a file against.
 #[derive(Debug, Clone)]
@@ -78,7 +76,7 @@ impl Rejection {
     }
 }
 
-/// Judges the staged file `measured` as the file `key`. Blocks while it reads and hashes.
+/// Judges the staged file `measured` as the file `key`, a zip with up to `threads` threads. Blocks while it reads and hashes.
 ///
 /// # Errors
 /// A [`Rejection`] says what is wrong and whether it is a lie.
@@ -88,9 +86,10 @@ pub(crate) fn judge(
     key: &ArtifactKey,
     expected: &Expected,
     giver: Giver,
+    threads: usize,
 ) -> Result<Proof, Rejection> {
     let (actual, canonical) = match key.kind {
-        FileKind::Zip => zip_sum(file, &measured, key, giver)?,
+        FileKind::Zip => zip_sum(file, key, giver, threads)?,
         FileKind::Mod | FileKind::Info => (go_mod_sum(file, key)?, true),
     };
     let ground = match expected {
@@ -123,9 +122,9 @@ pub(crate) fn judge(
 
 fn zip_sum(
     file: File,
-    measured: &MeasuredFile,
     key: &ArtifactKey,
     giver: Giver,
+    threads: usize,
 ) -> Result<(H1, bool), Rejection> {
     let refuse = |reason| {
         let key = key.clone();
@@ -137,11 +136,6 @@ fn zip_sum(
     let grammar = match giver {
         Giver::Neighbour => Grammar::Canonical,
         Giver::Upstream => Grammar::Upstream,
-    };
-    let threads = if measured.length < PARALLEL_FROM_BYTES {
-        1
-    } else {
-        std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
     };
     let file = FileAt::new(file).map_err(|error| refuse(ZipError::Io(error)))?;
     let verdict = zip::check(&file, &key.of, grammar, threads).map_err(refuse)?;
@@ -184,7 +178,7 @@ mod tests {
             // A folder can be opened and has a length, and every read of it fails.
             let unreadable = File::open(folder.path()).unwrap();
             let expected = Expected::Unlisted(Unlisted::NoRecord);
-            let judged = judge(unreadable, measured, &key, &expected, Giver::Upstream);
+            let judged = judge(unreadable, measured, &key, &expected, Giver::Upstream, 1);
             let rejection = judged.unwrap_err();
             assert!(!rejection.is_lie(), "{rejection}");
             let Rejection::Read { error, .. } = rejection else {

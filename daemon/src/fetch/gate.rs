@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
 use modmesh_protocol::limits::EVIDENCE_BYTES_MAX;
 use modmesh_protocol::module::ModuleVersion;
 
@@ -76,7 +76,7 @@ impl Fetcher {
                     return Ok(None);
                 };
                 let (measured, began) = (entry.proof.measured(), Instant::now());
-                let verdict = judge(file, measured, &key, &expected, Giver::Upstream);
+                let verdict = judge(file, measured, &key, &expected, Giver::Upstream, 1);
                 if let Some(story) = story {
                     story.tell_verdict(began, &verdict);
                 }
@@ -152,14 +152,12 @@ impl Fetcher {
         }
         let (store, key, expected) = (self.inner.store.clone(), want.key.clone(), expected.clone());
         let story = want.story.clone();
-        // A zip keeps several cores busy for as long as it is hashed; a go.mod must not wait for that.
-        let _turn = match want.key.kind {
-            FileKind::Zip => Some(self.inner.judging.acquire().await),
-            FileKind::Mod | FileKind::Info => None,
-        };
+        let measured = staged.measured();
+        let turn = self.inner.judging.wait(key.kind, measured.length).await;
+        let threads = turn.threads;
         let kept = tokio::task::spawn_blocking(move || -> Result<Stored, NotKept> {
             let began = Instant::now();
-            let judged = judge(staged.open()?, staged.measured(), &key, &expected, giver);
+            let judged = judge(staged.open()?, measured, &key, &expected, giver, threads);
             story.tell_verdict(began, &judged);
             let began = Instant::now();
             match judged {

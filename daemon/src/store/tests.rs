@@ -38,6 +38,7 @@ async fn put(store: &Store, version: &str, length: usize) -> Stored {
         &key(version),
         &expected,
         Giver::Upstream,
+        1,
     )
     .unwrap();
     store.commit(staged, proof).unwrap()
@@ -318,7 +319,15 @@ async fn judged(store: &Store, expected: Expected) -> (Staged, Proof) {
     staging.write_all(GO_MOD).await.unwrap();
     let staged = staging.close().await.unwrap();
     let (file, measured) = (staged.open().unwrap(), staged.measured());
-    let proof = judge(file, measured, &key("v1.0.0"), &expected, Giver::Upstream).unwrap();
+    let proof = judge(
+        file,
+        measured,
+        &key("v1.0.0"),
+        &expected,
+        Giver::Upstream,
+        1,
+    )
+    .unwrap();
     (staged, proof)
 }
 
