@@ -226,6 +226,7 @@ impl Settings {
             store_limit_bytes: self.store_limit_bytes.value,
             upstream: self.upstream.value.clone(),
             databases: self.databases.value.clone(),
+            client_sumdb_dirs: Vec::new(),
             private: self.private.value.clone(),
             peer_listen: self.peer_listen.value.clone(),
             peer_listen_asked: self.peer_listen.source != Source::BuiltIn,

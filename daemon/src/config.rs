@@ -24,6 +24,8 @@ pub struct Config {
     /// The checksum databases: the first judges modules, the others are mirrored. `off` as the first: nothing is judged
     /// but toolchains.
     pub databases: Vec<SumdbSetting>,
+    /// Where clients of this host keep the tree heads that they hold: `GOPATH/pkg/sumdb`.
+    pub client_sumdb_dirs: Vec<PathBuf>,
     /// Modules whose names neither the database nor any neighbour may hear.
     pub private: Patterns,
     /// Where neighbours are listened for.

@@ -8,6 +8,7 @@
 //! The mirror asks others through [`LogSource`]; it has no network of its own and decides nothing about modules.
 
 mod ask;
+mod clients;
 mod contradiction;
 mod files;
 mod finding;

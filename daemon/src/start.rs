@@ -281,14 +281,18 @@ fn open_mirrors(
                         Some(_) => Way::Straight,
                         None => Way::Proxies,
                     },
+                    last_note: Arc::default(),
                 })
             }),
             metrics: metrics.clone(),
             settled_at: began + SETTLE,
         });
         around.insert(database, surroundings.clone());
-        let mirror = Mirror::open(state.root(), spec.key, surroundings, shutdown)
+        let folders = &config.client_sumdb_dirs;
+        let mirror = Mirror::open(state.root(), spec.key, folders, surroundings, shutdown)
             .map_err(|error| store_error(config, &error))?;
+        let upkeep = until_the_end(shutdown.clone(), mirror.clone().keep_whole());
+        shutdown.spawn("upkeep of the checksum database", upkeep);
         mirrors.push(mirror);
     }
     Ok((Mirrors::new(mirrors, judges_modules), around))

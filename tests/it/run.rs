@@ -216,6 +216,7 @@ fn a_daemon_that_nobody_asks_ends_by_itself_and_in_order() {
         store_limit_bytes: 1 << 20,
         upstream: ProxyList::parse("off").unwrap(),
         databases: Vec::new(),
+        client_sumdb_dirs: Vec::new(),
         private: Default::default(),
         peer_listen: vec!["127.0.0.1:0".parse().unwrap()],
         peer_listen_asked: true,

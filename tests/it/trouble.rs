@@ -126,6 +126,7 @@ fn daemon(upstream: &str, sumdb: &str, state: &TempDir) -> Config {
         store_limit_bytes: 1 << 30,
         upstream: ProxyList::parse(upstream).unwrap(),
         databases: vec![SumdbSetting::parse(sumdb).unwrap()],
+        client_sumdb_dirs: Vec::new(),
         private: Patterns::parse("").unwrap(),
         peer_listen: vec!["127.0.0.1:0".parse().unwrap()],
         peer_listen_asked: true,

@@ -54,6 +54,9 @@ pub(crate) trait LogSource: Send + Sync + fmt::Debug {
     /// The signed note of the head of its log, where it has one of its own: who shows another log than ours is no liar.
     fn head(&self) -> BoxFuture<'_, Option<Vec<u8>>>;
 
+    /// The signed note of the newest head that it knows of, asked for anew.
+    fn latest(&self) -> BoxFuture<'_, Result<Vec<u8>, AskError>>;
+
     /// Who stands behind it, to be asked once when what this one says is no answer or false, and not when it cannot be
     /// asked: the database behind a proxy.
     fn behind(&self) -> Option<Arc<dyn LogSource>>;

@@ -19,8 +19,9 @@ use crate::state::rename_over;
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 const DIGEST_BYTES: usize = 32;
-/// Heads that are kept: the current one, and older ones in case the machine goes down before its tiles are on disk.
-const HEADS_MAX: usize = 16;
+/// Heads that are kept: the current one, and those that clients may hold. A client with an older one is still served, as
+/// long as nothing on the disk is lost.
+const HEADS_MAX: usize = 1024;
 /// Contradictions that are kept. One is enough to convict a database, so the first ones stay.
 const CONTRADICTIONS_MAX: usize = 16;
 
@@ -49,15 +50,14 @@ impl Files {
         })
     }
 
-    /// The kept heads, largest first.
-    pub(super) fn heads(&self) -> Vec<String> {
+    /// The kept heads, largest first; each is read when its turn comes.
+    pub(super) fn heads(&self) -> impl Iterator<Item = String> {
         self.head_files()
             .into_iter()
             .filter_map(|(_, path)| String::from_utf8(self.read(&path)?).ok())
-            .collect()
     }
 
-    /// Keeps a head that is to be current, and the few before it.
+    /// Keeps a head that is to be current, or that a client holds. Of very many the smallest go.
     pub(super) fn write_head(&self, size: u64, note: &str) -> io::Result<()> {
         self.write(
             &self.root.join("head").join(size.to_string()),
@@ -142,6 +142,11 @@ impl Files {
             return Ok(());
         }
         self.write(&self.tile_path(at.level, at.index), tile.bytes())
+    }
+
+    /// Removes a record that does not stand in the log.
+    pub(super) fn forget_record(&self, of: &ModuleVersion) {
+        let _gone = fs::remove_file(self.record_path(of));
     }
 
     pub(super) fn forget_tile(&self, level: u8, index: u64) {

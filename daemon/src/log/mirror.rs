@@ -4,10 +4,12 @@ mod offers;
 mod patience;
 mod records;
 mod tiles;
+mod upkeep;
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,12 +19,14 @@ use modmesh_protocol::log::{DatabaseId, Record, SignedHead, Tile, VerifierKey};
 use modmesh_protocol::module::ModuleVersion;
 
 use super::ask::Surroundings;
+use super::clients::ClientHeads;
 use super::files::Files;
 use super::finding::{Authority, Finding, ListedRecord, Told};
 use super::prove::Prover;
 use crate::flight::Flights;
 use crate::shutdown::Shutdown;
 use offers::Offers;
+use upkeep::CaughtUp;
 
 pub(crate) use tiles::TileAnswer;
 
@@ -43,6 +47,12 @@ struct Inner {
     surroundings: Arc<dyn Surroundings>,
     lookups: Flights<ModuleVersion, Told>,
     offers: Arc<Offers>,
+    clients: ClientHeads,
+    shutdown: Shutdown,
+    /// Held while somebody is asked for a larger head.
+    caught_up: tokio::sync::Mutex<CaughtUp>,
+    /// Tiles that clients may need and that are not here, as of the last look.
+    missing: AtomicUsize,
     unlisted: Mutex<HashMap<ModuleVersion, Instant>>,
     /// Why the database could not be asked, when that was so the last time.
     trouble: Mutex<Option<Arc<str>>>,
@@ -51,13 +61,16 @@ struct Inner {
 }
 
 impl Mirror {
-    /// Opens the mirror of the database of `key` in the state folder `state`. Blocks while it reads.
+    /// Opens the mirror of the database of `key` in the state folder `state`. Clients keep the heads that they hold below
+    /// `client_folders` (`GOPATH/pkg/sumdb`). Blocks while it reads.
     pub(crate) fn open(
         state: &Path,
         key: VerifierKey,
+        client_folders: &[PathBuf],
         surroundings: Arc<dyn Surroundings>,
         shutdown: &Shutdown,
     ) -> io::Result<Self> {
+        let clients = ClientHeads::new(client_folders, key.name());
         let files = Files::open(state, key.name())?;
         let records = files
             .recorded()
@@ -75,6 +88,10 @@ impl Mirror {
                 surroundings,
                 lookups: Flights::new("lookup", shutdown.clone()),
                 offers: Arc::new(Offers::new(shutdown.clone())),
+                clients,
+                shutdown: shutdown.clone(),
+                caught_up: tokio::sync::Mutex::default(),
+                missing: AtomicUsize::new(0),
                 unlisted: Mutex::default(),
                 trouble: Mutex::default(),
                 records: RwLock::new(records),

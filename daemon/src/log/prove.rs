@@ -2,6 +2,7 @@
 //!
 //! How the current head moves, and how other heads are held against it, is in `heads.rs` beside this file.
 
+mod closure;
 mod heads;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -22,6 +23,7 @@ use super::tiles::{Tiles, unkept};
 use super::verdict::Verdicts;
 use crate::shutdown::Shutdown;
 
+use closure::Owed;
 use heads::Compared;
 
 /// Why something could not be proved.
@@ -88,6 +90,7 @@ pub(super) struct Prover {
     head: RwLock<Option<Arc<SignedHead>>>,
     /// Held while the head is replaced, which waits for nobody but the disk.
     adopting: Mutex<()>,
+    owed: Owed,
     compared: Mutex<Compared>,
     /// One older head is compared at a time; what comes meanwhile is dropped, for nothing rests on it.
     comparing: Arc<Semaphore>,
@@ -101,7 +104,7 @@ impl Prover {
         surroundings: Arc<dyn Surroundings>,
         shutdown: &Shutdown,
     ) -> Self {
-        let head = heads::newest_whole(&files, &key);
+        let (head, lost) = heads::newest_whole(&files, &key);
         let files = Arc::new(files);
         let contradictions = Arc::new(Contradictions::new(
             key.name(),
@@ -117,6 +120,7 @@ impl Prover {
             surroundings,
             head: RwLock::new(head.map(Arc::new)),
             adopting: Mutex::default(),
+            owed: Owed::new(lost),
             compared: Mutex::default(),
             comparing: Arc::new(Semaphore::new(1)),
             shutdown: shutdown.clone(),

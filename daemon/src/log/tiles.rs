@@ -20,6 +20,8 @@ use super::verdict::Verdicts;
 
 /// Tiles kept in memory: 2 MiB at most.
 const TILES_IN_MEMORY_MAX: usize = 256;
+/// Tiles that could not be written and are held until they can be: 2 MiB at most.
+const UNWRITTEN_MAX: usize = 256;
 
 /// Where a tile stands: level and index.
 pub(super) type Place = (u8, u64);
@@ -30,6 +32,8 @@ pub(super) struct Tiles {
     files: Arc<Files>,
     verdicts: Verdicts,
     memory: Mutex<HashMap<Place, Arc<Tile>>>,
+    /// Proved, and not on the disk: it was full.
+    unwritten: Mutex<HashMap<Place, Arc<Tile>>>,
 }
 
 /// What was proved, and which tiles of it were not here.
@@ -53,12 +57,16 @@ impl Tiles {
             files,
             verdicts,
             memory: Mutex::default(),
+            unwritten: Mutex::default(),
         }
     }
 
     /// The kept tile at `level` and `index`, in its widest form.
     pub(super) fn kept(&self, level: u8, index: u64) -> Option<Arc<Tile>> {
         if let Some(tile) = self.memory().get(&(level, index)) {
+            return Some(Arc::clone(tile));
+        }
+        if let Some(tile) = self.unwritten().get(&(level, index)) {
             return Some(Arc::clone(tile));
         }
         let tile = Arc::new(self.files.tile(level, index)?);
@@ -163,7 +171,8 @@ impl Tiles {
         }
     }
 
-    /// Keeps what the sources gave, in the widths in which it was proved. The head of the proof must be ours.
+    /// Keeps what the sources gave, in the widths in which it was proved. The head of the proof must be ours, or become
+    /// ours in the same breath.
     pub(super) fn keep(&self, proof: &Proof) {
         for tile in proof.proved.tiles() {
             let place = (tile.coordinate().level, tile.coordinate().index);
@@ -173,10 +182,28 @@ impl Tiles {
             if proof.doubted.contains(&place) {
                 self.forget(place);
             }
-            self.files
-                .write_tile(tile)
-                .unwrap_or_else(|error| unkept(&error));
-            self.remember(Arc::new(tile.clone()));
+            let tile = Arc::new(tile.clone());
+            if let Err(error) = self.files.write_tile(&tile) {
+                unkept(&error);
+                self.hold(place, Arc::clone(&tile));
+            }
+            self.remember(tile);
+        }
+    }
+
+    /// Writes what could not be written before. False when something is still not on the disk: no head may be written then
+    /// that rests on it.
+    pub(super) fn write_unwritten(&self) -> bool {
+        let mut unwritten = self.unwritten();
+        unwritten.retain(|_, tile| self.files.write_tile(tile).is_err());
+        unwritten.is_empty()
+    }
+
+    fn hold(&self, place: Place, tile: Arc<Tile>) {
+        let mut unwritten = self.unwritten();
+        // What is let go of is a hole that the next repair finds.
+        if unwritten.len() < UNWRITTEN_MAX || unwritten.contains_key(&place) {
+            unwritten.insert(place, tile);
         }
     }
 
@@ -197,11 +224,18 @@ impl Tiles {
 
     fn forget(&self, place: Place) {
         self.memory().remove(&place);
+        self.unwritten().remove(&place);
         self.files.forget_tile(place.0, place.1);
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<Place, Arc<Tile>>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unwritten(&self) -> std::sync::MutexGuard<'_, HashMap<Place, Arc<Tile>>> {
+        self.unwritten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -144,7 +144,11 @@ impl FrontDoor {
 
     async fn sumdb(&self, mirror: &Mirror, wanted: SumdbRoute) -> Answer {
         match wanted {
-            SumdbRoute::Supported => respond::line(StatusCode::OK, ""),
+            SumdbRoute::Supported => {
+                // go asks this first, in each run: the head that it holds is looked at before it needs it.
+                mirror.serve_holders_soon();
+                respond::line(StatusCode::OK, "")
+            }
             SumdbRoute::Latest => match mirror.head() {
                 Some(head) => respond::sumdb_text(head.note().to_owned()),
                 None => respond::line(

@@ -1,6 +1,6 @@
 //! The mirror's sources: the upstream and the neighbours, seen as holders of parts of the log.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use futures::future::{BoxFuture, join_all};
@@ -28,6 +28,8 @@ pub(crate) struct UpstreamLog {
     pub address: SumdbAddress,
     pub metrics: Metrics,
     pub way: Way,
+    /// The signed note that came with the last lookup: the newest thing known of the log that it shows.
+    pub last_note: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 /// How a database is asked.
@@ -87,10 +89,12 @@ impl LogSource for UpstreamLog {
             let (record, note) = Record::parse_lookup(&body).map_err(|error| {
                 AskError::NoAnswer(format!("the answer of {} is none: {error}", self.name()))
             })?;
+            let note = note.to_vec();
+            *self.last_note() = Some(note.clone());
             Ok(LookupAnswer {
                 id: record.id,
                 text: record.text,
-                note: note.to_vec(),
+                note,
             })
         })
     }
@@ -105,12 +109,26 @@ impl LogSource for UpstreamLog {
     }
 
     fn head(&self) -> BoxFuture<'_, Option<Vec<u8>>> {
-        Box::pin(std::future::ready(None))
+        Box::pin(async move {
+            let last = self.last_note().clone();
+            match last {
+                Some(note) => Some(note),
+                None => self.latest().await.ok(),
+            }
+        })
+    }
+
+    fn latest(&self) -> BoxFuture<'_, Result<Vec<u8>, AskError>> {
+        Box::pin(async move {
+            let answer = self.ask("latest").await;
+            Ok(answer.map_err(|error| as_ask_error(&error))?.to_vec())
+        })
     }
 
     fn behind(&self) -> Option<Arc<dyn LogSource>> {
         let itself = Self {
             way: Way::Straight,
+            last_note: Arc::default(),
             ..self.clone()
         };
         (self.way == Way::Proxies).then(|| Arc::new(itself) as Arc<dyn LogSource>)
@@ -128,6 +146,12 @@ impl LogSource for UpstreamLog {
 }
 
 impl UpstreamLog {
+    fn last_note(&self) -> std::sync::MutexGuard<'_, Option<Vec<u8>>> {
+        self.last_note
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn ask(&self, path: &str) -> Result<bytes::Bytes, UpstreamError> {
         let (upstream, address) = (&self.upstream, &self.address);
         let answer = match self.way {
@@ -222,9 +246,18 @@ impl LogSource for NeighbourLog {
             if let Some(record) = &self.record {
                 return Some(record.note.clone());
             }
+            self.latest().await.ok()
+        })
+    }
+
+    fn latest(&self) -> BoxFuture<'_, Result<Vec<u8>, AskError>> {
+        Box::pin(async move {
             let asking = self.peers.head(&self.peer, self.database);
-            let note = timeout(NO_PROGRESS_MAX, asking).await.ok()?.ok()??;
-            Some(note.into_bytes())
+            match timeout(NO_PROGRESS_MAX, asking).await {
+                Ok(Ok(note)) => Ok(note.ok_or(AskError::Missing)?.into_bytes()),
+                Ok(Err(error)) => Err(AskError::Unreachable(error.to_string())),
+                Err(_) => Err(AskError::Unreachable(PeerError::Stalled.to_string())),
+            }
         })
     }
 

@@ -118,7 +118,7 @@ impl Mirror {
     }
 
     /// The source that gave the record gives the tiles; where it lacks one, the upstream is asked, then other neighbours.
-    fn sources_behind(&self, giver: &Arc<dyn LogSource>) -> Sources {
+    pub(super) fn sources_behind(&self, giver: &Arc<dyn LogSource>) -> Sources {
         let surroundings = &self.inner.surroundings;
         let upstream = surroundings.upstream();
         // Whoever is asked in the place of the upstream knows what it would say.

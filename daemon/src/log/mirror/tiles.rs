@@ -1,6 +1,8 @@
 //! Tiles for clients: cut from what is here, or asked for and proved, or beyond the current head and passed through.
 
-use modmesh_protocol::log::TileCoordinate;
+use std::sync::Arc;
+
+use modmesh_protocol::log::{SignedHead, Tile, TileCoordinate};
 
 use super::super::sources::Sources;
 use super::Mirror;
@@ -29,13 +31,16 @@ impl Mirror {
         if let Some(tile) = kept {
             return TileAnswer::Here(tile.into_bytes());
         }
-        let Some(head) = self.head() else {
-            return self.pass(coordinate, 0).await;
-        };
-        let under_head = TileCoordinate::in_tree(head.size(), coordinate.level, coordinate.index);
-        if under_head.is_none_or(|there| there.width < coordinate.width) {
-            return self.pass(coordinate, head.size()).await;
+        let mut head = self.head_above(coordinate);
+        if head.is_none() {
+            // The client is ahead of us: it has seen a larger tree elsewhere.
+            self.serve_holders().await;
+            self.catch_up().await;
+            head = self.head_above(coordinate);
         }
+        let Some(head) = head else {
+            return self.pass(coordinate).await;
+        };
         let fetch = |sources| prover.fetch_tile(&head, coordinate, sources);
         let surroundings = &self.inner.surroundings;
         let from_neighbours = fetch(Sources::new(surroundings.neighbours()));
@@ -49,17 +54,48 @@ impl Mirror {
         }
     }
 
-    /// A tile that a client asks for because it has seen a larger tree than we have.
-    async fn pass(&self, coordinate: TileCoordinate, size: u64) -> TileAnswer {
+    /// The current head, if the tile is in its tree.
+    fn head_above(&self, at: TileCoordinate) -> Option<Arc<SignedHead>> {
+        let head = self.head()?;
+        let there = TileCoordinate::in_tree(head.size(), at.level, at.index)?;
+        (there.width >= at.width).then_some(head)
+    }
+
+    /// A tile that a client asks for because it has seen a larger tree than we can prove. It must at least continue the
+    /// narrower form of it that is here.
+    async fn pass(&self, coordinate: TileCoordinate) -> TileAnswer {
+        let narrower = self
+            .inner
+            .prover
+            .kept_tile(coordinate.level, coordinate.index);
         let mut upstream = Sources::new(self.inner.surroundings.upstream());
-        let (mut given, _) = upstream.tiles(vec![coordinate]).await;
-        match given.pop().and_then(|(tile, _)| tile.cut(coordinate.width)) {
-            Some(tile) => TileAnswer::Passed(tile.into_bytes()),
-            None => TileAnswer::Beyond(format!(
-                "tile {} lies beyond the {size} records of {} that this host can prove; it needs the internet once to catch up",
-                coordinate.path(),
-                self.name()
-            )),
+        loop {
+            let (mut given, _) = upstream.tiles(vec![coordinate]).await;
+            let given = given
+                .pop()
+                .and_then(|(tile, giver)| Some((tile.cut(coordinate.width)?, giver)));
+            let Some((tile, giver)) = given else {
+                return TileAnswer::Beyond(self.beyond(coordinate));
+            };
+            let continues = |kept: &Arc<Tile>| tile.bytes().starts_with(kept.bytes());
+            if narrower.as_ref().is_none_or(continues) {
+                return TileAnswer::Passed(tile.into_bytes());
+            }
+            let what = format!(
+                "{} does not continue the narrower form of it that is proved",
+                coordinate.path()
+            );
+            giver.blame(&what, tile.bytes());
+            upstream.give_up(&giver);
         }
+    }
+
+    fn beyond(&self, coordinate: TileCoordinate) -> String {
+        let size = self.head().map_or(0, |head| head.size());
+        format!(
+            "tile {} lies beyond the {size} records of {} that this host can prove; it needs the internet once to catch up",
+            coordinate.path(),
+            self.name()
+        )
     }
 }

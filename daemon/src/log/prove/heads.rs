@@ -1,9 +1,9 @@
 //! The current head, and others held against it.
 //!
 //! A larger head becomes current when it was proved an extension of the current one. The tiles for that are gathered while
-//! nothing is held: only the exchange of one head for the other is done under a lock, and when somebody else was quicker the
-//! proof is made anew against their head. A new head is written after the tiles that prove it, so that a crash in between
-//! leaves the old head with all that it needs. An older head is compared with ours where that can be done, and dropped with
+//! nothing is held and nothing is kept: the tiles are kept and the heads exchanged under one lock, and when somebody else was
+//! quicker the proof is made anew against their head. A new head is written after the tiles that prove it, so that a crash in
+//! between leaves the old head with all that it needs. An older head is compared with ours where that can be done, and dropped with
 //! the tiles that it took: nothing rests on it.
 
 use std::collections::HashMap;
@@ -13,13 +13,20 @@ use modmesh_protocol::log::{Goals, SignedHead, VerifierKey, authenticate, tiles_
 
 use super::super::files::Files;
 use super::super::sources::Sources;
-use super::super::tiles::unkept;
+use super::super::tiles::Proof;
 use super::{ProveError, Prover};
 
 /// Heads that were compared, or are being compared, and need not be again. With their notes they take 4 MiB at most.
 const HEADS_REMEMBERED_MAX: usize = 256;
 /// How often a head is proved anew because the current one was replaced meanwhile.
 const ADOPTIONS_TRIED_MAX: usize = 8;
+
+/// That a larger head continues the current one.
+struct Extension {
+    proof: Proof,
+    /// Heads that were owed and are continued with it.
+    paid: Vec<Arc<SignedHead>>,
+}
 
 /// Heads that were not larger than the current one, by size.
 pub(super) type Compared = HashMap<u64, Arc<SignedHead>>;
@@ -31,11 +38,11 @@ impl Prover {
     /// `record` is one that is to be proved under that head next: its tiles are fetched with those of the head.
     pub(in super::super) async fn merge(
         self: &Arc<Self>,
-        offered: SignedHead,
+        offered: impl Into<Arc<SignedHead>>,
         record: Option<u64>,
         sources: &mut Sources,
     ) -> Result<Arc<SignedHead>, ProveError> {
-        let offered = Arc::new(offered);
+        let offered = offered.into();
         for _ in 0..ADOPTIONS_TRIED_MAX {
             let current = self.head();
             if let Some(current) = current
@@ -45,9 +52,10 @@ impl Prover {
                 self.compare_older(current, &offered, sources)?;
                 return Ok(Arc::clone(current));
             }
-            self.prove_extension(current.as_deref(), &offered, record, sources)
+            let extension = self
+                .prove_extension(current.as_deref(), &offered, record, sources)
                 .await?;
-            if self.adopt(current.as_ref(), &offered) {
+            if self.adopt(current.as_ref(), &offered, &extension) {
                 self.surroundings.advanced(offered.note());
                 return Ok(offered);
             }
@@ -55,7 +63,8 @@ impl Prover {
         Err(ProveError::Overtaken)
     }
 
-    /// Proves `current` a prefix of the larger `offered`, and keeps the tiles of that.
+    /// Proves `current` a prefix of the larger `offered`, and with it the heads that are owed, where the tiles for those are
+    /// to be had.
     ///
     /// The proof fetches the right edge of `current` at the widths of `offered`. Every tile on the edge of a head that
     /// was current before is either full, and kept, or on the edge of `current`: so by induction the edges of all heads
@@ -66,8 +75,9 @@ impl Prover {
         offered: &SignedHead,
         record: Option<u64>,
         sources: &mut Sources,
-    ) -> Result<(), ProveError> {
+    ) -> Result<Extension, ProveError> {
         let current = current.filter(|head| head.size() > 0);
+        let mut owed = self.owed.below(offered.size());
         let goals = Goals {
             records: record
                 .filter(|id| *id < offered.size())
@@ -75,25 +85,45 @@ impl Prover {
                 .collect(),
             heads: current.map(SignedHead::size).into_iter().collect(),
         };
-        let proof = self.tiles.prove(offered, &goals, sources).await?;
+        let mut with_owed = goals.clone();
+        with_owed.heads.extend(owed.iter().map(|head| head.size()));
+        let proof = match self.tiles.prove(offered, &with_owed, sources).await {
+            // The way on does not depend on what is owed.
+            Err(ProveError::MissingTile(_)) if !owed.is_empty() => {
+                owed.clear();
+                self.tiles.prove(offered, &goals, sources).await?
+            }
+            proved => proved?,
+        };
         if let Some(current) = current
             && proof.proved.root_of(current.size()) != Some(current.head().root)
         {
             return Err(self.contradictions.show(current, offered));
         }
-        self.tiles.keep(&proof);
-        Ok(())
+        for owed in &owed {
+            // What only somebody else holds is told of, and does not stop the log that is served here.
+            if proof.proved.root_of(owed.size()) != Some(owed.head().root) {
+                self.contradictions.show(owed, offered);
+            }
+        }
+        Ok(Extension { proof, paid: owed })
     }
 
-    /// Exchanges `current` for `offered`; false when somebody else has exchanged it before.
-    fn adopt(&self, current: Option<&Arc<SignedHead>>, offered: &Arc<SignedHead>) -> bool {
+    /// Keeps the tiles of `extension` and exchanges `current` for `offered`; false, with nothing kept, when somebody else has
+    /// exchanged it before.
+    fn adopt(
+        &self,
+        current: Option<&Arc<SignedHead>>,
+        offered: &Arc<SignedHead>,
+        extension: &Extension,
+    ) -> bool {
         let _one_at_a_time = self.adopting.lock().unwrap_or_else(PoisonError::into_inner);
         if self.head().as_ref().map(Arc::as_ptr) != current.map(Arc::as_ptr) {
             return false;
         }
-        self.files
-            .write_head(offered.size(), offered.note())
-            .unwrap_or_else(|error| unkept(&error));
+        self.tiles.keep(&extension.proof);
+        self.write_head(offered);
+        self.owed.paid(&extension.paid);
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(offered));
         tracing::debug!(
             database = self.key.name(),
@@ -179,8 +209,14 @@ impl Prover {
 
 /// The largest kept head whose signature is good and whose right edge is here and folds to its root. A machine that went
 /// down may have lost the tiles of the newest head and kept the head, or the reverse; then an older one serves.
-pub(super) fn newest_whole(files: &Files, key: &VerifierKey) -> Option<SignedHead> {
-    files.heads().into_iter().find_map(|note| {
+///
+/// With it come the larger ones that were passed over: clients may hold them.
+pub(super) fn newest_whole(
+    files: &Files,
+    key: &VerifierKey,
+) -> (Option<SignedHead>, Vec<SignedHead>) {
+    let mut lost = Vec::new();
+    let newest = files.heads().find_map(|note| {
         let head = SignedHead::open(note.as_bytes(), key).ok()?;
         let goals = Goals::default();
         let tiles = tiles_needed(head.size(), &goals)
@@ -192,8 +228,10 @@ pub(super) fn newest_whole(files: &Files, key: &VerifierKey) -> Option<SignedHea
             Ok(_) => Some(head),
             Err(error) => {
                 tracing::warn!(size = head.size(), %error, "a kept tree head lacks its tiles; an older one is used");
+                lost.push(head);
                 None
             }
         }
-    })
+    });
+    (newest, lost)
 }

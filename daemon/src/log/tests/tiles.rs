@@ -54,6 +54,7 @@ async fn a_tile_that_a_proxy_forges_comes_from_the_database_itself() {
         let state = kept(&log, 290, 300).await;
         let proxy = Arc::new(Fake {
             behind: Some(Fake::start("itself", &log, 400, Manner::Honest)),
+            tells_latest: false,
             ..Fake::new("upstream", &log, 400, manner)
         });
         let around = Arc::new(Around {

@@ -137,6 +137,9 @@ pub(super) struct Fake {
     pub behind: Option<Arc<Fake>>,
     /// The head that comes with a record has the next size that is a multiple of this.
     pub heads_cached_by: u64,
+    /// Whether it says what its newest head is.
+    pub tells_latest: bool,
+    pub latest_asked: AtomicUsize,
     pub looked_up: AtomicUsize,
     pub asked: AtomicUsize,
     pub blamed: Mutex<Vec<String>>,
@@ -152,6 +155,8 @@ impl Fake {
             lookup: None,
             behind: None,
             heads_cached_by: size,
+            tells_latest: true,
+            latest_asked: AtomicUsize::default(),
             looked_up: AtomicUsize::default(),
             asked: AtomicUsize::default(),
             blamed: Mutex::default(),
@@ -244,6 +249,16 @@ impl LogSource for Fake {
         Box::pin(std::future::ready(Some(note)))
     }
 
+    fn latest(&self) -> BoxFuture<'_, Result<Vec<u8>, AskError>> {
+        self.latest_asked.fetch_add(1, Ordering::SeqCst);
+        let note = match self.manner {
+            Manner::Away => Err(AskError::Unreachable("no route".into())),
+            _ if !self.tells_latest => Err(AskError::Missing),
+            _ => Ok(self.log.head(self.size).into_bytes()),
+        };
+        Box::pin(std::future::ready(note))
+    }
+
     fn behind(&self) -> Option<Arc<dyn LogSource>> {
         let behind = self.behind.clone()?;
         Some(behind)
@@ -298,10 +313,20 @@ impl Surroundings for Around {
     }
 }
 
+/// Where clients keep the heads that they hold, below the state folder.
+pub(super) const CLIENTS: &str = "clients";
+
 /// A mirror in the folder `state` among these.
 pub(super) fn mirror(state: &Path, around: &Arc<Around>) -> Mirror {
     let around: Arc<dyn Surroundings> = Arc::clone(around) as _;
-    Mirror::open(state, key(), around, &Shutdown::new()).unwrap()
+    Mirror::open(
+        state,
+        key(),
+        &[state.join(CLIENTS)],
+        around,
+        &Shutdown::new(),
+    )
+    .unwrap()
 }
 
 /// A folder in which a mirror has proved `id` under the head of `size` records of `log`.
