@@ -108,6 +108,7 @@ impl Control {
                 tree_size: mirror.head().map_or(0, |head| head.size()),
                 records: mirror.records(),
                 head_age_seconds: mirror.head_written().and_then(seconds_since),
+                missing_tiles: mirror.missing_tiles() as u64,
             })
             .collect()
     }

@@ -83,6 +83,9 @@ pub struct DatabaseStatus {
     /// Seconds since the head held here was got, by this host's clock; nothing before the first head.
     #[serde(default)]
     pub head_age_seconds: Option<u64>,
+    /// Tiles that clients may need when nobody else can be asked, and that were not to be had at the last look.
+    #[serde(default)]
+    pub missing_tiles: u64,
 }
 
 /// The store in numbers.

@@ -61,6 +61,11 @@ impl Tiles {
         }
     }
 
+    /// Who judges what sources gave.
+    pub(super) fn verdicts(&self) -> &Verdicts {
+        &self.verdicts
+    }
+
     /// The kept tile at `level` and `index`, in its widest form.
     pub(super) fn kept(&self, level: u8, index: u64) -> Option<Arc<Tile>> {
         if let Some(tile) = self.memory().get(&(level, index)) {

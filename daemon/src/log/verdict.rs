@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use modmesh_protocol::log::{
-    Authenticated, Goals, SignedHead, Tile, Untrue, VerifierKey, authenticate, tiles_needed,
+    Authenticated, Goals, Record, SignedHead, Tile, Untrue, VerifierKey, authenticate, tiles_needed,
 };
 
 use super::ask::LogSource;
@@ -45,6 +45,27 @@ impl Verdicts {
         }
     }
 
+    /// Judges `source`, whose `record` does not stand in the log of `head`.
+    pub(super) async fn judge_record(
+        &self,
+        source: &Arc<dyn LogSource>,
+        head: &SignedHead,
+        record: &Record,
+        what: &str,
+        evidence: &[u8],
+    ) {
+        let goals = Goals {
+            records: vec![record.id],
+            heads: Vec::new(),
+        };
+        match self.proved_by_own(source, head, &goals).await {
+            Some((own, proved)) if proved.leaf(record.id) == Some(record.leaf_hash()) => {
+                self.contradictions.show(&own, head);
+            }
+            _ => source.blame(what, evidence),
+        }
+    }
+
     /// Judges those of whose tiles one is another than what was `proved` under `head` with the help of others.
     pub(super) async fn convict(
         &self,
@@ -72,10 +93,6 @@ impl Verdicts {
         head: &SignedHead,
         given: &[Given],
     ) -> Option<SignedHead> {
-        let own = SignedHead::open(&source.head().await?, &self.key).ok()?;
-        if own.head() == head.head() {
-            return None;
-        }
         let goals = Goals {
             records: given
                 .iter()
@@ -83,17 +100,32 @@ impl Verdicts {
                 .collect(),
             heads: Vec::new(),
         };
-        let needed = tiles_needed(own.size(), &goals).ok()?;
+        let (own, proved) = self.proved_by_own(source, head, &goals).await?;
+        let all_stand = given
+            .iter()
+            .all(|(tile, _)| stands_in(&proved, tile) == Some(true));
+        all_stand.then_some(own)
+    }
+
+    /// What `source` proves of `goals` by tiles of its own under the signed head of its own log, if that is another than `head`.
+    async fn proved_by_own(
+        &self,
+        source: &Arc<dyn LogSource>,
+        head: &SignedHead,
+        goals: &Goals,
+    ) -> Option<(SignedHead, Authenticated)> {
+        let own = SignedHead::open(&source.head().await?, &self.key).ok()?;
+        if own.head() == head.head() {
+            return None;
+        }
+        let needed = tiles_needed(own.size(), goals).ok()?;
         let (tiles, _) = Sources::new([Arc::clone(source)]).tiles(needed).await;
         let tiles = tiles
             .into_iter()
             .map(|(tile, _)| ((tile.coordinate().level, tile.coordinate().index), tile))
             .collect();
-        let proved = authenticate(own.head(), &goals, &tiles).ok()?;
-        let all_stand = given
-            .iter()
-            .all(|(tile, _)| stands_in(&proved, tile) == Some(true));
-        all_stand.then_some(own)
+        let proved = authenticate(own.head(), goals, &tiles).ok()?;
+        Some((own, proved))
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::super::ask::LookupAnswer;
 use super::super::mirror::{Mirror, TileAnswer};
 use super::world::{Around, Fake, Log, Manner, kept, mirror, module, until};
 use modmesh_protocol::log::TileCoordinate;
@@ -78,6 +79,61 @@ async fn a_neighbour_with_less_of_another_log_is_no_liar_either() {
     assert!(around.contradictions.load(Ordering::SeqCst) >= 1);
     assert!(evidence(&mirror).contains(&vec![270, 300]));
     assert_eq!(mirror.head().unwrap().size(), 300);
+}
+
+#[tokio::test]
+async fn nor_is_one_whose_record_is_another_by_tiles_that_are_here() {
+    let ours = Log::new(300);
+    let state = kept(&ours, 290, 300).await;
+    let honest = Fake::start("upstream", &ours, 300, Manner::Honest);
+    let online = Arc::new(Around {
+        upstream: Some(honest),
+        ..Around::default()
+    });
+    let before = super::world::mirror(state.path(), &online);
+    before.lookup(&module(20)).await.unwrap();
+    drop(before);
+    // The tile of the records 0 to 255 is here now, so the neighbour is asked for none; only its record differs.
+    let (mirror, around, neighbour) = beside(state.path(), 10, 270, Manner::Honest).await;
+    mirror.lookup(&module(30)).await.unwrap_err();
+    assert!(!neighbour.is_blamed(), "{:?}", neighbour.blamed);
+    assert!(around.contradictions.load(Ordering::SeqCst) >= 1);
+    assert!(evidence(&mirror).contains(&vec![270, 300]));
+    // One who makes up a record of the log that it shows is a liar.
+    let liar = Arc::new(Fake {
+        lookup: Some(Ok(LookupAnswer {
+            text: Log::forked(300, 0).record(30),
+            ..ours.answer(30, 300)
+        })),
+        ..Fake::new("liar", &ours, 300, Manner::Honest)
+    });
+    let around = Arc::new(Around {
+        givers: vec![liar.clone()],
+        ..Around::default()
+    });
+    let mirror = super::world::mirror(state.path(), &around);
+    mirror.lookup(&module(30)).await.unwrap_err();
+    assert!(liar.is_blamed());
+    assert_eq!(around.contradictions.load(Ordering::SeqCst), 0);
+}
+
+/// Somebody began the log anew with the same key: the harmless case, and never the fault of a proxy.
+#[tokio::test]
+async fn a_log_that_was_rebuilt_smaller_is_a_contradiction_and_not_laid_to_the_upstream() {
+    let ours = Log::new(500);
+    let state = kept(&ours, 490, 500).await;
+    let rebuilt = Fake::start("upstream", &Log::forked(300, 0), 300, Manner::Honest);
+    let around = Arc::new(Around {
+        upstream: Some(rebuilt.clone()),
+        ..Around::default()
+    });
+    let mirror = super::world::mirror(state.path(), &around);
+    mirror.lookup(&module(20)).await.unwrap_err();
+    assert!(!rebuilt.is_blamed(), "{:?}", rebuilt.blamed);
+    until("the contradiction is counted", || {
+        around.contradictions.load(Ordering::SeqCst) >= 1
+    })
+    .await;
 }
 
 #[tokio::test]
