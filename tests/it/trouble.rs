@@ -285,6 +285,26 @@ fn expect_true(fault: &str, question: &str, answer: &Response) {
 }
 
 #[test]
+fn a_redirect_to_nobody_stops_no_question_that_upstream_answers_itself() {
+    let upstream = FakeUpstream::start([hello(), module("zip")]);
+    let nobody = Fault::Redirect("http://127.0.0.1:9/".to_owned());
+    upstream.fault("*.zip", nobody);
+    let host = online("A", &upstream).start();
+    for of in [hello(), module("zip")] {
+        let zip = host.get(&of.url_path("zip"));
+        assert_eq!(zip.status, 504, "{}", zip.text());
+        assert!(zip.text().contains("redirects"), "{}", zip.text());
+        for extension in ["info", "mod"] {
+            host.get(&of.url_path(extension)).expect_body();
+        }
+        host.get(&format!("{}/@v/list", of.path())).expect_body();
+    }
+    assert_eq!(host.status()["upstream"][0]["state"], "up");
+    let scouts = upstream.traffic_of("sumdb/sum.golang.org/supported");
+    assert_eq!(scouts.requests, 0);
+}
+
+#[test]
 fn a_zip_that_breaks_off_is_taken_up_again_and_costs_its_length_once() {
     let upstream = FakeUpstream::start([hello()]);
     upstream.offer_ranges(true);

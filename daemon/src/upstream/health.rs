@@ -250,6 +250,13 @@ impl Ticket<'_> {
         self.health.changed.notify_waiters();
     }
 
+    /// The entry answered with a redirect, which is followed.
+    pub(super) fn redirected(&mut self) {
+        self.connected();
+        self.health.lock().answer();
+        self.health.changed.notify_waiters();
+    }
+
     /// An answer came.
     pub(super) fn answered(self) {
         self.health.lock().answer();

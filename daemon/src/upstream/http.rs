@@ -77,6 +77,17 @@ pub(super) enum HttpError {
     Redirect(u16, String),
     /// The body ended early or stalled.
     Cut(String),
+    /// The entry answered with a redirect to this host, and there it failed so.
+    Beyond(String, Box<HttpError>),
+}
+
+/// What is heard on the way to an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// A connection stands.
+    Connected,
+    /// The entry answered; its answer is a redirect that is followed.
+    Redirected,
 }
 
 impl HttpClient {
@@ -107,21 +118,26 @@ impl HttpClient {
         })
     }
 
-    /// Asks, and follows redirects. `connected` is called when a connection stands, before the answer.
+    /// Asks, and follows redirects. `heard` is told what comes before the answer.
     pub(super) async fn get(
         &self,
         ask: Ask<'_>,
-        mut connected: impl FnMut(),
+        mut heard: impl FnMut(Sign),
     ) -> Result<Reply, HttpError> {
         let first = ask.uri()?;
         let mut uri = first.clone();
-        for _ in 0..=REDIRECTS_MAX {
+        for redirects in 0..=REDIRECTS_MAX {
             let credentials = redirect::same_origin(&first, &uri)
                 .then(|| ask.entry.credentials())
                 .flatten();
             let mut headers = self.headers(&uri, credentials.as_deref());
             ask.add_range(&mut headers);
-            let response = self.once_or_twice(&uri, &headers, &mut connected).await?;
+            let response = self.once_or_twice(&uri, &headers, &mut heard).await;
+            // What another host does tells nothing about the entry.
+            let response = response.map_err(|error| match redirects {
+                0 => error,
+                _ => HttpError::Beyond(redirect::origin(&uri), Box::new(error)),
+            })?;
             let status = response.status();
             let Some(location) = redirect::location(status, response.headers().get(LOCATION))
             else {
@@ -129,10 +145,12 @@ impl HttpClient {
             };
             uri = redirect::follow(&uri, location)
                 .map_err(|fault| HttpError::Redirect(status.as_u16(), fault.to_string()))?;
+            heard(Sign::Redirected);
         }
         Err(HttpError::Redirect(
             StatusCode::FOUND.as_u16(),
-            format!("more than {REDIRECTS_MAX} redirects"),
+            // The words of Go's own client (net/http, `defaultCheckRedirect`).
+            format!("stopped after {REDIRECTS_MAX} redirects"),
         ))
     }
 
@@ -158,13 +176,13 @@ impl HttpClient {
         &self,
         uri: &Uri,
         headers: &HeaderMap,
-        connected: &mut impl FnMut(),
+        heard: &mut impl FnMut(Sign),
     ) -> Result<Response<Incoming>, HttpError> {
-        match self.once(uri, headers, connected).await {
+        match self.once(uri, headers, heard).await {
             Err(Attempt::Broken(_)) => {}
             settled => return settled.map_err(Attempt::into_error),
         }
-        let again = self.once(uri, headers, connected).await;
+        let again = self.once(uri, headers, heard).await;
         again.map_err(Attempt::into_error)
     }
 
@@ -172,7 +190,7 @@ impl HttpClient {
         &self,
         uri: &Uri,
         headers: &HeaderMap,
-        connected: &mut impl FnMut(),
+        heard: &mut impl FnMut(Sign),
     ) -> Result<Response<Incoming>, Attempt> {
         let mut request = request(uri, headers);
         let mut connection = capture_connection(&mut request);
@@ -186,7 +204,7 @@ impl HttpClient {
         let answer = match early {
             Some(answer) => answer,
             None => {
-                connected();
+                heard(Sign::Connected);
                 timeout(self.header_timeout, answer)
                     .await
                     .map_err(|_| Attempt::Silent(self.header_timeout))?
@@ -282,6 +300,9 @@ impl HttpError {
             | Self::Broken(text)
             | Self::Redirect(_, text)
             | Self::Cut(text) => text,
+            Self::Beyond(origin, error) => {
+                format!("it redirects to {origin}, and there: {}", error.text())
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{Entry, Received, Road};
 use crate::upstream::error::{ERROR_TEXT_BYTES_MAX, plain_text};
 use crate::upstream::file_url::{Absence, Directory};
 use crate::upstream::health::{Failure, Ticket};
-use crate::upstream::http::{Ask, HttpError, Reply, Version};
+use crate::upstream::http::{Ask, HttpError, Reply, Sign, Version};
 use crate::upstream::town::{Body, Question, Town};
 use crate::upstream::{RequestKind, UpstreamError};
 
@@ -106,7 +106,10 @@ impl Entry {
             rest,
         };
         let asked = {
-            let reply = town.client.get(ask, || ticket.connected());
+            let reply = town.client.get(ask, |sign| match sign {
+                Sign::Connected => ticket.connected(),
+                Sign::Redirected => ticket.redirected(),
+            });
             tokio::select! {
                 reply = reply => reply,
                 reason = self.given_up(town, began) => Err(HttpError::Silence(reason)),
@@ -139,7 +142,11 @@ impl Entry {
         error: HttpError,
         is_last: bool,
     ) -> Trouble {
-        let (failure, in_passing) = match &error {
+        let (kind, is_beyond) = match &error {
+            HttpError::Beyond(_, inner) => (inner.as_ref(), true),
+            error => (error, false),
+        };
+        let (failure, in_passing) = match kind {
             HttpError::Connect(_) => {
                 let is_quick = ticket.started().elapsed() < QUICK_FAILURE_MAX;
                 (Failure::Connect, is_quick)
@@ -148,7 +155,8 @@ impl Entry {
             _ => (Failure::Silence, false),
         };
         let reason = error.text();
-        if in_passing && !is_last {
+        // An entry that sent us elsewhere did answer, and that was noted then.
+        if is_beyond || in_passing && !is_last {
             drop(ticket);
         } else if ticket.failed(failure, &reason, town.pauses) {
             self.send_scout(town);

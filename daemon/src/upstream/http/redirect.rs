@@ -51,6 +51,13 @@ pub(super) fn same_origin(a: &Uri, b: &Uri) -> bool {
     a.scheme() == b.scheme() && host(a) == host(b) && port(a) == port(b)
 }
 
+/// Scheme, host and port, for people: the path and query of storage behind a proxy hold access rights.
+pub(super) fn origin(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let authority = uri.authority().map_or("", Authority::as_str);
+    format!("{scheme}://{authority}")
+}
+
 /// Resolves a reference (RFC 3986, section 5.2), without its fragment and userinfo.
 fn resolve(from: &Uri, reference: &str) -> Option<Uri> {
     let reference = reference.split('#').next()?;

@@ -167,6 +167,39 @@ async fn many_at_once_share_the_failure_of_the_first() {
 }
 
 #[tokio::test]
+async fn a_redirect_to_nobody_is_no_word_about_the_entry_that_answered_with_it() {
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = nobody.local_addr().unwrap();
+    drop(nobody);
+    let hanging = Fake::new([("/x?sig=1", Script::Hang(String::new()))]).await;
+    for target in [format!("http://{gone}"), hanging.url()] {
+        let zip = "example.com/m/@v/v1.0.0.zip";
+        let fake = Fake::new([
+            (
+                "/example.com/m/@v/v1.0.0.zip",
+                redirect(&format!("{target}/x?sig=1")),
+            ),
+            ("/example.com/m/@v/list", ok("v1.0.0")),
+        ])
+        .await;
+        let options = Options {
+            header_timeout: SHORT,
+            ..options()
+        };
+        let upstream = upstream(&fake.url(), options);
+        for _ in 0..2 {
+            let reason = reason(upstream.get(zip, 99).await.unwrap_err());
+            assert!(reason.contains(&target), "{reason}");
+            assert!(!reason.contains("sig"), "{reason}");
+            assert_eq!(upstream.entries()[0].state.as_str(), "up");
+        }
+        upstream.get(LIST, 99).await.unwrap();
+        // No scout went.
+        assert_eq!(fake.heads().len(), 3);
+    }
+}
+
+#[tokio::test]
 async fn a_coding_that_was_not_asked_for_is_refused() {
     let coded = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx";
     let fake = Fake::new(serving(Script::Send(coded.to_owned()))).await;
