@@ -108,9 +108,11 @@ fn a_file_that_the_database_contradicts_later_is_never_shared() {
     }
     let host = without_database(&upstream, std::slice::from_ref(&module));
     upstream.heal();
-    // Asked at once, the record is there long before the file is judged again.
-    host.get("sumdb/sumdb.example.test/lookup/example.com/hello@v1.0.0")
-        .expect_body();
+    // Asked as soon as it can be, the record is there long before the file is judged again.
+    let lookup = "sumdb/sumdb.example.test/lookup/example.com/hello@v1.0.0";
+    host.wait_until("the database is asked again", |host| {
+        host.get(lookup).status == 200
+    });
     let neighbour = neighbour_of(&host, &upstream);
     assert_eq!(neighbour.get(&module.url_path("zip")).status, 404);
     assert!(!stored(&host, &module, "zip").exists());

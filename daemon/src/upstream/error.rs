@@ -140,6 +140,30 @@ impl UpstreamError {
         }
     }
 
+    /// The same error once more, for the next who asks.
+    pub(super) fn repeated(&self) -> Self {
+        match self {
+            Self::NotFound(answer) => Self::NotFound(answer.clone()),
+            Self::Refused(answer) => Self::Refused(answer.clone()),
+            Self::Failed(answer) => Self::Failed(answer.clone()),
+            Self::DirectRefused(answer) => Self::DirectRefused(answer.clone()),
+            Self::Unreachable { url, reason } => Self::Unreachable {
+                url: url.clone(),
+                reason: reason.clone(),
+            },
+            Self::DirectFailed { reason } => Self::DirectFailed {
+                reason: reason.clone(),
+            },
+            Self::TooLarge { url, bytes_max } => Self::TooLarge {
+                url: url.clone(),
+                bytes_max: *bytes_max,
+            },
+            Self::Off => Self::Off,
+            Self::DirectNotYours => Self::DirectNotYours,
+            Self::Sink(error) => Self::Sink(io::Error::new(error.kind(), error.to_string())),
+        }
+    }
+
     /// The same error with one more line for the user to read.
     pub(super) fn with_note(mut self, note: &str) -> Self {
         match &mut self {

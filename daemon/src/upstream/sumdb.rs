@@ -2,9 +2,11 @@
 //!
 //! The rule is `dbClient.initBase` of cmd/go/internal/modfetch/sumdb.go and its comment: each proxy is asked for
 //! `/sumdb/NAME/supported`, the first 200 decides for everything, and there is no falling back afterwards. Go decides
-//! once per process, the daemon again every ten minutes. A refusal is not remembered.
+//! once per process, the daemon again every ten minutes. That nobody could say is remembered for some seconds, so that
+//! the lookups of one build do not find it out one after the other.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use modmesh_protocol::goproxy::{EntryOutcome, ProxyUrl, Step};
 use tokio::sync::Mutex;
@@ -17,6 +19,10 @@ use super::{Inner, Stop, SumdbAddress, SumdbAnswer, UpstreamError};
 /// Databases come from the configuration; more than this is a mistake of the caller that must not grow.
 const DATABASES_MAX: usize = 64;
 
+/// How long it is remembered that the proxies could not say whether they offer a database. Longer than the three tries that
+/// find it out, and so short that nobody notices when they can again.
+const FAILURE_LIFETIME: Duration = Duration::from_secs(5);
+
 /// The answer to `supported` has no meaning beyond its status.
 const SUPPORTED_BYTES_MAX: u64 = 64 << 10;
 
@@ -24,7 +30,7 @@ const SUPPORTED_BYTES_MAX: u64 = 64 << 10;
 pub(super) struct Database {
     itself: Arc<Entry>,
     /// Held while `supported` is asked, so that it is asked once.
-    way: Mutex<Option<(Instant, Way)>>,
+    way: Mutex<Option<(Instant, Result<Way, UpstreamError>)>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,14 +114,28 @@ impl Inner {
         }
         let mut known = database.way.lock().await;
         let lifetime = self.town.options.sumdb_way_lifetime;
-        if let Some((since, way)) = *known
-            && since.elapsed() < lifetime
-        {
-            return Ok(way);
+        match &*known {
+            Some((since, Ok(way))) if since.elapsed() < lifetime => return Ok(*way),
+            Some((since, Err(error))) if since.elapsed() < lifetime.min(FAILURE_LIFETIME) => {
+                return Err(error.repeated());
+            }
+            _ => {}
         }
-        let way = self.find_way(address).await?;
-        *known = Some((Instant::now(), way));
-        Ok(way)
+        let way = self.find_way(address).await;
+        // An entry that is down is known to be by itself, and asked when it is back.
+        let is_down = matches!(way, Err(UpstreamError::Unreachable { .. })) && self.has_down();
+        *known = match &way {
+            Err(_) if is_down => None,
+            Err(error) => Some((Instant::now(), Err(error.repeated()))),
+            Ok(way) => Some((Instant::now(), Ok(*way))),
+        };
+        way
+    }
+
+    /// Whether an entry of the list is down.
+    fn has_down(&self) -> bool {
+        let is_down = |stop: &Stop| matches!(stop, Stop::Entry(entry) if entry.health().down().is_some());
+        self.stops.iter().any(is_down)
     }
 
     /// Asks the proxies in turn. Where Go's code and its comment differ (an error before `|`, then nobody left), the

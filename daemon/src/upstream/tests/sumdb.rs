@@ -100,6 +100,25 @@ async fn an_error_that_the_list_does_not_pass_on_makes_the_database_unavailable(
 }
 
 #[tokio::test]
+async fn that_a_proxy_cannot_say_whether_it_offers_the_database_is_found_out_once_for_all_lookups() {
+    for (lifetime, asked) in [(Duration::from_secs(600), 2), (Duration::ZERO, 16)] {
+        let (database, broken) = (itself().await, broken().await);
+        let options = Options {
+            retries: 1,
+            sumdb_way_lifetime: lifetime,
+            ..options()
+        };
+        let upstream = upstream(&broken.url(), options);
+        let lookups = (0..8).map(|_| async {
+            let error = upstream.sumdb(&at(&database), LOOKUP, 99).await;
+            assert!(matches!(error, Err(UpstreamError::Failed(_))), "{error:?}");
+        });
+        futures::future::join_all(lookups).await;
+        assert_eq!(broken.heads().len(), asked, "{lifetime:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_url_in_gosumdb_is_asked_alone_and_off_means_nobody() {
     let (database, with) = (itself().await, offering().await);
     let address = SumdbAddress {
