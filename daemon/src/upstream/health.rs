@@ -2,7 +2,8 @@
 //!
 //! The first request to an entry goes alone, the others wait for it to be connected: they then share its connection,
 //! or its failure, instead of each waiting for the same deadline. After a failure everybody fails at once with the
-//! remembered reason, while a scout of its own (`probe.rs`) looks with growing pauses whether the entry is back. An
+//! remembered reason, while a scout of its own (`probe.rs`) looks with growing pauses whether the entry is back. No
+//! failure, not even the scout's, is believed over an answer that came after it began: that answer is the newer word. An
 //! entry that owes an answer for a while and has answered nobody since is *suspect*: the scout goes at once, and who
 //! has something to fall back on need not wait. Whatever is answered, even a 500, lifts all that.
 
@@ -39,8 +40,7 @@ pub(super) struct Ticket<'a> {
 pub(super) enum Failure {
     /// There is no connection.
     Connect,
-    /// There is one, and no answer came over it. Only when nobody else was answered meanwhile is the entry down: a
-    /// proxy may take its time for one file.
+    /// There is one, and no answer came over it. A proxy may take its time for one file.
     Silence,
 }
 
@@ -159,12 +159,10 @@ impl Health {
     /// Takes note that a request which began at `since` waits long for its answer. True when a scout is to go.
     pub(super) fn owes_an_answer(&self, since: Instant) -> bool {
         let mut memory = self.lock();
-        let others_were_answered = memory.answered.is_some_and(|at| at > since);
-        if others_were_answered || matches!(memory.road, Road::Down(_)) {
+        if memory.was_answered_after(since) || matches!(memory.road, Road::Down(_)) {
             return false;
         }
-        memory.suspect = true;
-        !mem::replace(&mut memory.scouted, true)
+        memory.doubt()
     }
 
     /// Has the scout look now, unless it looked within the first pause. True when it goes.
@@ -213,11 +211,12 @@ impl Health {
         self.knocked.notified().await;
     }
 
-    /// What the scout saw: an answer, or why there was none.
-    pub(super) fn looked(&self, seen: Result<(), String>, pauses: Pauses) {
+    /// What the scout saw that left at `since`: an answer, or why there was none.
+    pub(super) fn looked(&self, since: Instant, seen: Result<(), String>, pauses: Pauses) {
         let mut memory = self.lock();
         match seen {
             Ok(()) => memory.answer(),
+            Err(_) if memory.was_answered_after(since) => {}
             Err(reason) => memory.fail(true, &reason, pauses),
         }
         drop(memory);
@@ -265,9 +264,10 @@ impl Ticket<'_> {
     /// No answer came. True when a scout is to go.
     pub(super) fn failed(self, failure: Failure, reason: &str, pauses: Pauses) -> bool {
         let mut memory = self.health.lock();
-        let others_were_answered = memory.answered.is_some_and(|at| at > self.started);
-        if failure == Failure::Silence && others_were_answered {
-            return false;
+        if memory.was_answered_after(self.started) {
+            // One connection among many that stand may fail; the scout will know.
+            let is_down = matches!(memory.road, Road::Down(_));
+            return failure == Failure::Connect && !is_down && memory.doubt();
         }
         memory.fail(false, reason, pauses);
         !mem::replace(&mut memory.scouted, true)
@@ -302,6 +302,17 @@ impl Memory {
         self.road = Road::Up;
     }
 
+    /// Whether somebody was answered later than that.
+    fn was_answered_after(&self, since: Instant) -> bool {
+        self.answered.is_some_and(|at| at > since)
+    }
+
+    /// Takes note that there is reason for doubt. True when a scout is to go.
+    fn doubt(&mut self) -> bool {
+        self.suspect = true;
+        !mem::replace(&mut self.scouted, true)
+    }
+
     fn fail(&mut self, by_scout: bool, reason: &str, pauses: Pauses) {
         self.suspect = false;
         let (since, pause) = match mem::take(&mut self.road) {
@@ -323,114 +334,4 @@ impl Memory {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    const PAUSES: Pauses = Pauses {
-        first: Duration::from_secs(5),
-        max: Duration::from_secs(60),
-    };
-
-    #[tokio::test]
-    async fn those_who_come_while_the_first_connects_share_its_failure() {
-        let health = Health::default();
-        let first = health.admit().await.unwrap();
-        let mut second = std::pin::pin!(health.admit());
-        assert!(futures::poll!(second.as_mut()).is_pending());
-        assert!(
-            first.failed(Failure::Connect, "no route", PAUSES),
-            "a scout"
-        );
-        assert_eq!(second.await.unwrap_err(), "no route");
-        assert_eq!(health.admit().await.unwrap_err(), "no route");
-        assert!(health.is_in_doubt());
-    }
-
-    #[tokio::test]
-    async fn those_who_come_while_the_first_connects_follow_it_when_it_is_connected() {
-        let health = Health::default();
-        let mut first = health.admit().await.unwrap();
-        let mut second = std::pin::pin!(health.admit());
-        assert!(futures::poll!(second.as_mut()).is_pending());
-        first.connected();
-        second.await.unwrap().answered();
-        assert_eq!(health.state(), RoadState::Up);
-    }
-
-    #[tokio::test]
-    async fn a_first_request_that_is_given_up_lets_the_next_one_go() {
-        let health = Health::default();
-        let first = health.admit().await.unwrap();
-        let mut second = std::pin::pin!(health.admit());
-        assert!(futures::poll!(second.as_mut()).is_pending());
-        drop(first);
-        assert_eq!(second.await.unwrap().role, Role::First);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_scout_looks_with_growing_pauses_until_it_is_answered() {
-        let health = Health::default();
-        let first = health.admit().await.unwrap();
-        assert!(first.failed(Failure::Connect, "gone", PAUSES));
-        for pause in [5, 10, 20, 40, 60, 60] {
-            assert_eq!(health.next_look(), Some(Duration::from_secs(pause)));
-            tokio::time::advance(Duration::from_secs(pause)).await;
-            assert_eq!(health.next_look(), Some(Duration::ZERO));
-            assert!(health.admit().await.is_err(), "nobody else goes");
-            health.looked(Err("still gone".to_owned()), PAUSES);
-        }
-        health.looked(Ok(()), PAUSES);
-        assert_eq!(health.next_look(), None);
-        assert_eq!(health.state(), RoadState::Up);
-        assert!(!health.is_in_doubt());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_knock_sends_the_scout_early_but_not_again_and_again() {
-        let health = Health::default();
-        let first = health.admit().await.unwrap();
-        assert!(first.failed(Failure::Connect, "gone", PAUSES));
-        assert!(!health.knock(PAUSES), "it was looked at just now");
-        tokio::time::advance(PAUSES.first).await;
-        assert!(health.knock(PAUSES));
-        assert!(!health.knock(PAUSES));
-        health.knocked().await;
-        let mut back = std::pin::pin!(health.back_after_knock());
-        assert!(futures::poll!(back.as_mut()).is_pending());
-        health.looked(Ok(()), PAUSES);
-        assert!(back.await);
-    }
-
-    #[tokio::test]
-    async fn silence_about_one_file_is_no_silence_when_others_are_answered() {
-        let health = Health::default();
-        let mut slow = health.admit().await.unwrap();
-        slow.connected();
-        health.admit().await.unwrap().answered();
-        assert!(!health.owes_an_answer(slow.started()));
-        assert!(!slow.failed(Failure::Silence, "no answer", PAUSES));
-        assert_eq!(health.state(), RoadState::Up);
-        let alone = health.admit().await.unwrap();
-        tokio::task::yield_now().await;
-        assert!(alone.failed(Failure::Silence, "no answer", PAUSES));
-        assert_eq!(health.state().as_str(), "down");
-    }
-
-    #[tokio::test]
-    async fn who_owes_an_answer_is_in_doubt_until_the_scout_or_anybody_is_answered() {
-        let health = Health::default();
-        let mut waiting = health.admit().await.unwrap();
-        waiting.connected();
-        assert!(health.owes_an_answer(waiting.started()), "a scout goes");
-        assert!(!health.owes_an_answer(waiting.started()), "one is enough");
-        assert!(health.is_in_doubt());
-        assert_eq!(health.next_look(), Some(Duration::ZERO));
-        let mut downfall = std::pin::pin!(health.downfall());
-        assert!(futures::poll!(downfall.as_mut()).is_pending());
-        health.looked(Err("no answer".to_owned()), PAUSES);
-        assert_eq!(downfall.await, "no answer");
-        waiting.answered();
-        assert!(!health.is_in_doubt());
-    }
-}
+mod tests;

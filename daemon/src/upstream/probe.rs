@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Weak};
 
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::entry::Entry;
@@ -31,6 +32,7 @@ async fn look_until_it_answers(entry: Weak<Entry>, town: Weak<Town>) {
             () = tokio::time::sleep(pause) => {}
             () = entry.health().knocked() => {}
         }
+        let since = Instant::now();
         let seen = entry.answers(&town).await;
         match &seen {
             Ok(()) => tracing::info!(upstream = %entry.url(), "upstream answers"),
@@ -38,6 +40,6 @@ async fn look_until_it_answers(entry: Weak<Entry>, town: Weak<Town>) {
                 tracing::debug!(upstream = %entry.url(), reason, "upstream does not answer");
             }
         }
-        entry.health().looked(seen, town.pauses);
+        entry.health().looked(since, seen, town.pauses);
     }
 }

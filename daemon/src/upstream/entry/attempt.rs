@@ -197,7 +197,7 @@ impl Entry {
         };
         town.watch.request(kind, status);
         // A directory is never left alone.
-        self.health.looked(Ok(()), town.pauses);
+        self.health.looked(Instant::now(), Ok(()), town.pauses);
         match found {
             Ok(file) => {
                 let reception = Reception::new(self, town, kind, question);
