@@ -82,3 +82,22 @@ fn when_packets_are_dropped_one_request_waits_a_second_and_all_others_do_not() {
     let fresh = host.get(&list(1));
     assert_eq!(fresh.header("x-modmesh-source"), "upstream");
 }
+
+#[test]
+fn a_list_is_not_made_of_what_is_held_while_upstream_is_only_slow() {
+    let newer = Module::package(module(0).path(), "v1.1.0");
+    let upstream = FakeUpstream::start([module(0), newer]);
+    let host = online("A", &upstream).start();
+    host.get(&module(0).url_path("mod")).expect_body();
+    // One question is not answered, nor is the scout that goes because of it.
+    let scouts = "sumdb/sum.golang.org/supported";
+    let held = [upstream.hold("example.com/slow/*"), upstream.hold(scouts)];
+    let slow = host.request("example.com/slow/@v/v1.0.0.info");
+    let slow = std::thread::spawn(move || slow.send());
+    upstream.wait_for(scouts, 1, Duration::from_secs(10));
+    let answer = host.get(&list(0));
+    assert_eq!(answer.header("x-modmesh-source"), "upstream");
+    assert_eq!(answer.expect_body(), b"v1.0.0\nv1.1.0");
+    held.iter().for_each(|held| held.release());
+    assert_eq!(slow.join().unwrap().unwrap().status, 404);
+}

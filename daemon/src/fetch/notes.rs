@@ -111,7 +111,7 @@ impl Fetcher {
         }
         // An upstream that is gone, or that owes an answer already, is not waited for where there is something to say.
         if self.is_in_doubt(asker)
-            && let Some(answer) = self.without_upstream(key, asker).await
+            && let Some(answer) = self.in_doubt(key, asker).await
         {
             return Ok(answer);
         }
@@ -276,6 +276,18 @@ impl Fetcher {
         match self.kept_answer(key, asker).await {
             Some(answer) => Some(answer),
             None => self.derived_answer(key, asker).await,
+        }
+    }
+
+    /// What can be said at once while upstream is in doubt. A line with long round trips always is: a list or `@latest` made
+    /// of what is held here would hide what is newer, and waits until upstream is known to be gone.
+    async fn in_doubt(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
+        let upstream = self.upstream_for(asker);
+        let is_gone = upstream.as_ref().is_some_and(Upstream::is_down);
+        if is_gone || key.version().is_some() {
+            self.without_upstream(key, asker).await
+        } else {
+            self.kept_answer(key, asker).await
         }
     }
 
