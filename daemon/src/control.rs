@@ -48,16 +48,25 @@ impl Control {
             .into_iter()
             .map(|entry| {
                 let state = entry.state.as_str().to_owned();
-                let (reason, down_seconds) = match entry.state {
-                    RoadState::Down { since, reason } => (Some(reason), seconds_since(since)),
-                    _ => (None, None),
-                };
-                UpstreamStatus {
+                let mut status = UpstreamStatus {
                     url: entry.url,
                     state,
-                    reason,
-                    down_seconds,
+                    reason: None,
+                    down_seconds: None,
+                    rest_seconds: None,
+                };
+                match entry.state {
+                    RoadState::Down { since, reason } => {
+                        status.reason = Some(reason);
+                        status.down_seconds = seconds_since(since);
+                    }
+                    RoadState::Resting { left, reason } => {
+                        status.reason = Some(reason);
+                        status.rest_seconds = Some(left.as_secs());
+                    }
+                    RoadState::Untried | RoadState::Up => {}
                 }
+                status
             })
             .collect()
     }

@@ -201,6 +201,13 @@ pub enum RoadState {
         /// Why.
         reason: String,
     },
+    /// It was reached, and asked to be left alone.
+    Resting {
+        /// For how long it still is.
+        left: Duration,
+        /// What it answered.
+        reason: String,
+    },
 }
 
 struct Inner {
@@ -470,6 +477,7 @@ impl RoadState {
             Self::Untried => "untried",
             Self::Up => "up",
             Self::Down { .. } => "down",
+            Self::Resting { .. } => "resting",
         }
     }
 }

@@ -61,14 +61,18 @@ pub struct Status {
 pub struct UpstreamStatus {
     /// Its address without user and password, or `direct`, or `off`.
     pub url: String,
-    /// What the last attempt to reach it said: `untried`, `up` or `down`.
+    /// What the last attempt to reach it said: `untried`, `up` or `down`; or `resting`, when it was reached and asked to be left
+    /// alone (`Retry-After`).
     pub state: String,
-    /// Why it is down, as a line for a person.
+    /// Why it is down or rests, as a line for a person.
     #[serde(default)]
     pub reason: Option<String>,
     /// For how many seconds it is known to be down, by this host's clock.
     #[serde(default)]
     pub down_seconds: Option<u64>,
+    /// For how many seconds it is still left alone.
+    #[serde(default)]
+    pub rest_seconds: Option<u64>,
 }
 
 /// One mirrored checksum database.

@@ -158,8 +158,13 @@ fn what_failed_says_why_and_whom_a_request_would_ask() {
     let untold = host.explain_file("example.com/none@v1.0.0", "zip");
     assert_eq!(untold["here"], Value::Null);
     assert_eq!(untold["last_fetch"], Value::Null);
-    let unknown =
-        json!({"url": upstream.url(), "state": "untried", "reason": null, "down_seconds": null});
+    let unknown = json!({
+        "url": upstream.url(),
+        "state": "untried",
+        "reason": null,
+        "down_seconds": null,
+        "rest_seconds": null
+    });
     let upstreams = json!([unknown]);
     let nobody_else = json!({"neighbours": 0, "upstream": upstreams});
     assert_eq!(untold["would_ask"], nobody_else);

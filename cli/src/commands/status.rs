@@ -94,9 +94,13 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
 }
 
 fn upstream(entry: &UpstreamStatus) -> String {
+    let left = entry.rest_seconds.map(Duration::from_secs);
+    let left = left.map_or(String::new(), |left| {
+        format!(" for another {}", output::span(left))
+    });
     match &entry.reason {
-        Some(reason) => format!("{} ({}: {reason})", entry.url, entry.state),
-        None => format!("{} ({})", entry.url, entry.state),
+        Some(reason) => format!("{} ({}{left}: {reason})", entry.url, entry.state),
+        None => format!("{} ({}{left})", entry.url, entry.state),
     }
 }
 
@@ -116,5 +120,14 @@ mod tests {
     fn a_status_is_shown_in_words() {
         let status: Status = serde_json::from_str(include_str!("status/example.json")).unwrap();
         assert_eq!(text(&status), include_str!("status/example.txt").trim_end());
+    }
+
+    #[test]
+    fn an_upstream_that_rests_says_why_and_for_how_long() {
+        let json = r#"{"url":"https://a.example","state":"resting","reason":"answered 429: too many","rest_seconds":61}"#;
+        assert_eq!(
+            upstream(&serde_json::from_str(json).unwrap()),
+            "https://a.example (resting for another 1 min 1 s: answered 429: too many)"
+        );
     }
 }

@@ -198,7 +198,7 @@ impl Direct {
             Err(error) => RoadState::Down {
                 since: match self.state() {
                     RoadState::Down { since, .. } => since,
-                    RoadState::Untried | RoadState::Up => SystemTime::now().max(self.since),
+                    _ => SystemTime::now().max(self.since),
                 },
                 reason: error.to_string(),
             },

@@ -88,7 +88,13 @@ impl Entry {
     }
 
     pub(super) fn state(&self) -> RoadState {
-        self.health.state()
+        match (self.health.state(), self.refusals.resting()) {
+            (RoadState::Untried | RoadState::Up, Some((left, answer))) => RoadState::Resting {
+                left,
+                reason: answer.in_words(),
+            },
+            (state, _) => state,
+        }
     }
 
     pub(super) fn health(&self) -> &Health {

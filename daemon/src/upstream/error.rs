@@ -186,13 +186,19 @@ impl UpstreamError {
     }
 }
 
+impl ErrorAnswer {
+    /// What was answered, without who did.
+    pub(super) fn in_words(&self) -> String {
+        match &self.text {
+            Some(text) => format!("answered {}: {}", self.status, text.trim_end()),
+            None => format!("answered {}", self.status),
+        }
+    }
+}
+
 impl fmt::Display for ErrorAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} answered {}", self.url, self.status)?;
-        match &self.text {
-            Some(text) => write!(f, ": {}", text.trim_end()),
-            None => Ok(()),
-        }
+        write!(f, "{} {}", self.url, self.in_words())
     }
 }
 

@@ -36,18 +36,24 @@ struct Memory {
 impl Refusals {
     /// The remembered answer for `path`.
     pub(super) fn of(&self, path: &str) -> Option<ErrorAnswer> {
-        let now = Instant::now();
-        let memory = self.lock();
-        if let Some((until, answer)) = &memory.rest
-            && now < *until
-        {
+        if let Some((left, answer)) = self.resting() {
             return Some(ErrorAnswer {
-                retry_after: Some(*until - now),
-                ..answer.clone()
+                retry_after: Some(left),
+                ..answer
             });
         }
+        let now = Instant::now();
+        let memory = self.lock();
         let (until, answer) = memory.files.get(path)?;
         (now < *until).then(|| answer.clone())
+    }
+
+    /// For how long the entry still wants to be left alone, and what it answered; nothing when it may be asked.
+    pub(super) fn resting(&self) -> Option<(Duration, ErrorAnswer)> {
+        let memory = self.lock();
+        let (until, answer) = memory.rest.as_ref()?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then(|| (left, answer.clone()))
     }
 
     /// Remembers that `path` was refused, if `error` is a refusal of that file.

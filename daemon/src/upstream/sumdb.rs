@@ -134,7 +134,8 @@ impl Inner {
 
     /// Whether an entry of the list is down.
     fn has_down(&self) -> bool {
-        let is_down = |stop: &Stop| matches!(stop, Stop::Entry(entry) if entry.health().down().is_some());
+        let is_down =
+            |stop: &Stop| matches!(stop, Stop::Entry(entry) if entry.health().down().is_some());
         self.stops.iter().any(is_down)
     }
 

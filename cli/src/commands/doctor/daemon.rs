@@ -76,30 +76,46 @@ pub(super) fn judge_upstream(status: &Status) -> Finding {
     const CHECK: &str = "upstream";
     const REMEDY: &str =
         "look at this host's network, HTTPS_PROXY and clock; neighbours are asked all the same";
+    const REST_REMEDY: &str =
+        "wait: it is asked again then; if that happens often, put another proxy behind it with `|`";
     if status.offline {
         return Finding::ok(CHECK, "not asked (offline)");
     }
-    let down: Vec<String> = status.upstream.iter().filter_map(trouble).collect();
+    let troubled: Vec<String> = status.upstream.iter().filter_map(trouble).collect();
     let first = status.upstream.first();
     let Some(first) = first.filter(|first| first.url != "off") else {
         return Finding::ok(CHECK, "off: only neighbours are asked");
     };
-    if down.is_empty() {
+    if troubled.is_empty() {
         let state = match first.state.as_str() {
             "untried" => "was not asked yet",
             _ => "answers",
         };
         return Finding::ok(CHECK, format!("{} {state}", first.url));
     }
-    let text = down.join("; ");
-    let is_left = |entry: &UpstreamStatus| entry.state != "down" && entry.url != "direct";
+    let text = troubled.join("; ");
+    let is_down = |entry: &UpstreamStatus| entry.state == "down";
+    let remedy = match status.upstream.iter().any(is_down) {
+        true => REMEDY,
+        false => REST_REMEDY,
+    };
+    let is_left = |entry: &UpstreamStatus| trouble(entry).is_none() && entry.url != "direct";
     match status.upstream.iter().any(is_left) {
-        true => Finding::warning(CHECK, text, REMEDY),
-        false => Finding::problem(CHECK, text, REMEDY),
+        true => Finding::warning(CHECK, text, remedy),
+        false => Finding::problem(CHECK, text, remedy),
     }
 }
 
+/// Why the entry is of no use now.
 fn trouble(entry: &UpstreamStatus) -> Option<String> {
+    if entry.state == "resting" {
+        let left = span(Duration::from_secs(entry.rest_seconds.unwrap_or_default()));
+        let reason = entry.reason.as_deref().unwrap_or("no reason told");
+        return Some(format!(
+            "{} wants to be left alone for another {left} ({reason})",
+            entry.url
+        ));
+    }
     if entry.state != "down" {
         return None;
     }
@@ -200,6 +216,15 @@ mod tests {
         assert_eq!(found.level, Level::Problem);
         let expected = "https://goproxy.example is down for 1 min 1 s (no route  to host)";
         assert_eq!(found.text, expected);
+        status.upstream[0].state = "resting".to_owned();
+        status.upstream[0].rest_seconds = Some(61);
+        let found = judge_upstream(&status);
+        assert_eq!(found.level, Level::Problem);
+        assert!(
+            found.text.contains("left alone for another 1 min 1 s"),
+            "{found:?}"
+        );
+        assert!(found.remedy.as_deref().unwrap().contains("wait"));
         status.upstream[1].url = "https://other.example".to_owned();
         assert_eq!(judge_upstream(&status).level, Level::Warning);
         status.offline = true;

@@ -100,7 +100,8 @@ async fn an_error_that_the_list_does_not_pass_on_makes_the_database_unavailable(
 }
 
 #[tokio::test]
-async fn that_a_proxy_cannot_say_whether_it_offers_the_database_is_found_out_once_for_all_lookups() {
+async fn that_a_proxy_cannot_say_whether_it_offers_the_database_is_found_out_once_for_all_lookups()
+{
     for (lifetime, asked) in [(Duration::from_secs(600), 2), (Duration::ZERO, 16)] {
         let (database, broken) = (itself().await, broken().await);
         let options = Options {
