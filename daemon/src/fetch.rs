@@ -43,7 +43,7 @@ use crate::policy::{Asker, Policy};
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
 use crate::trust::{Authority, Expected, Giver, Scope};
-use crate::upstream::{Begin, Upstream};
+use crate::upstream::{Begin, Downloaded, Upstream};
 
 /// How long a file is waited for that only busy neighbours have, from when the first of them said so.
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
@@ -104,6 +104,35 @@ pub(crate) struct Fetched {
 struct Landed {
     stored: Arc<Stored>,
     source: Source,
+}
+
+/// Where upstream's list is asked for one file.
+struct Listing {
+    begin: Begin,
+    /// Why what it gave first was refused.
+    refused: Option<FetchError>,
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self {
+            begin: Begin::First,
+            refused: None,
+        }
+    }
+}
+
+impl Listing {
+    /// What came `from` there did not pass the gate: it is fetched again in one piece if it was put together, else from
+    /// where the list goes on.
+    fn gave_false(&mut self, from: &Downloaded, error: FetchError) {
+        self.begin = match self.begin {
+            Begin::Again(_) => Begin::After(from.entry),
+            _ if from.resumed => Begin::Again(from.entry),
+            _ => Begin::After(from.entry),
+        };
+        self.refused.get_or_insert(error);
+    }
 }
 
 impl Landed {
@@ -252,18 +281,20 @@ impl Fetcher {
         loop {
             let alone = self.inner.peers.connected() == 0;
             let asked = self.ask_neighbours(&want, treatment, haste).await?;
-            let (expected, retry_after, failed) = match asked {
+            let (expected, retry_after, failed, list) = match asked {
                 Asked::Kept(landed) => return Ok(landed),
                 Asked::Nothing {
                     expected,
                     retry_after,
                     failed,
-                } => (expected, retry_after, failed),
+                    list,
+                } => (expected, retry_after, failed, list),
             };
             if let Some(refused) = refused {
                 return Err(refused);
             }
-            let error = match self.ask_upstream(&want, treatment, expected).await {
+            let asked = self.ask_upstream(&want, treatment, expected, list).await;
+            let error = match asked {
                 Ok(stored) => return Ok(Landed::new(stored, Source::Upstream)),
                 Err(error) => error,
             };
@@ -297,36 +328,29 @@ impl Fetcher {
         }
     }
 
-    /// Asks upstream, and at the same time the database unless it has answered already. A file that does not pass the gate
-    /// is fetched again in one piece if it was put together, else from where the list goes on.
+    /// Asks upstream from where `list` stands, and at the same time the database unless it has answered already.
     async fn ask_upstream(
         &self,
         want: &Want,
         treatment: Treatment,
         mut expected: Option<Expected>,
+        mut list: Listing,
     ) -> Result<Stored, FetchError> {
-        let (mut begin, mut refused) = (Begin::First, None);
         loop {
             let staging = self.inner.store.stage().await?;
-            let download = self.download(begin, want, staging);
+            let download = self.download(list.begin, want, staging);
             let (known, downloaded) = match expected.take() {
                 Some(known) => (known, download.await),
                 None => tokio::join!(self.expected_of(want, treatment), download),
             };
             let (staged, from) = match downloaded {
                 Ok(downloaded) => downloaded,
-                Err(miss) => return Err(refused.unwrap_or_else(|| self.missed(want, miss))),
+                Err(miss) => return Err(list.refused.unwrap_or_else(|| self.missed(want, miss))),
             };
-            let kept = self.keep_from_upstream(staged, want, &known).await;
-            let Err(FetchError::Untrue(_)) = kept else {
-                return kept;
-            };
-            begin = match begin {
-                Begin::Again(_) => Begin::After(from.entry),
-                _ if from.resumed => Begin::Again(from.entry),
-                _ => Begin::After(from.entry),
-            };
-            refused = refused.or(kept.err());
+            match self.keep_from_upstream(staged, want, &known).await {
+                Err(error @ FetchError::Untrue(_)) => list.gave_false(&from, error),
+                settled => return settled,
+            }
             expected = Some(known);
         }
     }

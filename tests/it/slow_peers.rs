@@ -244,3 +244,30 @@ fn a_file_whose_record_never_comes_is_somewhere_and_the_answer_says_so() {
     assert_eq!(answer.status, 502, "{}", answer.text());
     assert!(answer.text().contains("not the proof"), "{}", answer.text());
 }
+
+#[test]
+fn a_false_file_of_an_upstream_that_overtook_a_neighbour_is_fetched_and_counted_once() {
+    let (bad, good) = (world(), world());
+    let forged = large().file("evil.go", "package large\n");
+    bad.put(&large().url_path("zip"), forged.zip());
+    for (list, status) in [
+        (bad.url(), 502),
+        (format!("{}|{}", bad.url(), good.url()), 200),
+    ] {
+        bad.forget();
+        let neighbour = neighbour(&bad, PeerLie::Drip);
+        let host = HostOptions::new("B")
+            .upstream(&list)
+            .sumdb(&bad.sumdb())
+            .peer(&neighbour.peer_address())
+            .start();
+        host.wait_for_neighbours(1);
+        let answer = host.get(&large().url_path("zip"));
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert!(neighbour.files_given() >= 1);
+        assert_eq!(bad.traffic_of("*.zip").requests, 1);
+        let from = [("from", "upstream")];
+        let failures = host.metric("modmesh_verification_failures_total", &from);
+        assert_eq!(failures, 1.0);
+    }
+}

@@ -11,7 +11,7 @@ use modmesh_protocol::artifact::KeyHash;
 use super::gate::NotKept;
 use super::race::{Finish, Race};
 use super::sources::{self, Holder, Miss, Want};
-use super::{FetchError, Fetcher, Landed};
+use super::{FetchError, Fetcher, Landed, Listing};
 use crate::metrics::Source;
 use crate::peers::{Haste, PeerError};
 use crate::policy::{Asker, Treatment};
@@ -39,6 +39,8 @@ pub(super) enum Asked {
         retry_after: Option<Duration>,
         /// What went wrong with the last of those that have it.
         failed: Option<Miss>,
+        /// Where upstream is to be asked, if it overtook a neighbour and gave a false file.
+        list: Listing,
     },
 }
 
@@ -75,12 +77,14 @@ impl Fetcher {
         haste: Haste,
     ) -> Result<Asked, FetchError> {
         let (mut expected, mut retry_after, mut failed) = (None, None, None);
+        let mut list = Listing::default();
         let holders = self.holders(want, treatment, haste).await;
         if holders.is_empty() {
             return Ok(Asked::Nothing {
                 expected,
                 retry_after,
                 failed,
+                list,
             });
         }
         let mut race = Race::new(self, want, haste, holders);
@@ -100,8 +104,8 @@ impl Fetcher {
                 finish = race.next() => finish?,
             };
             let (giver, staged) = match finish {
-                Some(Finish::Peer(holder, Ok(staged))) => (Some(holder), staged),
-                Some(Finish::Upstream(Ok(staged))) => (None, staged),
+                Some(Finish::Peer(holder, Ok(staged))) => (Ok(holder), staged),
+                Some(Finish::Upstream(Ok((staged, from)))) => (Err(from), staged),
                 Some(Finish::Peer(holder, Err(miss))) => {
                     tracing::debug!(key = %want.key, peer = %holder.peer, %miss, "a neighbour did not give a file");
                     if let Miss::Peer(PeerError::Busy { retry_after: pause }) = miss {
@@ -121,15 +125,18 @@ impl Fetcher {
                 None => proof.as_mut().await,
             };
             let known = expected.insert(self.expected_now(known, want, treatment).await);
-            let Some(holder) = giver else {
-                match self.keep_from_upstream(staged, want, known).await {
+            let holder = match giver {
+                Ok(holder) => holder,
+                Err(from) => match self.keep_from_upstream(staged, want, known).await {
                     Ok(stored) => {
                         return Ok(Asked::Kept(Landed::new(stored, Source::Upstream)));
                     }
-                    // Where the list goes on, the next entry is asked; see `ask_upstream`.
-                    Err(FetchError::Untrue(_)) => break,
+                    Err(error @ FetchError::Untrue(_)) => {
+                        list.gave_false(&from, error);
+                        break;
+                    }
                     Err(error) => return Err(error),
-                }
+                },
             };
             match known {
                 Expected::Listed(_) => {}
@@ -148,6 +155,7 @@ impl Fetcher {
             expected,
             retry_after,
             failed,
+            list,
         })
     }
 

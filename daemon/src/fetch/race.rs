@@ -17,12 +17,12 @@ use super::sources::{Holder, Miss, Want};
 use super::{FetchError, Fetcher};
 use crate::peers::Haste;
 use crate::store::Staged;
-use crate::upstream::Begin;
+use crate::upstream::{Begin, Downloaded};
 
 /// How one transfer ended.
 pub(super) enum Finish {
     Peer(Holder, Result<Staged, Miss>),
-    Upstream(Result<Staged, Miss>),
+    Upstream(Result<(Staged, Downloaded), Miss>),
 }
 
 /// The transfers of one file.
@@ -205,11 +205,8 @@ impl<'a> Race<'a> {
         let staging = self.fetcher.inner.store.stage().await?;
         self.upstream = Beside::UnderWay;
         let download = self.fetcher.download(Begin::First, self.want, staging);
-        self.running.push(
-            download
-                .map(|brought| Some(Finish::Upstream(brought.map(|(staged, _)| staged))))
-                .boxed(),
-        );
+        self.running
+            .push(download.map(|brought| Some(Finish::Upstream(brought))).boxed());
         Ok(())
     }
 }
