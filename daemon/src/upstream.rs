@@ -96,6 +96,10 @@ pub struct Options {
     pub header_timeout: Duration,
     /// A body fails when less than 16 KiB came in this time (and it did not end either).
     pub idle_timeout: Duration,
+    /// For the whole of a small answer (everything but `.mod` and `.zip`) once it is asked for: a trickle is progress, and
+    /// would hold one of few places for as long as it likes. The longest list of the public Go proxy comes in this time at
+    /// 8 KiB a second.
+    pub answer_timeout: Duration,
     /// Requests at a time, over all entries. The others queue.
     pub concurrency_max: usize,
     /// How long an entry is left alone after it could not be reached; doubled for each time in a row.
@@ -415,13 +419,14 @@ impl Stop {
 }
 
 impl Default for Options {
-    /// 5 s to connect, 30 s to the header, 20 s between pieces, 64 requests, and proxies and `go` as the environment has
-    /// them.
+    /// 5 s to connect, 30 s to the header, 20 s between pieces, a minute for small answers, 64 requests, and proxies and
+    /// `go` as the environment has them.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(20),
+            answer_timeout: Duration::from_secs(60),
             concurrency_max: 64,
             pause: Duration::from_secs(5),
             pause_max: Duration::from_secs(60),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::receive::{Incoming, Reception};
 use super::{Entry, Received, Road};
@@ -75,14 +75,34 @@ impl Entry {
                         .map_err(|reason| self.unreachable(question.path, reason))?;
                 }
                 let _place = town.place(kind).await;
-                let reply = self.reply(town, kind, question, None, is_last).await?;
-                if reply.status == 200 && !reply.is_encoded {
-                    let reception = Reception::new(self, town, kind, question);
-                    return reception.take(Incoming::Reply(Box::new(reply)), body).await;
+                let asked = self.ask_http(town, kind, question, is_last, body);
+                if matches!(kind, RequestKind::Mod | RequestKind::Zip) {
+                    // Whoever asks for files has a deadline of his own.
+                    return asked.await;
                 }
-                Err(self.refusal(town, question.path, reply).await)
+                let within = town.options.answer_timeout;
+                timeout(within, asked).await.unwrap_or_else(|_| {
+                    let reason = format!("the answer was not whole after {within:?}");
+                    Err(self.unreachable(question.path, reason).into())
+                })
             }
         }
+    }
+
+    async fn ask_http(
+        self: &Arc<Self>,
+        town: &Arc<Town>,
+        kind: RequestKind,
+        question: Question<'_>,
+        is_last: bool,
+        body: &mut Body<'_>,
+    ) -> Result<Received, Trouble> {
+        let reply = self.reply(town, kind, question, None, is_last).await?;
+        if reply.status == 200 && !reply.is_encoded {
+            let reception = Reception::new(self, town, kind, question);
+            return reception.take(Incoming::Reply(Box::new(reply)), body).await;
+        }
+        Err(self.refusal(town, question.path, reply).await)
     }
 
     /// The answer over HTTP, with its body still to come. `rest` asks for what follows a part that is here; a failure in

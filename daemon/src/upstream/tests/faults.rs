@@ -96,6 +96,36 @@ async fn a_body_that_stalls_or_trickles_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_small_answer_that_trickles_on_is_given_up_in_the_end_and_its_place_is_free_again() {
+    let script = Script::Trickle(HEAD.to_owned(), SHORT / 8);
+    let lookup = [("/sumdb/sum.example/lookup/x@v1.0.0", script.clone())];
+    let slow = [("/example.com/m/@v/list", script), lookup[0].clone()];
+    let quick = ("/example.com/m/@v/v1.0.0.info", ok("{}"));
+    let supported = ("/sumdb/sum.example/supported", ok(""));
+    let fake = Fake::new(slow.into_iter().chain([quick, supported])).await;
+    let options = Options {
+        answer_timeout: SHORT,
+        concurrency_max: 1,
+        ..options()
+    };
+    let upstream = upstream(&fake.url(), options);
+    let database = SumdbAddress {
+        name: "sum.example".to_owned(),
+        direct_base: fake.url(),
+        bypass_proxies: false,
+    };
+    let list = upstream.get(LIST, 1 << 20).await.map(|_| ());
+    let lookup = upstream.sumdb(&database, "lookup/x@v1.0.0", 1 << 20).await;
+    for error in [list.unwrap_err(), lookup.map(|_| ()).unwrap_err()] {
+        let reason = reason(error);
+        assert!(reason.contains("not whole after 200ms"), "{reason}");
+    }
+    let info = "example.com/m/@v/v1.0.0.info";
+    upstream.get(info, 99).await.unwrap();
+    assert_eq!(upstream.entries()[0].state.as_str(), "up");
+}
+
+#[tokio::test]
 async fn who_is_silent_is_asked_once_and_then_left_alone() {
     let fake = Fake::new(serving(Script::Hang(String::new()))).await;
     let options = Options {
