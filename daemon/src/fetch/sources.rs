@@ -182,19 +182,20 @@ pub(crate) async fn from_upstream(
     };
     let mut sink = ToldSink::new(staging, &want.story);
     let path = want.key.url_path();
-    let downloaded = want
+    let in_time = want
         .within_deadline(upstream.download(begin, &path, want.bytes_max, &mut sink))
-        .await
-        .unwrap_or_else(|| {
-            Err(UpstreamError::Unreachable {
-                url: path.clone(),
-                reason: format!(
-                    "not done after {} minutes",
-                    TRANSFER_DEADLINE.as_secs() / 60
-                ),
-            })
-        });
-    let staging = sink.end(&downloaded);
+        .await;
+    let ran_late = in_time.is_none();
+    let downloaded = in_time.unwrap_or_else(|| {
+        Err(UpstreamError::Unreachable {
+            url: path.clone(),
+            reason: format!(
+                "not done after {} minutes",
+                TRANSFER_DEADLINE.as_secs() / 60
+            ),
+        })
+    });
+    let staging = sink.end(&downloaded, ran_late);
     match downloaded {
         Ok(downloaded) => {
             let staged = staging.close().await.map_err(StoreError::from)?;

@@ -33,10 +33,18 @@ impl<'a> ToldSink<'a> {
         }
     }
 
-    /// The whole list ended so; gives the file back.
-    pub(super) fn end(self, downloaded: &Result<Downloaded, UpstreamError>) -> Staging {
+    /// The whole list ended so, or was ended in the middle because it `ran_late`; gives the file back.
+    pub(super) fn end(
+        self,
+        downloaded: &Result<Downloaded, UpstreamError>,
+        ran_late: bool,
+    ) -> Staging {
         match downloaded {
             Ok(downloaded) => self.attempt.brought_it(Some(&downloaded.url)),
+            // These no entry missed for: whoever was asked then has not been told of.
+            Err(error) if ran_late || matches!(error, UpstreamError::Sink(_)) => {
+                self.attempt.refused(error);
+            }
             Err(_) if self.has_missed => self.attempt.never_was(),
             Err(error) => self.attempt.refused(error),
         }
@@ -71,5 +79,51 @@ impl AsyncWrite for ToldSink<'_> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.staging).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use modmesh_protocol::control::Did;
+
+    use super::*;
+    use crate::store::Store;
+
+    fn unreachable(url: &str) -> UpstreamError {
+        UpstreamError::Unreachable {
+            url: url.to_owned(),
+            reason: "no route".to_owned(),
+        }
+    }
+
+    /// Whom the story names after one entry has missed and the list then ended with `error`.
+    async fn told(error: UpstreamError, ran_late: bool) -> Vec<Option<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 1 << 30, false).unwrap();
+        let story = Story::begin(Arc::default());
+        let mut sink = ToldSink::new(store.stage().await.unwrap(), &story);
+        sink.missed(&unreachable("https://first"));
+        drop(sink.end(&Err(error), ran_late));
+        let steps = story.shown().steps.into_iter();
+        steps
+            .map(|step| match step.did {
+                Did::Upstream { url, .. } => url,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn the_last_attempt_is_told_unless_it_never_was() {
+        let first = Some("https://first".to_owned());
+        // The list's own word repeats what its entries said.
+        assert_eq!(told(unreachable("all"), false).await, [first.clone()]);
+        let late = Some("second".to_owned());
+        assert_eq!(told(unreachable("second"), true).await, [first.clone(), late]);
+        let full = UpstreamError::Sink(io::ErrorKind::StorageFull.into());
+        assert_eq!(told(full, false).await, [first, None]);
     }
 }
