@@ -305,6 +305,24 @@ fn a_redirect_to_nobody_stops_no_question_that_upstream_answers_itself() {
 }
 
 #[test]
+fn a_list_is_made_of_what_is_held_when_upstream_is_gone_and_not_when_one_answer_is() {
+    let upstream = FakeUpstream::start([hello()]);
+    let host = online("A", &upstream).start();
+    host.get(&hello().url_path("mod")).expect_body();
+    upstream.fault("example.com/hello/@v/*", Fault::Cut(1));
+    let list = format!("{}/@v/list", hello().path());
+    assert_eq!(host.get(&list).status, 504);
+    let below = host.get("example.com/hello/part/@v/list");
+    assert_eq!(below.status, 404, "upstream's own: {}", below.text());
+    // What is known of a version is the same whoever says it.
+    let info = host.get(&hello().url_path("info")).expect_body();
+    assert_eq!(info, br#"{"Version":"v1.0.0"}"#);
+    assert_eq!(host.status()["upstream"][0]["state"], "up");
+    upstream.close();
+    assert_eq!(host.get(&list).expect_body(), b"v1.0.0\n");
+}
+
+#[test]
 fn a_zip_that_breaks_off_is_taken_up_again_and_costs_its_length_once() {
     let upstream = FakeUpstream::start([hello()]);
     upstream.offer_ranges(true);

@@ -2,6 +2,7 @@
 //! byte; they age; and when upstream is gone they are served stale or derived from what is proved. What `direct` gave was
 //! got with the owner's own access and is kept apart: the owner alone may have it.
 
+mod without;
 mod words;
 
 use std::sync::Arc;
@@ -10,17 +11,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use modmesh_protocol::artifact::{ArtifactKey, FileKind};
-use modmesh_protocol::module::{ModulePath, ModuleVersion, Revision, Version};
+use modmesh_protocol::module::{ModulePath, ModuleVersion, Revision};
 use tokio::time::timeout;
 
-use self::words::{check, info_of, newest, with_versions};
+use self::words::check;
 use super::stories::Telling;
 use super::story::Story;
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::policy::{Asker, Client, Treatment};
 use crate::store::Note;
-use crate::trust::{Expected, Scope};
 use crate::upstream::{Answer, Begin, Upstream, UpstreamError};
 
 /// How long `list`, `@latest` and branch answers are served without asking upstream again; the public Go proxy's own
@@ -195,16 +195,7 @@ impl Fetcher {
             Ok(Err(nonsense)) => return Err(nonsense),
             Err(error) => error,
         };
-        let instead = match &error {
-            // Upstream has spoken; its word counts, whatever was here before.
-            UpstreamError::NotFound(_) | UpstreamError::Refused(_) => None,
-            _ if is_absence(&error) => self.without_upstream(key, asker).await,
-            // It is in trouble, not gone: what it said before is better than nothing, what is derived here is not.
-            _ => self
-                .kept_note(key, asker)
-                .await
-                .map(|note| stale(note.bytes.into(), note.age)),
-        };
+        let instead = self.instead(key, asker, &error).await;
         instead.ok_or_else(|| self.upstream_error(key.module().as_str(), error))
     }
 
@@ -269,138 +260,5 @@ impl Fetcher {
         if let Ok(Err(error)) = kept {
             tracing::warn!(note = key.url_path(), %error, "an answer could not be kept");
         }
-    }
-
-    /// What can be said while upstream is gone: what it said before, else what follows from what is held.
-    async fn without_upstream(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
-        match self.kept_answer(key, asker).await {
-            Some(answer) => Some(answer),
-            None => self.derived_answer(key, asker).await,
-        }
-    }
-
-    /// What can be said at once while upstream is in doubt. A line with long round trips always is: a list or `@latest` made
-    /// of what is held here would hide what is newer, and waits until upstream is known to be gone.
-    async fn in_doubt(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
-        let upstream = self.upstream_for(asker);
-        let is_gone = upstream.as_ref().is_some_and(Upstream::is_down);
-        if is_gone || key.version().is_some() {
-            self.without_upstream(key, asker).await
-        } else {
-            self.kept_answer(key, asker).await
-        }
-    }
-
-    /// What upstream said before.
-    async fn kept_answer(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
-        let note = self.kept_note(key, asker).await?;
-        Some(match key {
-            NoteKey::Info(..) if key.version().is_some() => NoteAnswer {
-                bytes: note.bytes.into(),
-                source: Source::Store,
-                stale: None,
-            },
-            NoteKey::Info(..) | NoteKey::Latest(_) => stale(note.bytes.into(), note.age),
-            NoteKey::List(module) => {
-                let held = self.held(module, asker);
-                stale(with_versions(&note.bytes, &held), note.age)
-            }
-        })
-    }
-
-    /// What follows from what is held.
-    async fn derived_answer(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
-        match key {
-            NoteKey::Info(..) => self.synthesised_info(key, &key.version()?, asker).await,
-            NoteKey::List(module) => {
-                let held = self.held(module, asker);
-                (!held.is_empty()).then(|| stale(with_versions(b"", &held), Duration::ZERO))
-            }
-            NoteKey::Latest(module) => {
-                let newest = newest(&self.held(module, asker))?;
-                Some(stale(info_of(&newest), Duration::ZERO))
-            }
-        }
-    }
-
-    /// The versions held here, as far as `asker` may know of them.
-    fn held(&self, module: &ModulePath, asker: Asker) -> Vec<Version> {
-        let mut held = self.inner.store.versions(module);
-        if asker == Asker::Anybody {
-            held.retain(|version| {
-                ModuleVersion::new(module.clone(), version.clone())
-                    .is_ok_and(|of| self.inner.store.holds_version(&of, Scope::Proven))
-            });
-        }
-        held
-    }
-
-    /// `.info` from what is proved: the version itself, and for a pseudo-version the time that stands in it. Kept, so
-    /// that the store stays a whole `file://` GOPROXY, until upstream gives its own.
-    async fn synthesised_info(
-        &self,
-        key: &NoteKey,
-        of: &ModuleVersion,
-        asker: Asker,
-    ) -> Option<NoteAnswer> {
-        let treatment = self.inner.policy.treatment(&of.module);
-        let listed = matches!(self.expected(of, treatment).await, Expected::Listed(_));
-        let holds = |scope| self.inner.store.holds_version(of, scope);
-        let known =
-            listed || asker == Asker::Owner && (holds(Scope::Unlisted) || holds(Scope::Pending));
-        if !known {
-            return None;
-        }
-        let bytes = info_of(&of.version);
-        if listed {
-            let (store, path, bytes) = (self.inner.store.clone(), key.url_path(), bytes.clone());
-            let kept =
-                tokio::task::spawn_blocking(move || store.note_provisionally(&path, &bytes)).await;
-            if let Ok(Err(error)) = kept {
-                tracing::warn!(note = key.url_path(), %error, "an answer could not be kept");
-            }
-        }
-        Some(NoteAnswer {
-            bytes,
-            source: Source::None,
-            stale: None,
-        })
-    }
-
-    /// What an error of upstream means for whoever asked for `module`.
-    pub(super) fn upstream_error(&self, module: &str, error: UpstreamError) -> FetchError {
-        let what: Arc<str> = module.into();
-        match error {
-            UpstreamError::Off => FetchError::Offline(what),
-            UpstreamError::Unreachable { .. } if self.inner.store.is_below_held(module) => {
-                FetchError::InsideHeld(what)
-            }
-            UpstreamError::Unreachable { .. } => FetchError::Unreachable {
-                what,
-                reason: error.to_string().into(),
-            },
-            other => FetchError::Upstream(Arc::new(other)),
-        }
-    }
-}
-
-/// Whether `error` speaks of upstream being gone or being none, as opposed to its answer. That `go` said no by `direct`
-/// may mean either, so what is here counts.
-fn is_absence(error: &UpstreamError) -> bool {
-    matches!(
-        error,
-        UpstreamError::Off
-            | UpstreamError::Unreachable { .. }
-            | UpstreamError::DirectRefused(_)
-            | UpstreamError::DirectFailed { .. }
-            | UpstreamError::DirectNotYours
-    )
-}
-
-fn stale(bytes: Bytes, age: Duration) -> NoteAnswer {
-    NoteAnswer {
-        bytes,
-        source: Source::Store,
-        stale: Some(age),
     }
 }

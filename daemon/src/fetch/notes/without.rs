@@ -1,0 +1,179 @@
+//! What is said in upstream's place: what it said before, or what follows from what is held and proved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
+
+use super::words::{info_of, newest, with_versions};
+use super::{FetchError, Fetcher, NoteAnswer, NoteKey};
+use crate::metrics::Source;
+use crate::policy::Asker;
+use crate::trust::{Expected, Scope};
+use crate::upstream::{Upstream, UpstreamError};
+
+impl Fetcher {
+    /// What can be said in the place of an upstream that failed with `error`.
+    pub(super) async fn instead(
+        &self,
+        key: &NoteKey,
+        asker: Asker,
+        error: &UpstreamError,
+    ) -> Option<NoteAnswer> {
+        match error {
+            // It has spoken; its word counts, whatever was here before.
+            UpstreamError::NotFound(_) | UpstreamError::Refused(_) => None,
+            UpstreamError::Unreachable { .. } => self.in_doubt(key, asker).await,
+            _ if is_absence(error) => self.without_upstream(key, asker).await,
+            // It is in trouble, not gone: what it said before is better than nothing, what is derived here is not.
+            _ => {
+                let note = self.kept_note(key, asker).await?;
+                Some(stale(note.bytes.into(), note.age))
+            }
+        }
+    }
+
+    /// What can be said while upstream is gone: what it said before, else what follows from what is held.
+    async fn without_upstream(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
+        match self.kept_answer(key, asker).await {
+            Some(answer) => Some(answer),
+            None => self.derived_answer(key, asker).await,
+        }
+    }
+
+    /// What can be said while upstream does not answer and may be there all the same: its line is slow, or only this answer
+    /// broke off. A list or `@latest` made of what is held would hide what is newer, so that it is made only when upstream
+    /// is known to be gone; an `.info` is the same whoever makes it.
+    pub(super) async fn in_doubt(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
+        let upstream = self.upstream_for(asker);
+        let is_gone = upstream.as_ref().is_none_or(Upstream::is_down);
+        if is_gone || key.version().is_some() {
+            self.without_upstream(key, asker).await
+        } else {
+            self.kept_answer(key, asker).await
+        }
+    }
+
+    /// What upstream said before.
+    pub(super) async fn kept_answer(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
+        let note = self.kept_note(key, asker).await?;
+        Some(match key {
+            NoteKey::Info(..) if key.version().is_some() => NoteAnswer {
+                bytes: note.bytes.into(),
+                source: Source::Store,
+                stale: None,
+            },
+            NoteKey::Info(..) | NoteKey::Latest(_) => stale(note.bytes.into(), note.age),
+            NoteKey::List(module) => {
+                let held = self.held(module, asker);
+                stale(with_versions(&note.bytes, &held), note.age)
+            }
+        })
+    }
+
+    /// What follows from what is held.
+    pub(super) async fn derived_answer(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
+        match key {
+            NoteKey::Info(..) => self.synthesised_info(key, &key.version()?, asker).await,
+            NoteKey::List(module) => {
+                let held = self.held(module, asker);
+                (!held.is_empty()).then(|| stale(with_versions(b"", &held), Duration::ZERO))
+            }
+            NoteKey::Latest(module) => {
+                let newest = newest(&self.held(module, asker))?;
+                Some(stale(info_of(&newest), Duration::ZERO))
+            }
+        }
+    }
+
+    /// The versions held here, as far as `asker` may know of them.
+    fn held(&self, module: &ModulePath, asker: Asker) -> Vec<Version> {
+        let mut held = self.inner.store.versions(module);
+        if asker == Asker::Anybody {
+            held.retain(|version| {
+                ModuleVersion::new(module.clone(), version.clone())
+                    .is_ok_and(|of| self.inner.store.holds_version(&of, Scope::Proven))
+            });
+        }
+        held
+    }
+
+    /// `.info` from what is proved: the version itself, and for a pseudo-version the time that stands in it. Kept, so
+    /// that the store stays a whole `file://` GOPROXY, until upstream gives its own.
+    async fn synthesised_info(
+        &self,
+        key: &NoteKey,
+        of: &ModuleVersion,
+        asker: Asker,
+    ) -> Option<NoteAnswer> {
+        let treatment = self.inner.policy.treatment(&of.module);
+        let listed = matches!(self.expected(of, treatment).await, Expected::Listed(_));
+        let holds = |scope| self.inner.store.holds_version(of, scope);
+        let known =
+            listed || asker == Asker::Owner && (holds(Scope::Unlisted) || holds(Scope::Pending));
+        if !known {
+            return None;
+        }
+        let bytes = info_of(&of.version);
+        if listed {
+            let (store, path, bytes) = (self.inner.store.clone(), key.url_path(), bytes.clone());
+            let kept =
+                tokio::task::spawn_blocking(move || store.note_provisionally(&path, &bytes)).await;
+            if let Ok(Err(error)) = kept {
+                tracing::warn!(note = key.url_path(), %error, "an answer could not be kept");
+            }
+        }
+        Some(NoteAnswer {
+            bytes,
+            source: Source::None,
+            stale: None,
+        })
+    }
+
+    /// What an error of upstream means for whoever asked for `module`.
+    pub(in crate::fetch) fn upstream_error(
+        &self,
+        module: &str,
+        error: UpstreamError,
+    ) -> FetchError {
+        let what: Arc<str> = module.into();
+        match error {
+            UpstreamError::Off => FetchError::Offline(what),
+            UpstreamError::Unreachable { .. } if self.is_inside_held(module) => {
+                FetchError::InsideHeld(what)
+            }
+            UpstreamError::Unreachable { .. } => FetchError::Unreachable {
+                what,
+                reason: error.to_string().into(),
+            },
+            other => FetchError::Upstream(Arc::new(other)),
+        }
+    }
+
+    /// Whether upstream is gone and the path of `module` lies inside a module that is held, and so is hardly one itself.
+    fn is_inside_held(&self, module: &str) -> bool {
+        let upstream = self.inner.upstream.as_ref();
+        upstream.is_none_or(Upstream::is_down) && self.inner.store.is_below_held(module)
+    }
+}
+
+/// Whether an `error` other than that no answer came speaks of upstream being gone or being none, as opposed to its answer. That `go` said no by `direct`
+/// may mean either, so what is here counts.
+fn is_absence(error: &UpstreamError) -> bool {
+    matches!(
+        error,
+        UpstreamError::Off
+            | UpstreamError::DirectRefused(_)
+            | UpstreamError::DirectFailed { .. }
+            | UpstreamError::DirectNotYours
+    )
+}
+
+fn stale(bytes: Bytes, age: Duration) -> NoteAnswer {
+    NoteAnswer {
+        bytes,
+        source: Source::Store,
+        stale: Some(age),
+    }
+}
