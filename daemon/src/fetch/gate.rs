@@ -210,7 +210,7 @@ impl Fetcher {
         let expected = match told.finding {
             Finding::Listed(record) => Expected::Listed(record),
             Finding::Unlisted => Expected::Unlisted(Unlisted::NoRecord),
-            Finding::Unreachable(reason) => Expected::Pending(reason),
+            Finding::Unreachable(trouble) => Expected::Pending(trouble.reason),
         };
         (expected, told.by)
     }

@@ -26,8 +26,13 @@ pub(crate) enum AskError {
     #[error("not there")]
     Missing,
     /// The source answered, and what it said is no answer.
-    #[error("{0}")]
-    NoAnswer(String),
+    #[error("{said}")]
+    NoAnswer {
+        /// What, for a person.
+        said: String,
+        /// Its HTTP status, where that is an error other than "not found".
+        status: Option<u16>,
+    },
     /// The source could not be asked.
     #[error("{0}")]
     Unreachable(String),

@@ -26,8 +26,27 @@ pub(crate) enum Finding {
     Listed(Arc<ListedRecord>),
     /// The database itself, not a proxy, says that there is no such record.
     Unlisted,
-    /// It could not be asked; the reason is for a person.
-    Unreachable(Arc<str>),
+    /// It could not be asked, or what was said is no answer.
+    Unreachable(Trouble),
+}
+
+/// Why a database could not be asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Trouble {
+    /// For a person.
+    pub reason: Arc<str>,
+    /// The HTTP error that whoever was asked last answered with; never 404 or 410, which would be the database's word.
+    pub status: Option<u16>,
+}
+
+impl Trouble {
+    /// Nobody answered.
+    pub(crate) fn silence(reason: impl Into<Arc<str>>) -> Self {
+        Self {
+            reason: reason.into(),
+            status: None,
+        }
+    }
 }
 
 /// A finding, and who told it: `store`, `memory`, `upstream` or `neighbour NAME`; a word for people.

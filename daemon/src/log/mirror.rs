@@ -21,7 +21,7 @@ use modmesh_protocol::module::ModuleVersion;
 use super::ask::Surroundings;
 use super::clients::ClientHeads;
 use super::files::Files;
-use super::finding::{Authority, Finding, ListedRecord, Told};
+use super::finding::{Authority, Finding, ListedRecord, Told, Trouble};
 use super::prove::Prover;
 use crate::flight::Flights;
 use crate::shutdown::Shutdown;
@@ -183,9 +183,9 @@ impl Mirror {
                     };
                     Ok(record.lookup_body(head.note()))
                 }
-                _ => Err(Finding::Unreachable(
-                    "the tree head for this record is missing".into(),
-                )),
+                _ => Err(Finding::Unreachable(Trouble::silence(
+                    "the tree head for this record is missing",
+                ))),
             },
             other => Err(other),
         }
@@ -238,7 +238,7 @@ impl Authority for Mirror {
                 .join(of.clone(), || self.clone().ask(of.clone()))
                 .await
                 .unwrap_or_else(|crashed| {
-                    let finding = Finding::Unreachable(crashed.to_string().into());
+                    let finding = Finding::Unreachable(Trouble::silence(crashed.to_string()));
                     Told::new(finding, "nobody")
                 })
         })

@@ -172,16 +172,22 @@ pub(crate) fn no_record(finding: &Finding, offline: bool) -> Answer {
             StatusCode::NOT_FOUND,
             "not found: the checksum database has no record of this version",
         ),
-        Finding::Unreachable(reason) if offline => line(
+        Finding::Unreachable(trouble) if offline => line(
             StatusCode::NOT_FOUND,
             format!(
-                "neither this host nor a neighbour has the checksum database's record: {reason}"
+                "neither this host nor a neighbour has the checksum database's record: {}",
+                trouble.reason
             ),
         ),
-        Finding::Unreachable(reason) => line(
-            StatusCode::GATEWAY_TIMEOUT,
-            format!("the checksum database cannot be asked: {reason}"),
-        ),
+        Finding::Unreachable(trouble) => {
+            let status = trouble
+                .status
+                .and_then(|status| StatusCode::from_u16(status).ok());
+            line(
+                status.unwrap_or(StatusCode::GATEWAY_TIMEOUT),
+                format!("the checksum database cannot be asked: {}", trouble.reason),
+            )
+        }
         Finding::Listed(record) => line(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("record {} has no tree head to go with it", record.id),

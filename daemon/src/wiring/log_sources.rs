@@ -87,7 +87,8 @@ impl LogSource for UpstreamLog {
                     (error, _) => as_ask_error(&error),
                 })?;
             let (record, note) = Record::parse_lookup(&body).map_err(|error| {
-                AskError::NoAnswer(format!("the answer of {} is none: {error}", self.name()))
+                let said = format!("the answer of {} is none: {error}", self.name());
+                AskError::NoAnswer { said, status: None }
             })?;
             let note = note.to_vec();
             *self.last_note() = Some(note.clone());
@@ -194,7 +195,12 @@ fn as_ask_error(error: &UpstreamError) -> AskError {
     match error {
         UpstreamError::NotFound(_) => AskError::Missing,
         UpstreamError::Refused(_) | UpstreamError::Failed(_) | UpstreamError::TooLarge { .. } => {
-            AskError::NoAnswer(error.to_string())
+            let status = error.answer().map(|answer| answer.status);
+            AskError::NoAnswer {
+                said: error.to_string(),
+                // A status that is no error would make a failure look like an answer.
+                status: status.filter(|status| (400..=599).contains(status)),
+            }
         }
         UpstreamError::Unreachable { .. }
         | UpstreamError::Off

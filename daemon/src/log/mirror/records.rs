@@ -6,7 +6,7 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::module::ModuleVersion;
 
 use super::super::ask::{AskError, LogSource};
-use super::super::finding::{Finding, ListedRecord, Told};
+use super::super::finding::{Finding, ListedRecord, Told, Trouble};
 use super::super::prove::ProveError;
 use super::super::sources::Sources;
 use super::Mirror;
@@ -26,7 +26,7 @@ impl Mirror {
     pub(super) async fn ask(self, of: ModuleVersion) -> Told {
         let told = self.ask_all(&of).await;
         let trouble = match &told.finding {
-            Finding::Unreachable(reason) => Some(Arc::clone(reason)),
+            Finding::Unreachable(trouble) => Some(Arc::clone(&trouble.reason)),
             Finding::Listed(_) | Finding::Unlisted => None,
         };
         *self
@@ -46,10 +46,10 @@ impl Mirror {
         let from_upstream = upstream.map(|upstream| self.ask_upstream(of, upstream));
         neighbours_first(self.ask_neighbours(of), from_upstream)
             .await
-            .unwrap_or_else(|reason| Told::new(Finding::Unreachable(reason), "nobody"))
+            .unwrap_or_else(|trouble| Told::new(Finding::Unreachable(trouble), "nobody"))
     }
 
-    async fn ask_neighbours(&self, of: &ModuleVersion) -> Result<Told, Arc<str>> {
+    async fn ask_neighbours(&self, of: &ModuleVersion) -> Result<Told, Trouble> {
         let mut reason: Arc<str> = "no neighbour has the record, and there is no upstream".into();
         let givers = self.inner.surroundings.neighbours_with(of).await;
         for giver in givers.into_iter().take(GIVERS_MAX) {
@@ -58,7 +58,7 @@ impl Mirror {
                 Err(why) => reason = why.to_string().into(),
             }
         }
-        Err(reason)
+        Err(Trouble::silence(reason))
     }
 
     /// Asks through the proxies, and when what they say is no answer or false, once more the database itself. When they
@@ -67,9 +67,9 @@ impl Mirror {
         &self,
         of: &ModuleVersion,
         upstream: Arc<dyn LogSource>,
-    ) -> Result<Told, Arc<str>> {
+    ) -> Result<Told, Trouble> {
         let mut source = upstream;
-        let mut reasons: Vec<String> = Vec::new();
+        let (mut reasons, mut status) = (Vec::new(), None);
         loop {
             let why = match self.ask_one(of, &source).await {
                 Ok(record) => return Ok(Told::new(Finding::Listed(record), source.name())),
@@ -80,12 +80,21 @@ impl Mirror {
                 Err(why) => why,
             };
             reasons.push(why.to_string());
+            match &why {
+                Unanswered::Asked(AskError::NoAnswer { status: theirs, .. }) => status = *theirs,
+                // Nobody answered after that.
+                Unanswered::Asked(_) => {}
+                Unanswered::Prove(_) => status = None,
+            }
             match source.behind() {
                 Some(behind) if why.is_no_answer() => {
                     tracing::debug!(%of, source = source.name(), %why, "the database itself is asked");
                     source = behind;
                 }
-                _ => return Err(reasons.join("; the database itself: ").into()),
+                _ => {
+                    let reason = reasons.join("; the database itself: ").into();
+                    return Err(Trouble { reason, status });
+                }
             }
         }
     }
@@ -136,7 +145,7 @@ impl Unanswered {
     /// Whether the source was reached and what it said, the tiles included, is of no use.
     fn is_no_answer(&self) -> bool {
         match self {
-            Self::Asked(error) => matches!(error, AskError::Missing | AskError::NoAnswer(_)),
+            Self::Asked(error) => matches!(error, AskError::Missing | AskError::NoAnswer { .. }),
             // Who stands behind it was asked for missing tiles too.
             Self::Prove(error) => !matches!(error, ProveError::MissingTile(_)),
         }

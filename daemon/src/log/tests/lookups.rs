@@ -85,7 +85,7 @@ fn nonsense(log: &Log) -> Vec<(&'static str, Fake, bool)> {
         lookup,
         ..Fake::new("upstream", log, 400, manner)
     };
-    let no_answer = |text: &str| Some(Err(AskError::NoAnswer(text.to_owned())));
+    let no_answer = |text: &str| Some(Err(no_answer(text, None)));
     let answer = |change: fn(&mut LookupAnswer)| {
         let mut answer = log.answer(390, 400);
         change(&mut answer);
@@ -168,13 +168,53 @@ async fn when_a_proxy_cannot_be_reached_the_database_itself_is_not_asked() {
     }
 }
 
+fn no_answer(said: &str, status: Option<u16>) -> AskError {
+    let said = said.to_owned();
+    AskError::NoAnswer { said, status }
+}
+
+#[tokio::test]
+async fn the_status_of_a_failed_lookup_is_that_of_whoever_answered_last() {
+    let log = Log::new(400);
+    let away = || AskError::Unreachable("no route".to_owned());
+    let said = |status| no_answer("no", Some(status));
+    for (proxy, itself, expected) in [
+        (said(403), away(), Some(403)),
+        (said(403), said(500), Some(500)),
+        (said(403), no_answer("a web page", None), None),
+        (AskError::Missing, said(503), Some(503)),
+        (AskError::Missing, away(), None),
+        (away(), said(500), None),
+    ] {
+        let state = tempfile::tempdir().unwrap();
+        let behind = Fake {
+            lookup: Some(Err(itself)),
+            ..Fake::new("the database itself", &log, 400, Manner::Honest)
+        };
+        let proxy = Fake {
+            lookup: Some(Err(proxy)),
+            behind: Some(Arc::new(behind)),
+            ..Fake::new("upstream", &log, 400, Manner::Honest)
+        };
+        let around = Arc::new(Around {
+            upstream: Some(Arc::new(proxy)),
+            ..Around::default()
+        });
+        let found = mirror(state.path(), &around).lookup(&module(1)).await;
+        let Err(Finding::Unreachable(trouble)) = found else {
+            panic!("{found:?}");
+        };
+        assert_eq!(trouble.status, expected, "{}", trouble.reason);
+    }
+}
+
 #[tokio::test]
 async fn only_the_database_itself_says_that_there_is_no_record() {
     let log = Log::new(400);
     for (itself, is_unlisted) in [
         (AskError::NotListed, true),
         (AskError::Unreachable("no route".into()), false),
-        (AskError::NoAnswer("500".into()), false),
+        (no_answer("500", Some(500)), false),
     ] {
         let state = tempfile::tempdir().unwrap();
         let behind = Fake {
