@@ -221,7 +221,7 @@ impl Store {
         self.inner.catalog.is_below_held(path)
     }
 
-    /// Versions of `module` that are held, in Go's order.
+    /// Versions of `module` of which a file is held, in Go's order.
     pub(crate) fn versions(&self, module: &ModulePath) -> Vec<Version> {
         self.inner.catalog.versions(module)
     }

@@ -108,3 +108,23 @@ fn while_the_line_is_cut_what_is_here_is_served_and_what_is_not_is_no_404() {
     let below = host.get("example.com/word/part/@v/v1.1.0.info");
     assert_eq!(below.status, 404, "{}", below.text());
 }
+
+#[test]
+fn a_version_of_which_only_the_zip_is_here_is_known_offline() {
+    let (zip_alone, both) = (
+        Module::package("example.com/word", "v1.1.0"),
+        Module::package("example.com/word", "v1.2.0"),
+    );
+    let upstream = FakeUpstream::start([zip_alone.clone(), both.clone()]);
+    let mut host = online("A", &upstream).start();
+    // As `go` fetches a toolchain that it switches to.
+    host.get(&zip_alone.url_path("zip")).expect_body();
+    for extension in ["mod", "zip"] {
+        host.get(&both.url_path(extension)).expect_body();
+    }
+    host.restart_with(|options| options.argument("--offline"));
+    let list = host.get("example.com/word/@v/list").expect_body();
+    assert_eq!(list, b"v1.1.0\nv1.2.0\n");
+    let info = host.get(&zip_alone.url_path("info")).expect_body();
+    assert_eq!(info, br#"{"Version":"v1.1.0"}"#);
+}

@@ -115,7 +115,7 @@ impl Catalog {
         })
     }
 
-    /// The versions held of `module`, sorted by Go's order; `scope` decides which tree they are from.
+    /// The versions of which a file is held of `module`, sorted by Go's order. A toolchain is fetched as a zip alone.
     pub(crate) fn versions(
         &self,
         module: &modmesh_protocol::module::ModulePath,
@@ -124,10 +124,11 @@ impl Catalog {
             .read()
             .values()
             .map(|entry| entry.proof.key())
-            .filter(|key: &&ArtifactKey| key.kind == FileKind::Mod && key.of.module == *module)
+            .filter(|key: &&ArtifactKey| key.of.module == *module)
             .map(|key| key.of.version.clone())
             .collect();
         versions.sort();
+        versions.dedup();
         versions
     }
 
