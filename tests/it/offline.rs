@@ -128,3 +128,22 @@ fn a_version_of_which_only_the_zip_is_here_is_known_offline() {
     let info = host.get(&zip_alone.url_path("info")).expect_body();
     assert_eq!(info, br#"{"Version":"v1.1.0"}"#);
 }
+
+#[test]
+fn while_the_line_is_cut_a_path_inside_a_module_of_a_neighbour_is_known_to_be_none() {
+    let upstream = world();
+    let first = online("A", &upstream).start();
+    let module = Module::package("example.com/word", "v1.1.0");
+    for extension in ["info", "mod", "zip"] {
+        first.get(&module.url_path(extension)).expect_body();
+    }
+    upstream.close();
+    let second = online("B", &upstream).peer(&first.peer_address()).start();
+    second.wait_for_neighbours(1);
+    let probe = |path: &str| second.get(&format!("{path}/@v/v1.1.0.info"));
+    // Asked first, while nothing of the module is here.
+    let below = probe("example.com/word/part/deep");
+    assert_eq!(below.status, 404, "{}", below.text());
+    assert_eq!(probe("example.com/word").status, 200);
+    assert_eq!(probe("example.com/other").status, 504);
+}

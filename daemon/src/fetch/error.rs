@@ -24,9 +24,9 @@ pub(crate) enum FetchError {
         "{what} is not on this host, no neighbour offers it, and upstream cannot be reached: {reason}"
     )]
     Unreachable { what: Arc<str>, reason: Arc<str> },
-    /// Upstream cannot be reached, but the path lies inside a module that is held, so it is no module.
+    /// Upstream cannot be reached, but the path lies inside a module that is held or listed, so it is no module.
     #[error(
-        "{0} lies inside a module that this host holds, and upstream cannot be reached to ask for another one there"
+        "{0} lies inside a module that is known here, and upstream cannot be reached to ask for another one there"
     )]
     InsideHeld(Arc<str>),
     /// This host is to stay offline, and nobody has it.

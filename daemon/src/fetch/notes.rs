@@ -196,7 +196,10 @@ impl Fetcher {
             Err(error) => error,
         };
         let instead = self.instead(key, asker, &error).await;
-        instead.ok_or_else(|| self.upstream_error(key.module().as_str(), error))
+        match instead {
+            Some(answer) => Ok(answer),
+            None => Err(self.note_error(key, error).await),
+        }
     }
 
     /// Upstream's answer; nonsense is passed over where the list goes on, and told where it does not.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
 use super::words::{info_of, newest, with_versions};
@@ -12,6 +13,9 @@ use crate::metrics::Source;
 use crate::policy::Asker;
 use crate::trust::{Expected, Scope};
 use crate::upstream::{Upstream, UpstreamError};
+
+/// Paths above one that are asked about, the nearest. Modules lie hardly deeper, and each may be a question to the neighbours.
+const PREFIXES_MAX: usize = 6;
 
 impl Fetcher {
     /// What can be said in the place of an upstream that failed with `error`.
@@ -131,6 +135,34 @@ impl Fetcher {
         })
     }
 
+    /// What an error of upstream means for whoever asked for a note. `go` probes each path below a module together with the
+    /// module, and a 5xx on a longer one ends it, so that what the database tells of the shorter ones counts here.
+    pub(super) async fn note_error(&self, key: &NoteKey, error: UpstreamError) -> FetchError {
+        let module = key.module().as_str();
+        let error = self.upstream_error(module, error);
+        if matches!(error, FetchError::Unreachable { .. })
+            && self.is_upstream_gone()
+            && let Some(of) = key.version()
+            && self.is_inside_listed(&of).await
+        {
+            return FetchError::InsideHeld(module.into());
+        }
+        error
+    }
+
+    /// Whether the database lists this very version of a shorter path: then the path of `of` is hardly a module itself.
+    async fn is_inside_listed(&self, of: &ModuleVersion) -> bool {
+        let shorter = prefixes(of.module.as_str()).filter_map(|path| {
+            let module = ModulePath::parse(path).ok()?;
+            ModuleVersion::new(module, of.version.clone()).ok()
+        });
+        let listed = shorter.take(PREFIXES_MAX).map(|of| async move {
+            let treatment = self.inner.policy.treatment(&of.module);
+            matches!(self.expected(&of, treatment).await, Expected::Listed(_))
+        });
+        join_all(listed).await.contains(&true)
+    }
+
     /// What an error of upstream means for whoever asked for `module`.
     pub(in crate::fetch) fn upstream_error(
         &self,
@@ -153,9 +185,19 @@ impl Fetcher {
 
     /// Whether upstream is gone and the path of `module` lies inside a module that is held, and so is hardly one itself.
     fn is_inside_held(&self, module: &str) -> bool {
-        let upstream = self.inner.upstream.as_ref();
-        upstream.is_none_or(Upstream::is_down) && self.inner.store.is_below_held(module)
+        self.is_upstream_gone() && self.inner.store.is_below_held(module)
     }
+
+    fn is_upstream_gone(&self) -> bool {
+        let upstream = self.inner.upstream.as_ref();
+        upstream.is_none_or(Upstream::is_down)
+    }
+}
+
+/// The paths that `path` lies below, the longest first.
+fn prefixes(path: &str) -> impl Iterator<Item = &str> {
+    let slashes = path.rmatch_indices('/');
+    slashes.filter_map(move |(at, _)| path.get(..at))
 }
 
 /// Whether an `error` other than that no answer came speaks of upstream being gone or being none, as opposed to its answer. That `go` said no by `direct`
@@ -175,5 +217,17 @@ fn stale(bytes: Bytes, age: Duration) -> NoteAnswer {
         bytes,
         source: Source::Store,
         stale: Some(age),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prefixes;
+
+    #[test]
+    fn the_paths_above_a_path_come_longest_first() {
+        let above: Vec<_> = prefixes("example.com/a/b").collect();
+        assert_eq!(above, ["example.com/a", "example.com"]);
+        assert_eq!(prefixes("example.com").count(), 0);
     }
 }
