@@ -13,6 +13,7 @@ mod index;
 mod layout;
 mod look;
 mod notes;
+mod refusals;
 mod scrub;
 mod staging;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use tokio::sync::Semaphore;
 pub(crate) use catalog::{Entry, Totals};
 pub(crate) use look::Seen;
 pub(crate) use notes::Note;
+pub(crate) use refusals::KeptRefusal;
 pub(crate) use staging::{Room, Staged, Staging};
 
 use crate::trust::{MeasuredFile, Scope};

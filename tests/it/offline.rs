@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use harness::{FakeUpstream, GoHome, HeadPolicy, Module};
+use harness::{FakeUpstream, Fault, GoHome, HeadPolicy, Module};
 
 use crate::scene::online;
 
@@ -146,4 +146,43 @@ fn while_the_line_is_cut_a_path_inside_a_module_of_a_neighbour_is_known_to_be_no
     assert_eq!(below.status, 404, "{}", below.text());
     assert_eq!(probe("example.com/word").status, 200);
     assert_eq!(probe("example.com/other").status, 504);
+}
+
+#[test]
+fn what_upstream_said_is_no_module_is_none_while_the_line_is_cut_also_after_a_restart() {
+    let upstream = world();
+    let mut host = online("A", &upstream).start();
+    let module = Module::package("example.com/word", "v1.1.0");
+    for extension in ["info", "mod", "zip"] {
+        host.get(&module.url_path(extension)).expect_body();
+    }
+    upstream.fault("internal.example/*", Fault::status(403, "not for you"));
+    let probes = [
+        ("example.com/@v/list", 404),
+        ("example.com/@v/v1.1.0.info", 404),
+        ("internal.example/a/@latest", 403),
+    ];
+    for (path, status) in probes {
+        assert_eq!(host.get(path).status, status, "{path}");
+    }
+    upstream.close();
+    host.restart();
+    // Nobody knows yet that upstream is gone.
+    assert_eq!(host.get("example.com/never/@v/list").status, 504);
+    for (path, status) in probes {
+        let answer = host.get(path);
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        assert!(answer.header("age").parse::<u64>().is_ok(), "{path}");
+        assert!(answer.text().contains("upstream cannot be reached"));
+    }
+    assert_eq!(host.get("example.com/never/@latest").status, 504);
+    // Its new word counts as soon as it is back.
+    upstream.heal();
+    let published = Module::package("internal.example/a", "v1.0.0");
+    upstream.publish(&published);
+    upstream.come_back();
+    host.wait_until("upstream is seen to be back", |host| {
+        host.get("internal.example/a/@v/list").status == 200
+    });
+    assert_eq!(host.get("internal.example/a/@latest").status, 200);
 }

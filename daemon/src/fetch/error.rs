@@ -9,7 +9,7 @@ use super::sources::Miss;
 use crate::flight::Crashed;
 use crate::peers::PeerError;
 use crate::policy::Refusal;
-use crate::store::StoreError;
+use crate::store::{KeptRefusal, StoreError};
 use crate::trust::Rejection;
 use crate::upstream::UpstreamError;
 
@@ -19,6 +19,9 @@ pub(crate) enum FetchError {
     /// Upstream's own answer, which passes unchanged.
     #[error("{0}")]
     Upstream(Arc<UpstreamError>),
+    /// Upstream is gone; this is what it said when it was there.
+    #[error("{} (upstream cannot be reached now; it said so {} s ago)", .0.text.trim_end(), .0.age.as_secs())]
+    SaidBefore(Arc<KeptRefusal>),
     /// Upstream cannot be reached, and nobody else has it.
     #[error(
         "{what} is not on this host, no neighbour offers it, and upstream cannot be reached: {reason}"

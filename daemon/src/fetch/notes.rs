@@ -115,6 +115,9 @@ impl Fetcher {
         {
             return Ok(answer);
         }
+        if let Some(no) = self.said_before(key, asker).await {
+            return Err(no);
+        }
         let obtained = self.inner.notes.join((key.clone(), asker), || {
             self.clone().obtain_note(key.clone(), asker)
         });
@@ -195,10 +198,11 @@ impl Fetcher {
             Ok(Err(nonsense)) => return Err(nonsense),
             Err(error) => error,
         };
+        self.keep_refusal(key, asker, &error).await;
         let instead = self.instead(key, asker, &error).await;
         match instead {
             Some(answer) => Ok(answer),
-            None => Err(self.note_error(key, error).await),
+            None => Err(self.note_error(key, asker, error).await),
         }
     }
 

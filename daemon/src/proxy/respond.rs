@@ -130,7 +130,12 @@ pub(crate) fn failure(error: &FetchError) -> Answer {
         };
         return plain(status, TEXT, text, Source::Upstream);
     }
-    line(status, error.to_string())
+    let mut made = line(status, error.to_string());
+    if let FetchError::SaidBefore(refusal) = error {
+        let age = refusal.age.as_secs().to_string();
+        set(&mut made.response, AGE, &age);
+    }
+    made
 }
 
 /// What `go` is told, by the kind of the error. 404 lets `go` pass on to the next proxy of a comma list, so it is said
@@ -154,6 +159,9 @@ fn status_of(error: &FetchError) -> StatusCode {
             UpstreamError::TooLarge { .. } => StatusCode::BAD_GATEWAY,
             UpstreamError::Sink(_) => StatusCode::INSUFFICIENT_STORAGE,
         },
+        FetchError::SaidBefore(refusal) => {
+            StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::NOT_FOUND)
+        }
         FetchError::Offline(_) | FetchError::InsideHeld(_) => StatusCode::NOT_FOUND,
         FetchError::Unreachable { .. } => StatusCode::GATEWAY_TIMEOUT,
         FetchError::Untrue(_) | FetchError::Nonsense { .. } | FetchError::Neighbour { .. } => {

@@ -60,6 +60,10 @@ impl Layout {
         self.tree(scope).join(url_path)
     }
 
+    pub(crate) fn refusals(&self) -> PathBuf {
+        self.root.join("refused")
+    }
+
     pub(crate) fn staging(&self) -> PathBuf {
         self.root.join("staging")
     }

@@ -66,7 +66,16 @@ impl Store {
         bytes: &[u8],
         provisional: bool,
     ) -> Result<(), StoreError> {
-        let path = self.inner.layout.note(scope, url_path);
+        self.lay_note(&self.inner.layout.note(scope, url_path), bytes, provisional)
+    }
+
+    /// Puts a small file at `path`, whole or not at all.
+    pub(super) fn lay_note(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        provisional: bool,
+    ) -> Result<(), StoreError> {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let staging = self.inner.layout.staging();
         let written = staging.join(format!("note-{}-{serial}", std::process::id()));
@@ -82,7 +91,7 @@ impl Store {
             if provisional {
                 file.set_modified(PROVISIONAL)?;
             }
-            rename_over(&written, &path)
+            rename_over(&written, path)
         };
         write().inspect_err(|_| {
             let _swept_at_the_next_start = fs::remove_file(&written);
@@ -94,7 +103,7 @@ impl Store {
 /// The age of a note that cannot be told: older than any time to live.
 const AGE_UNKNOWN: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn read(path: &Path) -> Option<Note> {
+pub(super) fn read(path: &Path) -> Option<Note> {
     let metadata = fs::metadata(path).ok()?;
     if !metadata.is_file() || metadata.len() > NOTE_BYTES_MAX {
         return None;

@@ -419,3 +419,35 @@ async fn what_neighbours_send_has_room_for_a_few_of_the_largest_zips_at_a_time()
     drop(staged);
     assert!(store.room_for(u64::MAX).now_or_never().is_some());
 }
+
+#[test]
+fn a_refusal_is_kept_over_restarts_for_its_very_name_and_not_for_ever() {
+    let folder = TempDir::new().unwrap();
+    let name = "example.com/@v/list";
+    let store = open(&folder, ROOMY, false);
+    store.keep_refusal(name, 404, &"x".repeat(5000)).unwrap();
+    let store = open(&folder, ROOMY, false);
+    let kept = store.read_refusal(name).unwrap();
+    assert_eq!((kept.status, kept.text.len()), (404, 1024));
+    assert_eq!(store.read_refusal("example.com/a/@v/list"), None);
+    store.keep_refusal(name, 410, "gone").unwrap();
+    assert_eq!(store.read_refusal(name).unwrap().status, 410);
+
+    let file = fs::read_dir(folder.path().join("refused")).unwrap().next();
+    let path = file.unwrap().unwrap().path();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+    file.set_modified(SystemTime::now() - days(29)).unwrap();
+    assert!(store.read_refusal(name).unwrap().age >= days(29));
+    // It is old enough to be written again.
+    store.keep_refusal(name, 410, "still gone").unwrap();
+    let kept = store.read_refusal(name).unwrap();
+    assert!(kept.text == "still gone" && kept.age < days(1));
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(SystemTime::now() - days(31)).unwrap();
+    assert_eq!(store.read_refusal(name), None);
+    for nonsense in ["", "404", "404 \n", "200 example.com/@v/list\nx"] {
+        fs::write(&path, nonsense).unwrap();
+        assert_eq!(store.read_refusal(name), None, "{nonsense}");
+    }
+}
