@@ -92,7 +92,7 @@ impl Daemon {
         let (shutdown, metrics) = (Shutdown::new(), Metrics::new());
         let upstream = open_upstream(&config, &state, &metrics).await?;
         let store = open_store(&config, &state).await?;
-        state.begin_session()?;
+        begin_session(&state, &store).await?;
         let peers_slot = Arc::new(OnceLock::new());
         let (mirrors, around) = open_mirrors(
             &config,
@@ -209,6 +209,22 @@ async fn open_store(config: &Config, state: &State) -> Result<Store, StartError>
     match opened {
         Ok(store) => store.map_err(|error: StoreError| store_error(config, &error)),
         Err(error) => Err(store_error(config, &error)),
+    }
+}
+
+/// Where the disk has not even room for the mark of a session, the store makes some.
+async fn begin_session(state: &State, store: &Store) -> Result<(), StateError> {
+    let Err(error) = state.begin_session() else {
+        return Ok(());
+    };
+    let store = store.clone();
+    let made_room = error.is_full_disk()
+        && tokio::task::spawn_blocking(move || store.make_room())
+            .await
+            .unwrap_or(false);
+    match made_room {
+        true => state.begin_session(),
+        false => Err(error),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Stories of the store, on a real folder.
 
+mod room;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
