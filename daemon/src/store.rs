@@ -32,11 +32,11 @@ use tokio::sync::Semaphore;
 
 pub(crate) use catalog::{Entry, Totals};
 pub(crate) use look::Seen;
-pub(crate) use notes::Note;
+pub(crate) use notes::{NOTE_BYTES_MAX, Note};
 pub(crate) use staging::{Room, Staged, Staging};
 
 use crate::os;
-use crate::trust::{MeasuredFile, Scope};
+use crate::trust::{DatabaseKeys, MeasuredFile, Scope};
 use catalog::Catalog;
 use index::Index;
 use layout::{Layout, proof_of};
@@ -114,7 +114,8 @@ impl Stored {
 
 impl Store {
     /// Opens the store in the state folder `root`: sweeps what a crash left behind and reads every proof file.
-    /// `suspicious` says that the machine ended uncleanly. Blocks while it reads.
+    /// `suspicious` says that the machine ended uncleanly. What rests on another key of a database than the one in `keys` is
+    /// set apart, to be judged again. Blocks while it reads.
     ///
     /// A store that was used before needs no byte of the disk to be opened, and what is over the limit goes: so a start with
     /// a lower limit makes room on a full disk.
@@ -122,6 +123,7 @@ impl Store {
         root: &Path,
         limit_bytes: u64,
         suspicious: bool,
+        keys: &DatabaseKeys,
     ) -> Result<Self, StoreError> {
         let layout = Layout::new(root);
         for folder in [
@@ -137,7 +139,7 @@ impl Store {
         }
         let suspect = suspicious || layout.suspicion().exists();
         let (index, remembered) = Index::open(&layout.index());
-        let catalog = scrub::read_trees(&layout, &remembered, suspect);
+        let catalog = scrub::read_trees(&layout, &remembered, suspect, keys);
         let store = Self {
             inner: Arc::new(Inner {
                 layout,

@@ -71,7 +71,7 @@ impl Mirror {
         shutdown: &Shutdown,
     ) -> io::Result<Self> {
         let clients = ClientHeads::new(client_folders, key.name());
-        let files = Files::open(state, key.name())?;
+        let files = Files::open(state, &key)?;
         let records = files
             .recorded()
             .into_iter()
@@ -196,6 +196,7 @@ impl Mirror {
         let sums = record.sums(of).ok()?;
         Some(Arc::new(ListedRecord {
             database: self.name().to_owned(),
+            key: Some(self.database_id()),
             id: record.id,
             text: record.text,
             sums,

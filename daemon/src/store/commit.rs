@@ -133,6 +133,21 @@ fn write_proof(layout: &Layout, proof: &Proof, path: &Path) -> io::Result<()> {
         })
 }
 
+/// Sets a proven file apart that must be judged again: its proof goes first, then the body moves, then it is pending.
+pub(super) fn set_apart(layout: &Layout, proof: &Proof) -> io::Result<Proof> {
+    let pending = proof.doubted();
+    let from = layout.body(proof.scope(), proof.key());
+    let body = layout.body(pending.scope(), pending.key());
+    fs::remove_file(proof_of(&from))?;
+    if let Some(folder) = body.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    remove_if_there(&proof_of(&body))?;
+    rename_over(&from, &body)?;
+    write_proof(layout, &pending, &proof_of(&body))?;
+    Ok(pending)
+}
+
 /// Removes what was set apart of a file that is proven now.
 pub(super) fn drop_apart(layout: &Layout, key: &ArtifactKey) {
     remove_with_proof(&layout.body(Scope::Pending, key));

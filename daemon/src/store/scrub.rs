@@ -12,11 +12,11 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::{BlobId, Hasher, hex};
 
 use super::catalog::{Catalog, Entry};
-use super::commit::drop_apart;
+use super::commit::{drop_apart, remove_with_proof, set_apart};
 use super::layout::{Layout, PROOF_SUFFIX, proof_of};
 use super::{Store, remove_if_there};
 use crate::os;
-use crate::trust::{Proof, Scope};
+use crate::trust::{DatabaseKeys, Proof, Scope};
 
 /// Damaged files that are kept for a person to look at; the oldest goes when there are more.
 const QUARANTINED_MAX: usize = 8;
@@ -105,17 +105,26 @@ pub(super) fn read_trees(
     layout: &Layout,
     remembered: &HashMap<KeyHash, u64>,
     suspect: bool,
+    keys: &DatabaseKeys,
 ) -> Catalog {
     let mut reading = Reading {
         layout,
         remembered,
         suspect,
+        keys,
         catalog: Catalog::default(),
+        set_apart: 0,
     };
     for scope in [Scope::Unlisted, Scope::Proven] {
         for path in files_below(&layout.tree(scope)) {
             reading.read_file(&path, scope);
         }
+    }
+    if reading.set_apart > 0 {
+        tracing::error!(
+            files = reading.set_apart,
+            "SECURITY: files of the store rest on another key of their checksum database than the one that is set now; they are set apart for this host alone until they are judged again"
+        );
     }
     reading.catalog
 }
@@ -125,7 +134,9 @@ struct Reading<'a> {
     layout: &'a Layout,
     remembered: &'a HashMap<KeyHash, u64>,
     suspect: bool,
+    keys: &'a DatabaseKeys,
     catalog: Catalog,
+    set_apart: u64,
 }
 
 impl Reading<'_> {
@@ -150,10 +161,24 @@ impl Reading<'_> {
                     // Where the order of requests was lost, the order in which they came is the next best.
                     let last = last.copied().unwrap_or_else(|| written_ms(&body));
                     let suspect = self.suspect || is_newer(&body, path);
-                    if scope == Scope::Proven {
-                        // A crash may have come between its promotion and the removal of what it was promoted from.
-                        drop_apart(layout, proof.key());
-                    }
+                    let proof = if proof.is_of_another_key(self.keys) {
+                        self.set_apart += 1;
+                        match set_apart(layout, &proof) {
+                            Ok(pending) => pending,
+                            Err(error) => {
+                                tracing::warn!(key = %proof.key(), %error, "a file that must be judged again could not be set apart, and is swept");
+                                remove_with_proof(&body);
+                                drop_apart(layout, proof.key());
+                                return;
+                            }
+                        }
+                    } else {
+                        if scope == Scope::Proven {
+                            // A crash may have come between its promotion and the removal of what it was promoted from.
+                            drop_apart(layout, proof.key());
+                        }
+                        proof
+                    };
                     self.catalog.insert(Entry::new(proof, last, suspect));
                 }
                 _ => {
