@@ -109,7 +109,9 @@ pub(crate) enum SettingsError {
         .path.display()
     )]
     Remembered { path: PathBuf, error: io::Error },
-    #[error("there is no home folder to keep the state in: give --state DIR (or MODMESH_STATE)")]
+    #[error(
+        "there is no home folder to keep the state in: set MODMESH_STATE to a folder for it (`up` and `explain` take --state DIR, too)"
+    )]
     NoStateFolder,
 }
 
@@ -238,6 +240,14 @@ impl Settings {
             road: upstream::Options::default(),
         }
     }
+}
+
+/// Whether there simply is no such file.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// The size of the disk that `path`, or the nearest folder above it that exists, lies on.

@@ -26,7 +26,7 @@ impl Mirror {
     pub(super) async fn ask(self, of: ModuleVersion) -> Told {
         let told = self.ask_all(&of).await;
         let trouble = match &told.finding {
-            Finding::Unreachable(reason) => Some(Arc::clone(reason)),
+            Finding::Unreachable(reason) => Some((tokio::time::Instant::now(), Arc::clone(reason))),
             Finding::Listed(_) | Finding::Unlisted => None,
         };
         *self
