@@ -115,7 +115,7 @@ impl Catalog {
         })
     }
 
-    /// The versions held of `module`, sorted by Go's order; `scope` decides which tree they are from.
+    /// The versions held of `module`, sorted by Go's order.
     pub(crate) fn versions(
         &self,
         module: &modmesh_protocol::module::ModulePath,
