@@ -21,8 +21,10 @@ enum Left {
     Ours,
     /// Nothing says whose it is, and nothing speaks against us: a new folder, one of an earlier release, or a mark that was lost.
     Unmarked,
-    /// It was proved by another key: the beginning of that key's SHA-256, as far as it is known.
+    /// It was proved by another key: the beginning of that key's SHA-256.
     Anothers(String),
+    /// There is something, and neither a mark nor a head that would tell who proved it.
+    Nobodys,
 }
 
 /// Moves aside what is not of `key`. True when the key is to be written.
@@ -30,24 +32,34 @@ pub(super) fn make_way(files: &Files, state: &Path, key: &VerifierKey) -> io::Re
     let whose = match left(files, key) {
         Left::Ours => return Ok(false),
         Left::Unmarked => return Ok(true),
-        Left::Anothers(whose) => whose,
+        Left::Anothers(whose) => Some(whose),
+        Left::Nobodys => None,
     };
     // No name of a database has a plus sign in it.
     let name = key.name().replace('/', "+");
-    let aside = state.join(ASIDE).join(format!("{name}+{whose}"));
+    let mark = whose.as_deref().unwrap_or("unknown");
+    let aside = state.join(ASIDE).join(format!("{name}+{mark}"));
     move_parts(&files.root, &aside).map_err(|error| {
         let text = format!(
-            "what is kept of the checksum database {} was proved by another key, and cannot be moved to {}: {error}",
+            "what is kept of the checksum database {} was not proved by its key, and cannot be moved to {}: {error}",
             key.name(),
             aside.display()
         );
         io::Error::new(error.kind(), text)
     })?;
-    tracing::error!(
-        database = key.name(),
-        aside = %aside.display(),
-        "SECURITY: what was kept of this checksum database was proved by another key than the one that is set now, so none of it is believed any more; it is moved aside. If nobody here changed the key, find out who did"
-    );
+    let (database, aside) = (key.name(), aside.display());
+    match whose {
+        Some(_) => tracing::error!(
+            database,
+            %aside,
+            "SECURITY: what was kept of this checksum database was proved by another key than the one that is set now, so none of it is believed any more; it is moved aside. If nobody here changed the key, find out who did"
+        ),
+        None => tracing::warn!(
+            database,
+            %aside,
+            "nothing tells any more which key proved what was kept of this checksum database; it is moved aside and asked for anew"
+        ),
+    }
     Ok(true)
 }
 
@@ -63,16 +75,22 @@ fn left(files: &Files, key: &VerifierKey) -> Left {
             false => Left::Anothers(hex(&Hasher::digest(&mark)[..4])),
         };
     }
-    let is_signed = |note: &String| SignedHead::open(note.as_bytes(), key).is_ok();
-    let holds_something = || {
-        ["head", "record", "tile"].iter().any(|part| {
-            let entries = fs::read_dir(files.root.join(part));
-            entries.is_ok_and(|mut entries| entries.next().is_some())
-        })
-    };
-    match files.heads().any(|note| is_signed(&note)) || !holds_something() {
-        true => Left::Unmarked,
-        false => Left::Anothers("unknown".to_owned()),
+    let mut has_heads = false;
+    for note in files.heads() {
+        if SignedHead::open(note.as_bytes(), key).is_ok() {
+            return Left::Unmarked;
+        }
+        has_heads = true;
+    }
+    let holds_something = ["record", "tile"].iter().any(|part| {
+        let entries = fs::read_dir(files.root.join(part));
+        entries.is_ok_and(|mut entries| entries.next().is_some())
+    });
+    match (has_heads, holds_something) {
+        // Of an earlier release, which wrote no mark: whole heads that are not this key's.
+        (true, _) => Left::Anothers("unknown".to_owned()),
+        (false, true) => Left::Nobodys,
+        (false, false) => Left::Unmarked,
     }
 }
 
