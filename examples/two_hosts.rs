@@ -23,6 +23,7 @@ fn config(state_dir: PathBuf, upstream: &str) -> Result<Config, Box<dyn Error>> 
         store_limit_bytes: 1 << 30,
         upstream: ProxyList::parse(upstream)?,
         databases: vec![SumdbSetting::Database(DatabaseSpec::sum_golang_org())],
+        client_sumdb_dirs: Vec::new(),
         private: Patterns::parse("")?,
         peer_listen: vec!["127.0.0.1:0".parse()?],
         peer_listen_asked: true,

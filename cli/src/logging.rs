@@ -3,12 +3,17 @@
 //! The filter has the usual words, `info` or `modmesh_daemon=debug,warn`. It is checked more strictly than its library
 //! does: there a misspelt level alone is taken for the name of a target, and silences everything.
 
+pub(crate) mod background;
+
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
+use std::sync::Mutex;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -22,9 +27,13 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Begins to log. Only the first call has an effect.
-pub(crate) fn start(filter: &Targets, format: LogFormat) {
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+/// Begins to log, within bounds where stderr is the background's log in `state_dir`. Only the first call has an effect.
+pub(crate) fn start(filter: &Targets, format: LogFormat, state_dir: &Path) {
+    let writer = match background::BackgroundLog::of_stderr(state_dir) {
+        Some(log) => BoxMakeWriter::new(Mutex::new(log)),
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match format {
         LogFormat::Text => {
             let to_a_person = std::io::IsTerminal::is_terminal(&std::io::stderr());

@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) offline: Value<bool>,
     pub(crate) log: Value<Targets>,
     pub(crate) log_format: Value<LogFormat>,
+    /// Where `go` keeps the tree heads that it holds: `GOPATH/pkg/sumdb`.
+    pub(crate) client_sumdb_dirs: Vec<PathBuf>,
     /// GOPROXY as `go env` told it, when it was asked.
     pub(crate) goproxy: Option<String>,
 }
@@ -109,7 +111,9 @@ pub(crate) enum SettingsError {
         .path.display()
     )]
     Remembered { path: PathBuf, error: io::Error },
-    #[error("there is no home folder to keep the state in: give --state DIR (or MODMESH_STATE)")]
+    #[error(
+        "there is no home folder to keep the state in: set MODMESH_STATE to a folder for it (`up` and `explain` take --state DIR, too)"
+    )]
     NoStateFolder,
 }
 
@@ -136,6 +140,7 @@ impl Gathered {
             .map(Name::word)
             .collect();
         let mut goproxy = None;
+        let mut gopath = self.environment.text("GOPATH")?.unwrap_or_default();
         let mut go_is_missing = false;
         if !open.is_empty() {
             let answer = match go_env::ask(go_env::DEADLINE).await {
@@ -150,15 +155,39 @@ impl Gathered {
                 // Going on without GOPRIVATE could tell a private name to others.
                 Err(error) => return Err(SettingsError::GoEnv(error, open.join(", "))),
             };
+            if !answer.gopath.is_empty() {
+                gopath.clone_from(&answer.gopath);
+            }
             self.layers.push(answer.layer());
         }
+        let client_sumdb_dirs = self.client_sumdb_dirs(&gopath);
         let built_in = check::BuiltIn {
             go_is_missing,
             remembered: self.remembered(),
             ..self.built_in()
         };
         let checked = check::settings(&self.layers, &built_in)?;
-        Ok(Settings { goproxy, ..checked })
+        Ok(Settings {
+            client_sumdb_dirs,
+            goproxy,
+            ..checked
+        })
+    }
+
+    /// `pkg/sumdb` of the first folder of GOPATH, which is `~/go` when nothing is said.
+    fn client_sumdb_dirs(&self, gopath: &str) -> Vec<PathBuf> {
+        let home = || {
+            let home = self.environment.absolute_path("HOME");
+            Some(home.or_else(std::env::home_dir)?.join("go"))
+        };
+        let first = std::env::split_paths(gopath)
+            .next()
+            .filter(|path| path.is_absolute());
+        let folder = first.or_else(home);
+        folder
+            .map(|folder| folder.join("pkg").join("sumdb"))
+            .into_iter()
+            .collect()
     }
 
     /// Where `go` is served, for the commands that ask a daemon.
@@ -226,7 +255,7 @@ impl Settings {
             store_limit_bytes: self.store_limit_bytes.value,
             upstream: self.upstream.value.clone(),
             databases: self.databases.value.clone(),
-            client_sumdb_dirs: Vec::new(),
+            client_sumdb_dirs: self.client_sumdb_dirs.clone(),
             private: self.private.value.clone(),
             peer_listen: self.peer_listen.value.clone(),
             peer_listen_asked: self.peer_listen.source != Source::BuiltIn,
@@ -238,6 +267,14 @@ impl Settings {
             road: upstream::Options::default(),
         }
     }
+}
+
+/// Whether there simply is no such file.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// The size of the disk that `path`, or the nearest folder above it that exists, lies on.

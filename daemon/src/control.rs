@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use modmesh_protocol::control::{
-    DatabaseStatus, PeerCounts, PeerStatus, Status, StoreStatus, Traffic, UpstreamStatus,
+    DatabaseStatus, NOTICE_OF_A_PROBLEM, NOTICE_OF_SECURITY, PeerCounts, PeerStatus, Status,
+    StoreStatus, Traffic, UpstreamStatus,
 };
 
 use crate::fetch::Fetcher;
@@ -74,7 +75,8 @@ impl Control {
     /// Lines for a person, each with its remedy.
     pub(crate) fn notices(&self) -> Vec<String> {
         let mut notices = self.contradictions();
-        notices.extend(self.store.trouble().map(|trouble| trouble.to_string()));
+        let trouble = self.store.trouble();
+        notices.extend(trouble.map(|trouble| format!("{NOTICE_OF_A_PROBLEM}: {trouble}")));
         notices.extend(self.why_nothing_is_shared());
         notices
     }
@@ -84,7 +86,7 @@ impl Control {
         let tell = |mirror: &Mirror| {
             let folder = mirror.contradictions()?;
             Some(format!(
-                "SECURITY: the checksum database {} has signed two tree heads that contradict each other, so somebody is shown another log than others; the heads are in {}: show them to those who run the database, and take them away when it is settled",
+                "{NOTICE_OF_SECURITY}: the checksum database {} has signed two tree heads that contradict each other, so somebody is shown another log than others; the heads are in {}: show them to those who run the database, and take them away when it is settled",
                 mirror.name(),
                 folder.display()
             ))
@@ -99,9 +101,15 @@ impl Control {
                     .to_owned(),
             );
         };
+        let remedy = match self.upstream {
+            Some(_) => "let this host reach it, itself or through its upstream's /sumdb/",
+            None => {
+                "only neighbours are asked here, so find one that has the records, or start this host without --offline and with an --upstream"
+            }
+        };
         let cannot = |reason| {
             format!(
-                "the checksum database {} could not be asked ({reason}), so what is new here is not shared with neighbours; let this host reach it, itself or through its upstream's /sumdb/",
+                "the checksum database {} could not be asked ({reason}), so what is new here is not shared with neighbours; {remedy}",
                 judge.name()
             )
         };

@@ -185,7 +185,10 @@ impl Fetcher {
             .await??;
         match landed.stored.again() {
             Ok(stored) => self.hand_out(stored, landed.source, client),
-            Err(_) => Err(FetchError::Lost(key.clone())),
+            Err(error) => Err(FetchError::Lost {
+                key: key.clone(),
+                error: Arc::new(error),
+            }),
         }
     }
 
@@ -237,6 +240,13 @@ impl Fetcher {
             .ok()?
     }
 
+    /// Has the store let go of what nobody asked for lately; false when there was nothing.
+    async fn make_room(&self) -> bool {
+        let store = self.inner.store.clone();
+        let made = tokio::task::spawn_blocking(move || store.make_room());
+        made.await.unwrap_or(false)
+    }
+
     fn hand_out(
         &self,
         stored: Stored,
@@ -261,7 +271,12 @@ impl Fetcher {
             return Ok(Landed::new(stored, Source::Store));
         }
         let telling = self.inner.stories.begin(&key);
-        let obtained = self.gather(&key, asker, telling.story()).await;
+        let mut obtained = self.gather(&key, asker, telling.story()).await;
+        if matches!(&obtained, Err(FetchError::Store(error)) if error.is_full_disk())
+            && self.make_room().await
+        {
+            obtained = self.gather(&key, asker, telling.story()).await;
+        }
         telling.end(obtained.as_ref().map(|landed| landed.source));
         obtained
     }

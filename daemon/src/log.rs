@@ -25,4 +25,4 @@ mod verdict;
 pub(crate) use ask::{AskError, LogSource, LookupAnswer, Surroundings, TileBytes};
 pub(crate) use finding::{Authority, Finding, ListedRecord};
 pub(crate) use mirror::{Mirror, TileAnswer};
-pub(crate) use set::Mirrors;
+pub(crate) use set::{First, Mirrors};

@@ -70,6 +70,23 @@ impl Drop for ProcessGroup {
     }
 }
 
+/// Whether an error says that a disk has no space or files left, or this user may take no more of them.
+pub(crate) fn is_full_disk(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Whether an error speaks of this process or machine being short of descriptors or memory.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = error.raw_os_error();
+    [Errno::MFILE, Errno::NFILE, Errno::NOMEM]
+        .iter()
+        .any(|shortage| code == Some(shortage.raw_os_error()))
+}
+
 /// Identifies this boot of the machine, or nothing where the platform does not say.
 ///
 /// Two different boot ids around an unclean end mean that unwritten pages may have been lost.

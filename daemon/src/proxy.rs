@@ -14,4 +14,5 @@ mod serve;
 
 pub(crate) use gate::DoorKeeper;
 pub(crate) use handle::{FrontDoor, Showing};
+pub(crate) use route::percent_decoded;
 pub(crate) use serve::Listener;

@@ -1,5 +1,6 @@
 //! Starting and ending: opens the rooms in the order in which they need each other, and closes them in the other order.
 
+mod databases;
 mod running;
 
 use std::collections::HashMap;
@@ -10,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use modmesh_protocol::limits::ASKED_AT_ONCE_MAX;
-use modmesh_protocol::log::{DatabaseId, DatabaseSpec, SumdbSetting};
+use modmesh_protocol::log::DatabaseId;
 use tokio::sync::broadcast;
 
 pub use running::{Event, Running};
@@ -30,6 +31,7 @@ use crate::store::{Store, StoreError};
 use crate::trust::Authority;
 use crate::upstream::{self, SumdbAddress, Upstream};
 use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog, Way};
+use databases::Databases;
 
 /// Events that a listener may fall behind by before it loses the oldest.
 const EVENTS_MAX: usize = 256;
@@ -70,6 +72,9 @@ pub enum StartError {
         /// What went wrong.
         reason: String,
     },
+    /// Two databases share a name, and so a folder and a place in URLs.
+    #[error("two checksum databases are called {0}: name one of them only")]
+    SameDatabase(String),
     /// The upstream cannot be used.
     #[error("the upstream cannot be used: {0}")]
     Upstream(#[from] upstream::StartError),
@@ -86,16 +91,18 @@ impl Daemon {
     pub async fn start(config: Config) -> Result<Running, StartError> {
         let began = Instant::now();
         os::raise_descriptor_limit();
+        let databases = Databases::of(&config)?;
         let listeners = listen(&config.listen).await?;
         let state = open_state(&config).await?;
         let back_door = BackDoor::open(state.root());
         let (shutdown, metrics) = (Shutdown::new(), Metrics::new());
         let upstream = open_upstream(&config, &state, &metrics).await?;
-        let store = open_store(&config, &state).await?;
-        state.begin_session()?;
+        let store = open_store(&config, &state, &databases).await?;
+        begin_session(&state, &store).await?;
         let peers_slot = Arc::new(OnceLock::new());
         let (mirrors, around) = open_mirrors(
             &config,
+            databases,
             &state,
             upstream.as_ref(),
             &peers_slot,
@@ -202,13 +209,35 @@ async fn open_state(config: &Config) -> Result<State, StartError> {
     }
 }
 
-async fn open_store(config: &Config, state: &State) -> Result<Store, StartError> {
+async fn open_store(
+    config: &Config,
+    state: &State,
+    databases: &Databases,
+) -> Result<Store, StartError> {
     let (root, limit) = (state.root().to_owned(), config.store_limit_bytes);
     let suspicious = state.is_after_unclean_boot();
-    let opened = tokio::task::spawn_blocking(move || Store::open(&root, limit, suspicious)).await;
+    let keys = databases.keys();
+    let opened =
+        tokio::task::spawn_blocking(move || Store::open(&root, limit, suspicious, &keys)).await;
     match opened {
         Ok(store) => store.map_err(|error: StoreError| store_error(config, &error)),
         Err(error) => Err(store_error(config, &error)),
+    }
+}
+
+/// Where the disk has not even room for the mark of a session, the store makes some.
+async fn begin_session(state: &State, store: &Store) -> Result<(), StateError> {
+    let Err(error) = state.begin_session() else {
+        return Ok(());
+    };
+    let store = store.clone();
+    let made_room = error.is_full_disk()
+        && tokio::task::spawn_blocking(move || store.make_room())
+            .await
+            .unwrap_or(false);
+    match made_room {
+        true => state.begin_session(),
+        false => Err(error),
     }
 }
 
@@ -239,8 +268,13 @@ async fn open_upstream(
 
 type Around = HashMap<DatabaseId, Arc<AroundUs>>;
 
+#[allow(
+    clippy::too_many_arguments,
+    reason = "all that a mirror's surroundings are made of"
+)]
 fn open_mirrors(
     config: &Config,
+    databases: Databases,
     state: &State,
     upstream: Option<&Upstream>,
     peers: &Arc<OnceLock<Peers>>,
@@ -248,21 +282,8 @@ fn open_mirrors(
     shutdown: &Shutdown,
     began: Instant,
 ) -> Result<(Mirrors, Around), StartError> {
-    let mut specs: Vec<DatabaseSpec> = Vec::new();
-    for setting in &config.databases {
-        if let SumdbSetting::Database(spec) = setting {
-            specs.push(spec.clone());
-        }
-    }
-    let judges_modules = matches!(config.databases.first(), Some(SumdbSetting::Database(_)));
-    if !judges_modules {
-        // Toolchains are judged whatever the setting says, by the key that go has built in.
-        let built_in = DatabaseSpec::sum_golang_org();
-        specs.retain(|spec| spec.name() != built_in.name());
-        specs.insert(0, built_in);
-    }
     let (mut mirrors, mut around) = (Vec::new(), Around::new());
-    for spec in specs {
+    for spec in databases.specs {
         let database = spec.key.database_id();
         let surroundings = Arc::new(AroundUs {
             name: spec.name().to_owned(),
@@ -295,7 +316,7 @@ fn open_mirrors(
         shutdown.spawn("upkeep of the checksum database", upkeep);
         mirrors.push(mirror);
     }
-    Ok((Mirrors::new(mirrors, judges_modules), around))
+    Ok((Mirrors::new(mirrors, databases.first), around))
 }
 
 fn judges(mirrors: &Mirrors) -> Judges {

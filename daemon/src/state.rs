@@ -1,7 +1,8 @@
 //! The state folder: ours alone, of a form we know, and with a memory of how the last daemon ended.
 //!
-//! lib.rs opens it first and hands its parts to the rooms. The lock is an advisory lock on `lock`, which the system
-//! releases however the process ends; the pid in it is for the error text only.
+//! `start` opens it first and hands its parts to the rooms. The lock is an advisory lock on `lock`, which the system
+//! releases however the process ends; the pid in it is for the error text only. A folder that was used before is opened
+//! without needing a byte of the disk, so that a daemon on a full disk can be started anew.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -51,7 +52,7 @@ pub enum StateError {
     },
     /// The system refused.
     #[error(
-        "cannot use the state folder {folder}: {error}; it must be a folder that this user can write"
+        "cannot use the state folder {folder}: {error}; {remedy}", remedy = remedy(error)
     )]
     Io {
         /// The folder.
@@ -59,6 +60,13 @@ pub enum StateError {
         /// What the system said.
         error: io::Error,
     },
+}
+
+impl StateError {
+    /// Whether the disk has no room.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if os::is_full_disk(error))
+    }
 }
 
 impl State {
@@ -72,11 +80,8 @@ impl State {
         check_format(root)?;
         keep_private(root).map_err(io)?;
         let lock = take_lock(root)?;
-        write_whole(
-            &root.join("format"),
-            format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes(),
-        )
-        .map_err(io)?;
+        let format = format!("{FORMAT_PREFIX}{FORMAT}\n");
+        write_if_other(&root.join("format"), format.as_bytes()).map_err(io)?;
         let after_unclean_boot = was_cut_off(root).map_err(io)?;
         Ok(Self {
             root: root.to_owned(),
@@ -99,10 +104,14 @@ impl State {
     /// that a start which fails before that forgets nothing.
     pub(crate) fn begin_session(&self) -> Result<(), StateError> {
         let boot = os::boot_id().unwrap_or_default();
-        write_whole(&self.root.join("session"), boot.as_bytes()).map_err(|error| StateError::Io {
-            folder: self.root.clone(),
-            error,
-        })
+        let path = self.root.join("session");
+        write_if_other(&path, boot.as_bytes())
+            // On a full disk: an empty one is of no boot, so that whatever comes after is looked at with suspicion.
+            .or_else(|_| File::create(&path).map(drop))
+            .map_err(|error| StateError::Io {
+                folder: self.root.clone(),
+                error,
+            })
     }
 
     /// Makes everything durable and notes that this session ended cleanly.
@@ -119,9 +128,28 @@ impl State {
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&beside, path))
+        .inspect_err(|_| {
+            let _gone = fs::remove_file(&beside);
+        })
+}
+
+/// As [`write_whole`], unless these are its contents already: then no space is needed.
+fn write_if_other(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::read(path) {
+        Ok(there) if there == bytes => Ok(()),
+        _ => write_whole(path, bytes),
+    }
+}
+
+/// What a person can do about an error of the disk.
+fn remedy(error: &io::Error) -> &'static str {
+    match os::is_full_disk(error) {
+        true => "its disk is full: free some space (or inodes)",
+        false => "it must be a folder that this user can write",
+    }
 }
 
 /// Renames a file to its place, also where a folder took that place: no folder of ours can be where a file belongs.
@@ -205,6 +233,7 @@ fn check_format(root: &Path) -> Result<(), StateError> {
                         "lock",
                         "format.new",
                         "background.log",
+                        "background.log.1",
                         "setup.json",
                         "setup.new",
                     ]
@@ -251,8 +280,10 @@ fn take_lock(root: &Path) -> Result<File, StateError> {
         }
         Err(fs::TryLockError::Error(error)) => return Err(io(error)),
     }
-    lock.set_len(0).map_err(io)?;
-    writeln!(lock, "{}", std::process::id()).map_err(io)?;
+    // For a text alone, so a full disk may keep it.
+    let _unknown_then = lock
+        .set_len(0)
+        .and_then(|()| writeln!(lock, "{}", std::process::id()));
     Ok(lock)
 }
 
@@ -302,6 +333,42 @@ mod tests {
             State::open(folder.path()),
             Err(StateError::Newer { found: 2, .. })
         ));
+    }
+
+    #[test]
+    fn a_folder_that_was_used_before_is_opened_without_writing() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).unwrap();
+        state.begin_session().unwrap();
+        drop(state);
+        // Where a new file would be written, nothing can be, as on a full disk.
+        for name in ["format.new", "session.new"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let inode = |name| fs::metadata(folder.path().join(name)).unwrap().ino();
+        let before = ["format", "session"].map(inode);
+        let state = State::open(folder.path()).unwrap();
+        state.begin_session().unwrap();
+        assert_eq!(["format", "session"].map(inode), before);
+
+        // Of another session, and the first one after a clean end: then there is a mark that is of no boot.
+        state.end();
+        state.begin_session().unwrap();
+        drop(state);
+        let state = State::open(folder.path()).unwrap();
+        assert!(state.is_after_unclean_boot());
+    }
+
+    #[test]
+    fn what_is_to_be_done_about_an_error_of_the_disk_is_said() {
+        let said = |kind: io::ErrorKind| {
+            let folder = PathBuf::from("/state");
+            let error = kind.into();
+            StateError::Io { folder, error }.to_string()
+        };
+        assert!(said(io::ErrorKind::StorageFull).contains("free some space"));
+        assert!(said(io::ErrorKind::PermissionDenied).contains("this user can write"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
@@ -33,11 +33,12 @@ use tokio::sync::Semaphore;
 
 pub(crate) use catalog::{Entry, Totals};
 pub(crate) use look::Seen;
-pub(crate) use notes::Note;
+pub(crate) use notes::{NOTE_BYTES_MAX, Note};
 pub(crate) use refusals::KeptRefusal;
 pub(crate) use staging::{Room, Staged, Staging};
 
-use crate::trust::{MeasuredFile, Scope};
+use crate::os;
+use crate::trust::{DatabaseKeys, MeasuredFile, Scope};
 use catalog::Catalog;
 use index::Index;
 use layout::{Layout, proof_of};
@@ -54,8 +55,10 @@ struct Inner {
     catalog: Catalog,
     index: Index,
     limit_bytes: u64,
-    /// Held while a body and its proof are laid into a tree.
+    /// Held while a body and its proof are laid into a tree or taken out of one.
     laying: Mutex<()>,
+    /// When files were last let go of because the disk was full.
+    made_room: Mutex<Option<Instant>>,
     /// Space for bytes of neighbours that were not judged yet, in MiB.
     arriving: Arc<Semaphore>,
     evicted: AtomicU64,
@@ -86,6 +89,18 @@ pub(crate) enum StoreError {
     OtherBytes,
 }
 
+impl StoreError {
+    /// Whether the disk has no room.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        matches!(self, Self::Io(error) if os::is_full_disk(error))
+    }
+
+    /// Whether this process or machine is short of descriptors or memory, and the disk is not to blame.
+    pub(crate) fn is_shortage(&self) -> bool {
+        matches!(self, Self::Io(error) if os::is_shortage(error))
+    }
+}
+
 impl Stored {
     /// The same body, open once more.
     ///
@@ -101,11 +116,16 @@ impl Stored {
 
 impl Store {
     /// Opens the store in the state folder `root`: sweeps what a crash left behind and reads every proof file.
-    /// `suspicious` says that the machine ended uncleanly. Blocks while it reads.
+    /// `suspicious` says that the machine ended uncleanly. What rests on another key of a database than the one in `keys` is
+    /// set apart, to be judged again. Blocks while it reads.
+    ///
+    /// A store that was used before needs no byte of the disk to be opened, and what is over the limit goes: so a start with
+    /// a lower limit makes room on a full disk.
     pub(crate) fn open(
         root: &Path,
         limit_bytes: u64,
         suspicious: bool,
+        keys: &DatabaseKeys,
     ) -> Result<Self, StoreError> {
         let layout = Layout::new(root);
         for folder in [
@@ -117,24 +137,30 @@ impl Store {
         }
         scrub::empty_staging(&layout)?;
         if suspicious {
-            fs::write(layout.suspicion(), b"")?;
             scrub::drop_torn_notes(&layout);
         }
-        let suspect = layout.suspicion().exists();
+        let suspect = suspicious || layout.suspicion().exists();
         let (index, remembered) = Index::open(&layout.index());
-        let catalog = scrub::read_trees(&layout, &remembered, suspect);
-        Ok(Self {
+        let catalog = scrub::read_trees(&layout, &remembered, suspect, keys);
+        let store = Self {
             inner: Arc::new(Inner {
                 layout,
                 catalog,
                 index,
                 limit_bytes,
                 laying: Mutex::new(()),
+                made_room: Mutex::default(),
                 arriving: Arc::new(Semaphore::new(arriving_mib(limit_bytes))),
                 evicted: AtomicU64::new(0),
                 quarantined: AtomicU64::new(0),
             }),
-        })
+        };
+        store.evict(None);
+        if suspicious {
+            // Last, when there is room for it: the caller does not forget before how the last session ended.
+            scrub::mark_suspicion(&store)?;
+        }
+        Ok(store)
     }
 
     /// The body of `key`, if it is here and whole. Blocks shortly; a suspect body is hashed first.
@@ -184,6 +210,7 @@ impl Store {
 
     /// Puts a body aside that could not be read as it was written, and forgets it.
     pub(crate) fn quarantine(&self, entry: &Arc<Entry>, reason: &str) {
+        let _turn = self.turn();
         if !self.inner.catalog.remove(entry) {
             return;
         }
@@ -280,7 +307,7 @@ impl Store {
                 self.quarantine(entry, "its length is not the one in its proof");
                 None
             }
-            Err(error) if is_shortage(&error) => {
+            Err(error) if os::is_shortage(&error) => {
                 tracing::warn!(%key, %error, "a kept file could not be opened");
                 None
             }
@@ -292,27 +319,20 @@ impl Store {
     }
 }
 
-/// What a person can do about an error of the disk.
-fn remedy(error: &io::Error) -> &'static str {
+/// What a person can do about an error of the disk or the machine.
+pub(crate) fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {
             "its disk is mounted read-only: mount it writable again"
         }
         io::ErrorKind::PermissionDenied => "give the state folder back to the user of this daemon",
-        _ => "if the disk is full, free some space (or inodes) or lower --store-limit",
+        _ if os::is_shortage(error) => {
+            "it is short of file descriptors or memory: try again, and if that lasts raise its limits (ulimit -n, LimitNOFILE, MemoryMax)"
+        }
+        _ => {
+            "if the disk is full, free some space (or inodes), or restart the daemon with a lower --store-limit"
+        }
     }
-}
-
-/// Whether an error speaks of this process or machine being short of something rather than of the file.
-fn is_shortage(error: &io::Error) -> bool {
-    let code = error.raw_os_error();
-    [
-        rustix::io::Errno::MFILE,
-        rustix::io::Errno::NFILE,
-        rustix::io::Errno::NOMEM,
-    ]
-    .iter()
-    .any(|shortage| code == Some(shortage.raw_os_error()))
 }
 
 /// How many MiB of neighbours may wait to be judged: a quarter of the store, at least the largest zip, at most four of them.

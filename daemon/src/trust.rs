@@ -17,7 +17,7 @@ use modmesh_protocol::zip::{self, FileAt, Grammar, ZipError};
 
 pub(crate) use crate::log::{Authority, Finding, ListedRecord};
 use proof::Ground;
-pub(crate) use proof::{MeasuredFile, Proof, Scope, Unlisted};
+pub(crate) use proof::{DatabaseKeys, MeasuredFile, Proof, Scope, Unlisted};
 
 /// Largest go.mod that Go reads (`MaxGoMod` in golang.org/x/mod/zip).
 pub(crate) const GO_MOD_BYTES_MAX: u64 = 16 << 20;

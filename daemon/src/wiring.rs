@@ -1,4 +1,4 @@
-//! Where two rooms meet that must not know each other: small adapters, used by lib.rs alone.
+//! Where two rooms meet that must not know each other: small adapters, used by `start` alone.
 
 mod log_sources;
 mod shelf;

@@ -51,10 +51,16 @@ pub struct Status {
     pub traffic: Traffic,
     /// The neighbours in numbers.
     pub peers: PeerCounts,
-    /// Lines for a person, each with its remedy: for example that nothing can be shared because the database is off.
+    /// Lines for a person, each with its remedy: for example that nothing can be shared because the database is off. Those
+    /// that begin with [`NOTICE_OF_SECURITY`] or [`NOTICE_OF_A_PROBLEM`] and a colon are more than a shortcoming.
     #[serde(default)]
     pub notices: Vec<String>,
 }
+
+/// The first word of a notice that somebody may have been deceived.
+pub const NOTICE_OF_SECURITY: &str = "SECURITY";
+/// The first word of a notice that something does not work.
+pub const NOTICE_OF_A_PROBLEM: &str = "PROBLEM";
 
 /// One entry of the upstream list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -113,6 +113,13 @@ impl HostOptions {
         self
     }
 
+    /// `--sumdb`, and no other.
+    #[must_use]
+    pub fn only_sumdb(mut self, setting: &str) -> Self {
+        self.sumdb = vec![setting.to_owned()];
+        self
+    }
+
     /// Finds its neighbours by mDNS, as it does by default outside of tests.
     #[must_use]
     pub fn mdns(mut self) -> Self {

@@ -40,7 +40,12 @@ pub enum HeadPolicy {
 impl TestLog {
     /// An empty log; its key follows from its name.
     pub fn new(name: &str) -> Self {
-        let seed = Hasher::digest(format!("key of {name}").as_bytes());
+        Self::with_seed(name, &format!("key of {name}"))
+    }
+
+    /// An empty log whose key follows from `seed`.
+    pub fn with_seed(name: &str, seed: &str) -> Self {
+        let seed = Hasher::digest(seed.as_bytes());
         Self {
             name: name.to_owned(),
             key: SigningKey::from_bytes(&seed),
@@ -206,6 +211,7 @@ impl TestLog {
     /// A log with the same key that agrees with this one in the first `size` records and knows no others.
     pub fn fork_at(&self, size: u64) -> TestLog {
         let mut fork = TestLog::new(&self.name);
+        fork.key = self.key.clone();
         for id in 0..size {
             fork.push_hash(self.subtrees[0][position(id)]);
         }

@@ -32,6 +32,7 @@ mod serve;
 mod service;
 mod slow_peers;
 mod trouble;
+mod two_keys;
 mod two_logs;
 mod verdicts;
 mod walk;

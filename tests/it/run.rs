@@ -1,5 +1,6 @@
 //! `modmesh run` on a host where nothing was set up, and what a daemon says while it runs.
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
@@ -241,4 +242,27 @@ fn a_daemon_that_nobody_asks_ends_by_itself_and_in_order() {
         .expect("it ends when nobody asks")
         .unwrap();
     assert!(!folder.path().join("state/session").exists());
+}
+
+#[test]
+fn a_daemon_that_has_its_port_and_cannot_answer_yet_is_waited_for() {
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\nX-Modmesh-Source: none\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let upstream = FakeUpstream::start([]);
+    let home = Home::new(&upstream);
+    let starting = TcpListener::bind(&home.listen).unwrap();
+    std::thread::spawn(move || {
+        // Nothing is answered until the first who asks has given up.
+        let (mut first, _) = starting.accept().unwrap();
+        let _cut = first.read_to_end(&mut Vec::new());
+        for next in starting.incoming() {
+            let mut next = next.unwrap();
+            let mut lines = BufReader::new(next.try_clone().unwrap()).lines();
+            while lines
+                .next()
+                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+            {}
+            let _gone = next.write_all(ANSWER.as_bytes());
+        }
+    });
+    home.run(home.go.path(), &["true"]).expect_success();
 }

@@ -78,6 +78,7 @@ async fn examine(gathered: &Gathered) -> Result<Vec<Finding>, Failure> {
     let mut findings = go::judge(&go::Facts {
         answer: go,
         in_environment: gathered.variable("GOPROXY")?,
+        flags_in_environment: gathered.variable("GOFLAGS")?,
         listen: match &answer {
             Ok(told) => listened(&told.status, gathered.listen()?.value),
             Err(_) => gathered.listen()?.value,
@@ -99,6 +100,7 @@ async fn examine(gathered: &Gathered) -> Result<Vec<Finding>, Failure> {
     };
     match (&answer, &settings) {
         (Ok(told), _) => {
+            findings.extend(daemon::judge_notices(&told.status));
             findings.push(daemon::judge_upstream(&told.status));
             findings.extend(daemon::judge_database(&told.status));
             findings.extend(neighbours::judge_peers(&told.peers));
@@ -162,10 +164,11 @@ async fn look_around(
         (None, Some(settings)) => settings.store_limit_bytes.value,
         (None, None) => 0,
     };
+    let daemon_runs = told.is_some();
     let disk = blocking(move || {
         state_dir.map(|folder| {
             let written = clock::last_written(&folder);
-            (disk::look(&folder, own_user(), grows), written)
+            (disk::look(&folder, own_user(), daemon_runs, grows), written)
         })
     });
     let (multicast, port, disk) = tokio::join!(multicast, port, disk);
@@ -189,7 +192,7 @@ async fn look_around(
         Ok(None) => findings.push(Finding::problem(
             "state",
             "there is no home folder to keep the state in",
-            "give --state DIR (or MODMESH_STATE)",
+            "set MODMESH_STATE to a folder for it",
         )),
         Err(error) => findings.push(Finding::problem(
             "disk",

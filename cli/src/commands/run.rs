@@ -15,7 +15,7 @@ use tokio::process::Child;
 
 use super::Failure;
 use crate::arguments::RunArguments;
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::ours::Purpose;
 use crate::settings::Gathered;
 
@@ -31,10 +31,11 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
         .ok_or(Failure::NothingToRun)?;
     let gathered = Gathered::under(where_to.layer(), where_to.config.as_deref())?;
     let client = super::client_for(&gathered, Purpose::SendGo)?;
-    if !client.is_alive().await? {
-        background::start(where_to, &gathered, &client).await?;
-    } else {
-        background::wait_until_ready(&client).await?;
+    match client.is_alive().await {
+        Ok(false) => background::start(where_to, &gathered, &client).await?,
+        // A daemon that starts has its port before it can answer there.
+        Ok(true) | Err(ClientError::TimedOut(_)) => background::wait_until_ready(&client).await?,
+        Err(error) => return Err(error.into()),
     }
     let failed = |error| Failure::Command {
         program: program.clone(),

@@ -53,6 +53,7 @@ pub(crate) async fn setup(arguments: SetupArguments) -> Result<ExitCode, Failure
         told: answer.goproxy.clone(),
         goenv: answer.file().unwrap_or_default(),
         remembered: remembered(&state_dir)?,
+        memory: Remembered::path(&state_dir),
     };
     let plan = match arguments.undo {
         true => plan::undo(&facts),
@@ -60,8 +61,8 @@ pub(crate) async fn setup(arguments: SetupArguments) -> Result<ExitCode, Failure
     };
     let plan = plan.map_err(SetupError::from)?;
     if answer.file().is_none() && matches!(plan, Plan::SetUp { .. } | Plan::TakeBack(_)) {
-        let list = plan::wanted(&facts, &facts.told, arguments.strict);
-        return Err(SetupError::from(Hindrance::NoFile(shown(&list))).into());
+        let list = plan::to_type(&facts, &facts.told, arguments.strict, "$(go env GOPROXY)");
+        return Err(SetupError::from(Hindrance::NoFile(list)).into());
     }
     let client = super::client_for(&gathered, Purpose::SendGo)?;
     let alive = match client.is_alive().await {
@@ -105,11 +106,15 @@ fn announcement(facts: &Facts, plan: &Plan) -> Vec<String> {
         Change::Write(list) => shown(list),
         Change::Unset => "not set".to_owned(),
     };
+    let by = match &change {
+        Change::Write(list) if shown(list) != *list => "go env -w GOPROXY=...".to_owned(),
+        change => plan::command(change, &facts.memory),
+    };
     vec![
         format!("GOPROXY in {}", facts.goenv.display()),
         format!("  old value  {old}"),
         format!("  new value  {new}"),
-        format!("  by         {}", plan::command(&change)),
+        format!("  by         {by}"),
     ]
 }
 

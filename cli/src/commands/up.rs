@@ -31,7 +31,11 @@ pub(crate) async fn up(arguments: UpArguments) -> Result<ExitCode, Failure> {
     let gathered = Gathered::under(arguments.settings.layer(), file)?;
     let misspelt = gathered.misspelt_variables();
     let settings = gathered.settings().await?;
-    logging::start(&settings.log.value, settings.log_format.value);
+    logging::start(
+        &settings.log.value,
+        settings.log_format.value,
+        &settings.state_dir.value,
+    );
     for (variable, meant) in misspelt {
         tracing::warn!("the variable {variable} is not known; {meant} is");
     }

@@ -63,7 +63,7 @@ pub(super) fn settings(layers: &[Layer], built_in: &BuiltIn) -> Result<Settings,
         store_limit_bytes: store_limit(layers, built_in, &state_dir.value)?,
         upstream: upstream(layers, built_in, &listen.value, offline.value)?,
         allow_hosts: list(layers, Name::AllowHost, Vec::new, host_name)?,
-        databases: databases(layers)?,
+        databases: databases(layers, &listen.value)?,
         private: private(layers)?,
         peer_listen: addresses(layers, Name::PeerListen, || {
             vec![
@@ -82,6 +82,7 @@ pub(super) fn settings(layers: &[Layer], built_in: &BuiltIn) -> Result<Settings,
         listen,
         state_dir,
         offline,
+        client_sumdb_dirs: Vec::new(),
         goproxy: None,
     })
 }
@@ -219,19 +220,65 @@ fn upstream_before_setup(
     Ok(names_somebody.then_some(Value { value, source }))
 }
 
-fn databases(layers: &[Layer]) -> Result<Value<Vec<SumdbSetting>>, SettingsError> {
+/// The databases. One that is to be asked at our own address is asked where it would be without: we would wait for ourselves.
+fn databases(
+    layers: &[Layer],
+    listen: &[SocketAddr],
+) -> Result<Value<Vec<SumdbSetting>>, SettingsError> {
     let name = Name::Sumdb;
     let built_in = || vec![SumdbSetting::Database(DatabaseSpec::sum_golang_org())];
-    let databases = list(layers, name, built_in, |text| {
+    let mut databases = list(layers, name, built_in, |text| {
         SumdbSetting::parse(text).map_err(|error| error.to_string())
     })?;
+    let is_us = |url: &String| {
+        ProxyList::parse(url).is_ok_and(|list| list.without(listen).entries().next().is_none())
+    };
+    for setting in &mut databases.value {
+        if let SumdbSetting::Database(spec) = setting {
+            spec.url = spec.url.take().filter(|url| !is_us(url));
+        }
+    }
     // The first judges modules, and may be nobody; the others are mirrored, and nobody cannot be.
     let fault = match databases.value.as_slice() {
-        [] => "at least one database is expected, or `off`",
-        [_, mirrored @ ..] if mirrored.contains(&SumdbSetting::Off) => "`off` can be only first",
-        _ => return Ok(databases),
+        [] => "at least one database is expected, or `off`".to_owned(),
+        [_, mirrored @ ..] if mirrored.contains(&SumdbSetting::Off) => {
+            "`off` can be only first".to_owned()
+        }
+        all => match named_twice(all) {
+            Some(fault) => fault,
+            None => return Ok(databases),
+        },
     };
-    Err(unusable(name, &databases.source, fault.to_owned()))
+    Err(unusable(name, &databases.source, fault))
+}
+
+/// What is wrong when two databases share a name, and so a folder and a place in URLs. The built-in one is there for
+/// toolchains where `off` is first.
+fn named_twice(databases: &[SumdbSetting]) -> Option<String> {
+    let built_in = DatabaseSpec::sum_golang_org();
+    let is_off = databases.first() == Some(&SumdbSetting::Off);
+    let mut seen: Vec<&DatabaseSpec> = Vec::new();
+    for setting in databases {
+        let SumdbSetting::Database(spec) = setting else {
+            continue;
+        };
+        if is_off && spec.name() == built_in.name() && spec.key != built_in.key {
+            let name = spec.name();
+            return Some(format!(
+                "{name} is given with another key than its own, by which toolchains are judged while `off` is first"
+            ));
+        }
+        let twice = seen.iter().find(|other| other.name() == spec.name());
+        if let Some(other) = twice {
+            let name = spec.name();
+            return Some(match other.key == spec.key {
+                true => format!("{name} is named twice"),
+                false => format!("{name} is given with two different keys"),
+            });
+        }
+        seen.push(spec);
+    }
+    None
 }
 
 fn private(layers: &[Layer]) -> Result<Value<Patterns>, SettingsError> {

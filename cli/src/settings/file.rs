@@ -6,9 +6,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::SettingsError;
 use super::environment::{CONFIG_VARIABLE, Environment};
 use super::value::{Given, Layer, Name, Shape, Source, nearest};
+use super::{SettingsError, is_absent};
 
 /// The largest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -83,14 +83,6 @@ fn read(path: &Path) -> io::Result<String> {
         ));
     }
     Ok(text)
-}
-
-/// Whether there simply is no such file.
-fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
 }
 
 fn syntax(text: &str, path: &Path, error: &toml::de::Error) -> SettingsError {

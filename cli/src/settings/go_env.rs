@@ -28,6 +28,8 @@ pub(crate) struct GoEnv {
     pub(crate) goprivate: String,
     pub(crate) gonoproxy: String,
     pub(crate) goflags: String,
+    /// Where go keeps what it builds and downloads; of several folders the first.
+    pub(crate) gopath: String,
     /// The file of `go env -w`; empty, or `off`, when go keeps none.
     pub(crate) goenv: String,
 }
@@ -67,6 +69,7 @@ pub(crate) async fn ask(deadline: Duration) -> Result<GoEnv, GoEnvError> {
         "GOPRIVATE",
         "GONOPROXY",
         "GOFLAGS",
+        "GOPATH",
         "GOENV",
     ];
     let stdout = run(&arguments, deadline).await?;
@@ -116,6 +119,7 @@ impl GoEnv {
         Ok(Self {
             goproxy: String::new(),
             gosumdb: text("GOSUMDB")?,
+            gopath: text("GOPATH")?,
             gonosumdb: if gonosumdb.is_empty() {
                 goprivate.clone()
             } else {

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::is_absent;
+
 /// The name of the file in the state folder.
 const NAME: &str = "setup.json";
 /// Its name while it is written.
@@ -76,13 +78,6 @@ impl Remembered {
             _ => Ok(()),
         }
     }
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
 }
 
 #[cfg(test)]

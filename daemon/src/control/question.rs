@@ -4,6 +4,8 @@
 use http::{Method, Uri};
 use modmesh_protocol::module::ModuleVersion;
 
+use crate::proxy::percent_decoded;
+
 /// Longest query that is looked at: a module path and a version, every byte of them percent-encoded.
 const QUERY_BYTES_MAX: usize = 8 << 10;
 
@@ -60,7 +62,7 @@ fn module_version(query: &str) -> Result<ModuleVersion, QuestionError> {
             "version" => &mut version,
             _ => continue,
         };
-        let value = decode(value).ok_or_else(|| bad("its percent-encoding is broken"))?;
+        let value = percent_decoded(value).ok_or_else(|| bad("its percent-encoding is broken"))?;
         if place.replace(value).is_some() {
             return Err(bad("a name stands in it twice"));
         }
@@ -70,25 +72,6 @@ fn module_version(query: &str) -> Result<ModuleVersion, QuestionError> {
     };
     ModuleVersion::of_either(&module, &version)
         .map_err(|error| QuestionError::Query(error.to_string()))
-}
-
-/// Undoes percent-encoding once. A `+` stays one: versions have it.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        if *first != b'%' {
-            bytes.push(*first);
-            rest = after;
-            continue;
-        }
-        let (digits, after) = after.split_at_checked(2)?;
-        let value = |digit: u8| char::from(digit).to_digit(16);
-        let [high, low] = digits else { return None };
-        bytes.push(u8::try_from(value(*high)? * 16 + value(*low)?).ok()?);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::sources::Miss;
 use crate::flight::Crashed;
 use crate::peers::PeerError;
 use crate::policy::Refusal;
-use crate::store::{KeptRefusal, StoreError};
+use crate::store::{KeptRefusal, StoreError, remedy};
 use crate::trust::Rejection;
 use crate::upstream::UpstreamError;
 
@@ -54,11 +54,12 @@ pub(crate) enum FetchError {
     /// The store could not take it.
     #[error("{0}")]
     Store(Arc<StoreError>),
-    /// It was fetched, and gone again before it could be opened: a store far too small, or somebody deleting files.
-    #[error(
-        "{0} was fetched but could not be opened again; is --store-limit too small, or is somebody deleting files of the store?"
-    )]
-    Lost(ArtifactKey),
+    /// It was fetched, and could not be opened once more for this client.
+    #[error("{key} was fetched but could not be opened: {error}; {remedy}", remedy = remedy(error))]
+    Lost {
+        key: ArtifactKey,
+        error: Arc<io::Error>,
+    },
     /// A fault of ours.
     #[error("the work for this request ended without a result; see the daemon's log")]
     Crashed,

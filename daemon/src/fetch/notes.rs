@@ -20,7 +20,7 @@ use super::story::Story;
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::policy::{Asker, Client, Treatment};
-use crate::store::Note;
+use crate::store::{NOTE_BYTES_MAX, Note};
 use crate::upstream::{Answer, Begin, Upstream, UpstreamError};
 
 /// How long `list`, `@latest` and branch answers are served without asking upstream again; the public Go proxy's own
@@ -30,8 +30,6 @@ const TIME_TO_LIVE: Duration = Duration::from_secs(60);
 const PATIENCE_WITH_KEPT: Duration = Duration::from_millis(800);
 /// How much longer, when there is only what can be derived: by then a scout knows whether upstream is slow or gone.
 const PATIENCE_WITH_DERIVED: Duration = Duration::from_millis(800);
-/// Largest note that is taken from upstream.
-const NOTE_BYTES_MAX: u64 = 4 << 20;
 
 /// A note that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -205,8 +205,11 @@ impl<'a> Race<'a> {
         let staging = self.fetcher.inner.store.stage().await?;
         self.upstream = Beside::UnderWay;
         let download = self.fetcher.download(Begin::First, self.want, staging);
-        self.running
-            .push(download.map(|brought| Some(Finish::Upstream(brought))).boxed());
+        self.running.push(
+            download
+                .map(|brought| Some(Finish::Upstream(brought)))
+                .boxed(),
+        );
         Ok(())
     }
 }

@@ -122,7 +122,10 @@ mod tests {
         // The list's own word repeats what its entries said.
         assert_eq!(told(unreachable("all"), false).await, [first.clone()]);
         let late = Some("second".to_owned());
-        assert_eq!(told(unreachable("second"), true).await, [first.clone(), late]);
+        assert_eq!(
+            told(unreachable("second"), true).await,
+            [first.clone(), late]
+        );
         let full = UpstreamError::Sink(io::ErrorKind::StorageFull.into());
         assert_eq!(told(full, false).await, [first, None]);
     }

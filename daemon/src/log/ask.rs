@@ -1,4 +1,4 @@
-//! How the mirror asks the outside: two small traits, with adapters over upstream and neighbours in lib.rs.
+//! How the mirror asks the outside: two small traits, with adapters over upstream and neighbours in `wiring`.
 
 use std::fmt;
 use std::sync::Arc;

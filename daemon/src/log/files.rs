@@ -1,7 +1,9 @@
-//! The mirror's files: `sumdb/NAME/{head/SIZE,record/..,tile/..,contradiction/..}` in the state folder.
+//! The mirror's files: `sumdb/NAME/{key,head/SIZE,record/..,tile/..,contradiction/..}` in the state folder.
 //!
 //! Every file but those that people are to read begins with the SHA-256 of what follows, so that damage of any kind reads as absence. A tile is kept in its
 //! widest form only. Files are written whole and renamed into place; none is synced: what is lost is asked for again.
+
+mod whose;
 
 use std::fs;
 use std::io;
@@ -11,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use modmesh_protocol::digest::Hasher;
-use modmesh_protocol::log::{Record, Tile, TileCoordinate};
+use modmesh_protocol::log::{Record, Tile, TileCoordinate, VerifierKey};
 use modmesh_protocol::module::ModuleVersion;
 
 use crate::state::rename_over;
@@ -35,19 +37,27 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Files of the database `name`, which may hold slashes.
-    pub(super) fn open(state: &Path, name: &str) -> io::Result<Self> {
-        let root = state.join("sumdb").join(name);
+    /// Files of the database of `key`, whose name may hold slashes. What was proved by another key of this name is moved
+    /// aside first.
+    pub(super) fn open(state: &Path, key: &VerifierKey) -> io::Result<Self> {
+        let files = Self {
+            root: state.join("sumdb").join(key.name()),
+            tiles: Mutex::default(),
+        };
+        let is_unmarked = whose::make_way(&files, state, key)?;
         for folder in ["head", "record", "tile", "new"] {
-            fs::create_dir_all(root.join(folder))?;
+            fs::create_dir_all(files.root.join(folder))?;
         }
-        for leftover in fs::read_dir(root.join("new"))?.filter_map(Result::ok) {
+        for leftover in fs::read_dir(files.root.join("new"))?.filter_map(Result::ok) {
             let _gone = fs::remove_file(leftover.path());
         }
-        Ok(Self {
-            root,
-            tiles: Mutex::default(),
-        })
+        if is_unmarked
+            && let Err(error) = files.write(&whose::mark(&files), key.as_str().as_bytes())
+        {
+            // Without it, its heads will tell the next start.
+            tracing::warn!(database = key.name(), %error, "it cannot be written down by which key this database is proved");
+        }
+        Ok(files)
     }
 
     /// The kept heads, largest first; each is read when its turn comes.
@@ -260,7 +270,8 @@ mod tests {
     #[test]
     fn of_forms_of_a_tile_that_are_kept_at_once_the_widest_stays() {
         let state = tempfile::tempdir().unwrap();
-        let files = Files::open(state.path(), "sumdb.example.test").unwrap();
+        let key = VerifierKey::sum_golang_org();
+        let files = Files::open(state.path(), &key).unwrap();
         for index in 0..200 {
             let together = Barrier::new(4);
             std::thread::scope(|scope| {

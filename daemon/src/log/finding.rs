@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use modmesh_protocol::log::Sums;
+use modmesh_protocol::log::{DatabaseId, Sums};
 use modmesh_protocol::module::ModuleVersion;
 
 /// A record of the checksum database whose Merkle proof this host checked.
@@ -11,6 +11,8 @@ use modmesh_protocol::module::ModuleVersion;
 pub(crate) struct ListedRecord {
     /// Name of the database, as in its verifier key.
     pub database: String,
+    /// The key that proved it; nothing where an earlier release did not write it down.
+    pub key: Option<DatabaseId>,
     /// Number of the record in the log.
     pub id: u64,
     /// The record as it was hashed into the log.

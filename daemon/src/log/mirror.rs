@@ -32,6 +32,8 @@ pub(crate) use tiles::TileAnswer;
 
 /// How long the database's word that it has no record is remembered.
 const UNLISTED_FOR: Duration = Duration::from_secs(60);
+/// How long it is told that the database could not be asked: it may have come back without anybody asking.
+const TROUBLE_LASTS: Duration = Duration::from_secs(10 * 60);
 /// How many such words are remembered.
 const UNLISTED_MAX: usize = 4096;
 
@@ -54,8 +56,8 @@ struct Inner {
     /// Tiles that clients may need and that are not here, as of the last look.
     missing: AtomicUsize,
     unlisted: Mutex<HashMap<ModuleVersion, Instant>>,
-    /// Why the database could not be asked, when that was so the last time.
-    trouble: Mutex<Option<Arc<str>>>,
+    /// Why the database could not be asked, when that was so the last time, and when that was.
+    trouble: Mutex<Option<(tokio::time::Instant, Arc<str>)>>,
     /// Which module versions' records are kept, by the hash under which neighbours ask for them.
     records: RwLock<HashMap<KeyHash, ModuleVersion>>,
 }
@@ -71,7 +73,7 @@ impl Mirror {
         shutdown: &Shutdown,
     ) -> io::Result<Self> {
         let clients = ClientHeads::new(client_folders, key.name());
-        let files = Files::open(state, key.name())?;
+        let files = Files::open(state, &key)?;
         let records = files
             .recorded()
             .into_iter()
@@ -119,13 +121,15 @@ impl Mirror {
         self.inner.prover.files().head_written(size)
     }
 
-    /// Why the database could not be asked the last time that a record was needed; nothing when it could.
+    /// Why the database could not be asked the last time that a record was needed; nothing when it could, or when none was
+    /// needed for a while. As long as files wait to be judged one is, every 30 s.
     pub(crate) fn trouble(&self) -> Option<Arc<str>> {
-        self.inner
-            .trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let trouble = self.inner.trouble.lock();
+        let trouble = trouble.unwrap_or_else(PoisonError::into_inner);
+        let recent = trouble.as_ref();
+        recent
+            .filter(|(at, _)| at.elapsed() < TROUBLE_LASTS)
+            .map(|(_, reason)| Arc::clone(reason))
     }
 
     /// Where the tree heads are kept that contradict each other; nothing when there are none.
@@ -196,6 +200,7 @@ impl Mirror {
         let sums = record.sums(of).ok()?;
         Some(Arc::new(ListedRecord {
             database: self.name().to_owned(),
+            key: Some(self.database_id()),
             id: record.id,
             text: record.text,
             sums,

@@ -234,6 +234,7 @@ impl Prover {
             .unwrap_or_else(|error| unkept(&error));
         Ok(Arc::new(ListedRecord {
             database: self.key.name().to_owned(),
+            key: Some(self.key.database_id()),
             id: record.id,
             text: record.text,
             sums,

@@ -8,22 +8,30 @@ use super::Mirror;
 #[derive(Debug, Clone)]
 pub(crate) struct Mirrors {
     all: Vec<Mirror>,
-    judges_modules: bool,
+    first: First,
+}
+
+/// What the first database does besides judging toolchains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum First {
+    /// It judges modules, too.
+    JudgesModules,
+    /// Nothing judges modules (the setting begins with `off`), and the settings name it among those to be mirrored.
+    IsMirrored,
+    /// Nothing judges modules, and the settings do not name it.
+    IsThereForToolchains,
 }
 
 impl Mirrors {
-    /// `all` must hold at least one mirror: the first judges toolchains in any case, and modules if `judges_modules`
-    /// (it does not when the database is configured `off`).
-    pub(crate) fn new(all: Vec<Mirror>, judges_modules: bool) -> Self {
-        Self {
-            all,
-            judges_modules,
-        }
+    /// `all` must hold at least one mirror.
+    pub(crate) fn new(all: Vec<Mirror>, first: First) -> Self {
+        Self { all, first }
     }
 
     /// The database that modules are judged by; nothing when it is `off`.
     pub(crate) fn judge(&self) -> Option<&Mirror> {
-        self.all.first().filter(|_| self.judges_modules)
+        let judges = self.first == First::JudgesModules;
+        self.all.first().filter(|_| judges)
     }
 
     /// The database that toolchains are judged by, always.
@@ -43,10 +51,9 @@ impl Mirrors {
 
     /// The databases that the settings name: without the one that is there for toolchains alone.
     pub(crate) fn configured(&self) -> &[Mirror] {
-        if self.judges_modules {
-            &self.all
-        } else {
-            self.all.get(1..).unwrap_or_default()
+        match self.first {
+            First::JudgesModules | First::IsMirrored => &self.all,
+            First::IsThereForToolchains => self.all.get(1..).unwrap_or_default(),
         }
     }
 

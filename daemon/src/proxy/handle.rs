@@ -18,7 +18,7 @@ use crate::log::{Mirror, Mirrors, TileAnswer};
 use crate::metrics::{Metrics, Source};
 use crate::os;
 
-/// What the control room shows over HTTP; implemented there, handed in by lib.rs.
+/// What the control room shows over HTTP; implemented there, handed in by `start`.
 pub(crate) trait Showing: Send + Sync {
     /// The value of `/api/v1/status`.
     fn status(&self) -> Status;

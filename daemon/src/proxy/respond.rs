@@ -168,8 +168,10 @@ fn status_of(error: &FetchError) -> StatusCode {
             StatusCode::BAD_GATEWAY
         }
         FetchError::Refused(_) => StatusCode::FORBIDDEN,
+        FetchError::Store(error) if error.is_shortage() => StatusCode::SERVICE_UNAVAILABLE,
         FetchError::Store(_) => StatusCode::INSUFFICIENT_STORAGE,
-        FetchError::Lost(_) | FetchError::Crashed => StatusCode::INTERNAL_SERVER_ERROR,
+        FetchError::Lost { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        FetchError::Crashed => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -165,36 +165,36 @@ fn sumdb(path: &str) -> Result<Route, RouteError> {
     Ok(Route::Sumdb(name.to_owned(), wanted))
 }
 
-/// Undoes percent-encoding once.
+/// Undoes percent-encoding, and refuses what would name something else than it seems to.
 fn decode(path: &str) -> Result<String, RouteError> {
-    const BROKEN: RouteError = RouteError::Path("its percent-encoding is broken");
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
+    if path.contains("%2f") || path.contains("%2F") {
+        return Err(RouteError::Path("a slash in it is encoded"));
+    }
+    let path = percent_decoded(path).ok_or(RouteError::Path("its percent-encoding is broken"))?;
+    if path.contains(|character: char| character.is_control() || character == '\\') {
+        return Err(RouteError::Path("a character in it cannot stand in a path"));
+    }
+    Ok(path)
+}
+
+/// Undoes percent-encoding once; nothing where it is broken or what comes of it is not UTF-8. A `+` stays one: versions have
+/// it.
+pub(crate) fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
         if *first != b'%' {
             bytes.push(*first);
             rest = after;
             continue;
         }
-        let (digits, after) = after.split_at_checked(2).ok_or(BROKEN)?;
-        if !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(BROKEN);
-        }
-        let byte = std::str::from_utf8(digits)
-            .ok()
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-            .ok_or(BROKEN)?;
-        if byte == b'/' {
-            return Err(RouteError::Path("a slash in it is encoded"));
-        }
-        bytes.push(byte);
+        let (digits, after) = after.split_at_checked(2)?;
+        let value = |digit: u8| char::from(digit).to_digit(16);
+        let [high, low] = digits else { return None };
+        bytes.push(u8::try_from(value(*high)? * 16 + value(*low)?).ok()?);
         rest = after;
     }
-    let path = String::from_utf8(bytes).map_err(|_| BROKEN)?;
-    if path.contains(|character: char| character.is_control() || character == '\\') {
-        return Err(RouteError::Path("a character in it cannot stand in a path"));
-    }
-    Ok(path)
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The way in: a body and its proof are laid into a tree, in an order that makes a crash harmless.
 //!
-//! The proof is renamed into place last and is the commit point. Bodies are laid one at a time, so that a body never stands
-//! beside the proof of another that came at the same moment.
+//! The proof is renamed into place last and is the commit point. Bodies are laid and taken away one at a time, so that a body never
+//! stands beside the proof of another that came at the same moment, and none goes in the name of one that was there before.
 
 use std::fs::{self, File};
 use std::io;
@@ -32,7 +32,7 @@ impl Store {
             staged.taken();
             entry
         };
-        self.evict(&entry);
+        self.evict(Some(&entry));
         Ok(Stored { file, entry })
     }
 
@@ -114,7 +114,8 @@ impl Store {
         Ok(entry)
     }
 
-    fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
+    /// Held while the files of a body come or go.
+    pub(super) fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
         self.inner
             .laying
             .lock()
@@ -132,13 +133,28 @@ fn write_proof(layout: &Layout, proof: &Proof, path: &Path) -> io::Result<()> {
         })
 }
 
+/// Sets a proven file apart that must be judged again: its proof goes first, then the body moves, then it is pending.
+pub(super) fn set_apart(layout: &Layout, proof: &Proof) -> io::Result<Proof> {
+    let pending = proof.doubted();
+    let from = layout.body(proof.scope(), proof.key());
+    let body = layout.body(pending.scope(), pending.key());
+    fs::remove_file(proof_of(&from))?;
+    if let Some(folder) = body.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    remove_if_there(&proof_of(&body))?;
+    rename_over(&from, &body)?;
+    write_proof(layout, &pending, &proof_of(&body))?;
+    Ok(pending)
+}
+
 /// Removes what was set apart of a file that is proven now.
 pub(super) fn drop_apart(layout: &Layout, key: &ArtifactKey) {
     remove_with_proof(&layout.body(Scope::Pending, key));
 }
 
 /// The proof first: a crash in between leaves a body that the next start sweeps.
-fn remove_with_proof(body: &Path) {
+pub(super) fn remove_with_proof(body: &Path) {
     let _gone = fs::remove_file(proof_of(body));
     let _gone = fs::remove_file(body);
 }

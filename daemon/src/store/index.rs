@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use modmesh_protocol::artifact::KeyHash;
 
+use crate::os;
+
 /// How long a caller waits for the index at start and at the end.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// Requests that may be waiting to be written; more are dropped, which costs a little of the order.
@@ -141,21 +143,36 @@ fn report(result: sled::Result<()>) {
 }
 
 fn open_or_begin_anew(folder: &Path) -> Option<sled::Db> {
-    open_caught(folder).or_else(|| {
-        let aside = aside(folder);
-        tracing::warn!(
-            index = %folder.display(),
-            "the index cannot be read and is begun anew; only the order of earlier requests is lost"
-        );
-        let _there_was_none = std::fs::remove_dir_all(&aside);
-        std::fs::rename(folder, &aside)
-            .or_else(|_| std::fs::remove_dir_all(folder).or_else(|_| std::fs::remove_file(folder)))
-            .ok()?;
-        open_caught(folder)
-    })
+    match open_caught(folder) {
+        Ok(tree) => return Some(tree),
+        Err(Unopened::NoRoom) => {
+            tracing::warn!(
+                "the disk is full, so the index is not opened; the order of requests is not kept until the next start"
+            );
+            return None;
+        }
+        Err(Unopened::Damaged) => {}
+    }
+    let aside = aside(folder);
+    tracing::warn!(
+        index = %folder.display(),
+        "the index cannot be read and is begun anew; only the order of earlier requests is lost"
+    );
+    let _there_was_none = std::fs::remove_dir_all(&aside);
+    std::fs::rename(folder, &aside)
+        .or_else(|_| std::fs::remove_dir_all(folder).or_else(|_| std::fs::remove_file(folder)))
+        .ok()?;
+    open_caught(folder).ok()
 }
 
-fn open_caught(folder: &Path) -> Option<sled::Db> {
+/// Why there is no index.
+enum Unopened {
+    /// The disk is full; what is there may be whole.
+    NoRoom,
+    Damaged,
+}
+
+fn open_caught(folder: &Path) -> Result<sled::Db, Unopened> {
     let open = || {
         let tree = sled::Config::new()
             .path(folder)
@@ -169,7 +186,11 @@ fn open_caught(folder: &Path) -> Option<sled::Db> {
         }
         Ok::<_, sled::Error>(tree)
     };
-    catch_unwind(AssertUnwindSafe(open)).ok()?.ok()
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(Ok(tree)) => Ok(tree),
+        Ok(Err(sled::Error::Io(error))) if os::is_full_disk(&error) => Err(Unopened::NoRoom),
+        _ => Err(Unopened::Damaged),
+    }
 }
 
 fn read_all(tree: &sled::Db) -> HashMap<KeyHash, u64> {

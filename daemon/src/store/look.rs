@@ -28,9 +28,7 @@ impl Store {
         let doubt = if length != Some(entry.proof.measured().length) {
             Some("its body is gone or cut, and will be fetched anew when it is asked for")
         } else if entry.suspect.load(Ordering::Acquire) {
-            Some(
-                "the machine ended uncleanly after it was written, so it is hashed again before it is used",
-            )
+            Some("it must be hashed again before it is used, since it may have changed")
         } else {
             None
         };

@@ -6,19 +6,16 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, staging};
 use crate::state::rename_over;
 use crate::trust::Scope;
-
-static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 /// The modification time that marks a note as provisional.
 const PROVISIONAL: SystemTime = SystemTime::UNIX_EPOCH;
 
-/// Largest note that is kept or read; the longest list of the public Go proxy is below a tenth of it.
+/// Largest note that is taken from upstream, kept or read; the longest list of the public Go proxy is below a tenth of it.
 pub(crate) const NOTE_BYTES_MAX: u64 = 4 << 20;
 
 /// A kept answer and how long ago upstream gave it.
@@ -76,9 +73,8 @@ impl Store {
         bytes: &[u8],
         provisional: bool,
     ) -> Result<(), StoreError> {
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let staging = self.inner.layout.staging();
-        let written = staging.join(format!("note-{}-{serial}", std::process::id()));
+        let written = staging::new_path(&staging, "note-");
         self.inner.layout.check()?;
         // Both may be gone if somebody swept the state folder under a running daemon.
         fs::create_dir_all(&staging)?;

@@ -6,16 +6,17 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::{BlobId, Hasher, hex};
 
 use super::catalog::{Catalog, Entry};
-use super::commit::drop_apart;
+use super::commit::{drop_apart, remove_with_proof, set_apart};
 use super::layout::{Layout, PROOF_SUFFIX, proof_of};
-use super::{Store, is_shortage, remove_if_there};
-use crate::trust::{Proof, Scope};
+use super::{Store, remove_if_there};
+use crate::os;
+use crate::trust::{DatabaseKeys, Proof, Scope};
 
 /// Damaged files that are kept for a person to look at; the oldest goes when there are more.
 const QUARANTINED_MAX: usize = 8;
@@ -28,11 +29,23 @@ const WRITTEN_OUT_AFTER: Duration = Duration::from_secs(600);
 /// Deletes everything in staging: whatever is there was in flight when an earlier daemon ended.
 pub(super) fn empty_staging(layout: &Layout) -> io::Result<()> {
     let staging = layout.staging();
-    match fs::remove_dir_all(&staging) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    // The folder itself stays: on a full disk it could not be made again.
+    fs::create_dir_all(&staging)?;
+    for leftover in fs::read_dir(staging)?.filter_map(Result::ok) {
+        remove_if_there(&leftover.path())?;
     }
-    fs::create_dir_all(staging)
+    Ok(())
+}
+
+/// Notes that every body must be hashed again, until that has been done.
+pub(super) fn mark_suspicion(store: &Store) -> io::Result<()> {
+    let path = store.inner.layout.suspicion();
+    let marked = File::create(&path);
+    let marked = match marked {
+        Err(error) if os::is_full_disk(&error) && store.make_room() => File::create(&path),
+        marked => marked,
+    };
+    marked.map(drop)
 }
 
 /// Takes away the notes that the end of the machine may have torn: those that are empty or hold a zero byte, and those
@@ -92,60 +105,104 @@ pub(super) fn read_trees(
     layout: &Layout,
     remembered: &HashMap<KeyHash, u64>,
     suspect: bool,
+    keys: &DatabaseKeys,
 ) -> Catalog {
-    let catalog = Catalog::default();
+    let mut reading = Reading {
+        layout,
+        remembered,
+        suspect,
+        keys,
+        catalog: Catalog::default(),
+        set_apart: 0,
+    };
     for scope in [Scope::Unlisted, Scope::Proven] {
         for path in files_below(&layout.tree(scope)) {
-            read_file(layout, &path, scope, remembered, suspect, &catalog);
+            reading.read_file(&path, scope);
         }
     }
-    catalog
+    if reading.set_apart > 0 {
+        tracing::error!(
+            files = reading.set_apart,
+            "SECURITY: files of the store rest on another key of their checksum database than the one that is set now; they are set apart for this host alone until they are judged again"
+        );
+    }
+    reading.catalog
 }
 
-fn read_file(
-    layout: &Layout,
-    path: &Path,
-    scope: Scope,
-    remembered: &HashMap<KeyHash, u64>,
+/// A reading of the trees.
+struct Reading<'a> {
+    layout: &'a Layout,
+    remembered: &'a HashMap<KeyHash, u64>,
     suspect: bool,
-    catalog: &Catalog,
-) {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-        return;
-    };
-    if let Some(body_name) = name.strip_suffix(PROOF_SUFFIX) {
-        let proof = fs::read_to_string(path)
-            .ok()
-            .and_then(|text| Proof::from_file(&text).ok());
-        let body = path.with_file_name(body_name);
-        match proof {
-            // The proof must be of the very path it lies beside, or moving files about could dress one up as another.
-            Some(proof)
-                if layout.body(proof.scope(), proof.key()) == body
-                    && layout.tree(proof.scope()) == layout.tree(scope)
-                    && body.is_file() =>
-            {
-                let last = remembered
-                    .get(&KeyHash::of_file(proof.key()))
-                    .copied()
-                    .unwrap_or(0);
-                let suspect = suspect || is_newer(&body, path);
-                if scope == Scope::Proven {
-                    // A crash may have come between its promotion and the removal of what it was promoted from.
-                    drop_apart(layout, proof.key());
+    keys: &'a DatabaseKeys,
+    catalog: Catalog,
+    set_apart: u64,
+}
+
+impl Reading<'_> {
+    fn read_file(&mut self, path: &Path, scope: Scope) {
+        let layout = self.layout;
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            return;
+        };
+        if let Some(body_name) = name.strip_suffix(PROOF_SUFFIX) {
+            let proof = fs::read_to_string(path)
+                .ok()
+                .and_then(|text| Proof::from_file(&text).ok());
+            let body = path.with_file_name(body_name);
+            match proof {
+                // The proof must be of the very path it lies beside, or moving files about could dress one up as another.
+                Some(proof)
+                    if layout.body(proof.scope(), proof.key()) == body
+                        && layout.tree(proof.scope()) == layout.tree(scope)
+                        && body.is_file() =>
+                {
+                    let last = self.remembered.get(&KeyHash::of_file(proof.key()));
+                    // Where the order of requests was lost, the order in which they came is the next best.
+                    let last = last.copied().unwrap_or_else(|| written_ms(&body));
+                    let suspect = self.suspect || is_newer(&body, path);
+                    let proof = if proof.is_of_another_key(self.keys) {
+                        self.set_apart += 1;
+                        match set_apart(layout, &proof) {
+                            Ok(pending) => pending,
+                            Err(error) => {
+                                tracing::warn!(key = %proof.key(), %error, "a file that must be judged again could not be set apart, and is swept");
+                                remove_with_proof(&body);
+                                drop_apart(layout, proof.key());
+                                return;
+                            }
+                        }
+                    } else {
+                        if scope == Scope::Proven {
+                            // A crash may have come between its promotion and the removal of what it was promoted from.
+                            drop_apart(layout, proof.key());
+                        }
+                        proof
+                    };
+                    self.catalog.insert(Entry::new(proof, last, suspect));
                 }
-                catalog.insert(Entry::new(proof, last, suspect));
+                _ => {
+                    tracing::info!(file = %path.display(), "swept a proof that is damaged or has no body");
+                    let _gone = fs::remove_file(path);
+                    let _gone = fs::remove_file(body);
+                }
             }
-            _ => {
-                tracing::info!(file = %path.display(), "swept a proof that is damaged or has no body");
-                let _gone = fs::remove_file(path);
-                let _gone = fs::remove_file(body);
-            }
+        } else if (name.ends_with(".mod") || name.ends_with(".zip")) && !proof_of(path).is_file() {
+            tracing::info!(file = %path.display(), "swept a file whose proof was never written");
+            let _gone = fs::remove_file(path);
         }
-    } else if (name.ends_with(".mod") || name.ends_with(".zip")) && !proof_of(path).is_file() {
-        tracing::info!(file = %path.display(), "swept a file whose proof was never written");
-        let _gone = fs::remove_file(path);
     }
+}
+
+/// When a body was written, in milliseconds of Unix time; 0 when the file system does not say.
+fn written_ms(body: &Path) -> u64 {
+    let written = fs::metadata(body).and_then(|found| found.modified());
+    let since = written
+        .ok()
+        .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 /// Whether a body was written to after its proof, which is always written last.
@@ -189,7 +246,7 @@ impl Store {
                 self.quarantine(entry, "its bytes are not those that were written");
                 false
             }
-            Err(error) if is_shortage(&error) => {
+            Err(error) if os::is_shortage(&error) => {
                 tracing::warn!(key = %entry.proof.key(), %error, "a kept file could not be checked now");
                 false
             }
@@ -232,7 +289,7 @@ impl Store {
                         return;
                     }
                 }
-                Err(error) if is_shortage(&error) => {
+                Err(error) if os::is_shortage(&error) => {
                     tracing::warn!(%error, "the check of the store ends early; the rest is checked when it is asked for");
                     return;
                 }

@@ -1,5 +1,7 @@
 //! Stories of the store, on a real folder.
 
+mod room;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use super::{Entry, Staged, Store, Stored};
-use crate::trust::{Expected, Giver, ListedRecord, Proof, Scope, Unlisted, judge};
+use crate::trust::{DatabaseKeys, Expected, Giver, ListedRecord, Proof, Scope, Unlisted, judge};
 
 const ROOMY: u64 = 1 << 30;
 
@@ -45,7 +47,7 @@ async fn put(store: &Store, version: &str, length: usize) -> Stored {
 }
 
 fn open(folder: &TempDir, limit: u64, suspicious: bool) -> Store {
-    Store::open(folder.path(), limit, suspicious).unwrap()
+    Store::open(folder.path(), limit, suspicious, &DatabaseKeys::new()).unwrap()
 }
 
 fn body(folder: &TempDir, version: &str) -> PathBuf {
@@ -384,6 +386,7 @@ async fn what_was_set_apart_of_a_proven_file_is_swept_at_start() {
     let text = format!("example.com/m v1.0.0/go.mod {sum}\n");
     let listed = ListedRecord {
         database: "sumdb.example.test".to_owned(),
+        key: None,
         id: 7,
         text,
         sums: Sums {

@@ -3,12 +3,13 @@
 //! A proof file is JSON and a last line with the SHA-256 of what stands before it, so that a torn or zeroed file reads
 //! as no proof at all. It holds all that is needed to serve and to share the body beside it without asking anybody.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use modmesh_protocol::artifact::{ArtifactKey, FileKind};
 use modmesh_protocol::digest::{BlobId, H1, Hasher, hex};
-use modmesh_protocol::log::Record;
+use modmesh_protocol::log::{DatabaseId, Record};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,9 @@ use crate::log::ListedRecord;
 
 /// Version of the proof file's form; a reader refuses any other.
 const FORM: u32 = 1;
+
+/// The keys that databases have by the settings, by their names.
+pub(crate) type DatabaseKeys = HashMap<String, DatabaseId>;
 
 /// Where the truth of a file comes from, and so who may have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +155,22 @@ impl Proof {
         self.measured
     }
 
+    /// Whether it rests on a record that another key of the same database's name proved than the one in `keys`.
+    pub(crate) fn is_of_another_key(&self, keys: &DatabaseKeys) -> bool {
+        self.record().is_some_and(|record| {
+            let (then, now) = (record.key, keys.get(&record.database));
+            then.is_some_and(|then| now.is_some_and(|now| *now != then))
+        })
+    }
+
+    /// The same file with nothing to rest on, to be judged again.
+    pub(crate) fn doubted(&self) -> Self {
+        Self {
+            ground: Ground::Pending,
+            ..self.clone()
+        }
+    }
+
     /// Whether the file may be offered to any neighbour.
     pub(crate) fn is_shareable(&self) -> bool {
         self.scope() == Scope::Proven && self.canonical
@@ -171,6 +191,7 @@ impl Proof {
             record: match &self.ground {
                 Ground::Record(record) => Some(RecordForm {
                     database: record.database.clone(),
+                    key: record.key.map(|key| BlobId(key.0)),
                     id: record.id,
                     text: record.text.clone(),
                 }),
@@ -231,6 +252,9 @@ struct ProofForm {
 #[derive(Serialize, Deserialize)]
 struct RecordForm {
     database: String,
+    /// The SHA-256 of the database's verifier key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<BlobId>,
     id: u64,
     text: String,
 }
@@ -275,6 +299,7 @@ impl RecordForm {
         let sums = record.sums(of).map_err(|_| ProofFileError::Contradiction)?;
         Ok(Arc::new(ListedRecord {
             database: self.database,
+            key: self.key.map(|key| DatabaseId(key.0)),
             id: record.id,
             text: record.text,
             sums,

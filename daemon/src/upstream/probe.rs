@@ -1,7 +1,7 @@
 //! The scout: looks whether an entry that is down, or owes an answer, answers again.
 //!
 //! One for an entry at a time, and only as long as there is doubt. It asks what `go` itself asks first of every proxy,
-//! and any answer will do. It ends with the upstream whose entry it looks at.
+//! and any answer will do. When the upstream whose entry it looks at is gone, it ends at its next look, a minute later at most.
 
 use std::sync::{Arc, Weak};
 

@@ -15,6 +15,8 @@ use crate::lab::Forbidden;
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
     options: String,
+    /// What lies on it at each start, beside a file that takes all other space.
+    full_with: Option<PathBuf>,
 }
 
 impl HostOptions {
@@ -42,8 +44,23 @@ impl HostOptions {
         self.on_disk("ro,size=1m".to_owned())
     }
 
+    /// Gives the host a disk of `bytes` bytes that holds a copy of `state` and has not a byte left, at each start anew.
+    ///
+    /// # Errors
+    /// As [`HostOptions::on_small_disk`].
+    pub fn on_full_disk_with(self, bytes: u64, state: &Path) -> Result<Self, Forbidden> {
+        let mut options = self.on_disk(format!("size={bytes}"))?;
+        if let Some(disk) = &mut options.disk {
+            disk.full_with = Some(state.to_owned());
+        }
+        Ok(options)
+    }
+
     fn on_disk(mut self, options: String) -> Result<Self, Forbidden> {
-        let disk = Disk { options };
+        let disk = Disk {
+            options,
+            full_with: None,
+        };
         let folder = tempfile::tempdir().map_err(|error| Forbidden(error.to_string()))?;
         let possible = disk
             .command(folder.path(), "true")
@@ -63,12 +80,14 @@ impl HostOptions {
 impl Disk {
     /// A command that will run with this disk at `folder`, in the process that is started and no child of it.
     pub(super) fn command(&self, folder: &Path, program: impl AsRef<OsStr>) -> Command {
-        const SCRIPT: &str =
-            r#"mkdir -p "$2" && mount -t tmpfs -o "$1" tmpfs "$2" && shift 2 && exec "$@""#;
+        const SCRIPT: &str = r#"mkdir -p "$2" && mount -t tmpfs -o "$1" tmpfs "$2" || exit 1
+            if [ -n "$3" ]; then cp -a "$3/." "$2" || exit 1; cat /dev/zero > "$2/filler" 2> /dev/null; fi
+            shift 3 && exec "$@""#;
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "--"]);
         command.args(["sh", "-c", SCRIPT, "sh", &self.options]);
-        command.arg(folder).arg(program);
+        let full_with = self.full_with.clone().unwrap_or_default();
+        command.arg(folder).arg(full_with).arg(program);
         command
     }
 }

@@ -1,6 +1,7 @@
 //! A disk that is full, and one that cannot be written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use harness::lab::Forbidden;
 use harness::{FakeUpstream, HostOptions, LyingPeer, Module, PeerLie, TestHost};
@@ -15,6 +16,14 @@ pub(crate) const TESTS: &[(&str, LabTest)] = &[
     (
         "on_a_disk_without_a_byte_left_what_is_kept_is_served_and_proved",
         on_a_disk_without_a_byte_left_what_is_kept_is_served_and_proved,
+    ),
+    (
+        "a_daemon_is_started_anew_on_a_full_disk_and_a_lower_limit_makes_room",
+        a_daemon_is_started_anew_on_a_full_disk_and_a_lower_limit_makes_room,
+    ),
+    (
+        "a_full_disk_gets_room_from_what_nobody_asked_for_lately",
+        a_full_disk_gets_room_from_what_nobody_asked_for_lately,
     ),
     (
         "a_neighbour_that_sends_more_than_the_disk_holds_fails_no_request",
@@ -44,8 +53,12 @@ fn large() -> Module {
     Module::package("example.com/large", "v1.0.0").bulk("noise.bin", 6 << 20)
 }
 
+fn medium() -> Module {
+    Module::package("example.com/medium", "v1.0.0").bulk("noise.bin", 2 << 20)
+}
+
 fn world() -> FakeUpstream {
-    let upstream = FakeUpstream::start([small(), large()]);
+    let upstream = FakeUpstream::start([small(), medium(), large()]);
     upstream.log(|log| log.pad_to(600));
     upstream
 }
@@ -159,6 +172,73 @@ fn on_a_disk_without_a_byte_left_what_is_kept_is_served_and_proved() -> Result<(
     expect_kept(&host, &large());
     assert!(host.stop().success(), "{}", host.log());
     Ok(())
+}
+
+fn a_daemon_is_started_anew_on_a_full_disk_and_a_lower_limit_makes_room() -> Result<(), Forbidden> {
+    let upstream = world();
+    let mut first = online(&upstream).start();
+    for module in [large(), small()] {
+        first.get(&module.url_path("mod")).expect_body();
+        first.get(&module.url_path("zip")).expect_body();
+    }
+    for is_killed in [false, true] {
+        if is_killed {
+            first.restart();
+            first.kill();
+        } else {
+            assert!(first.stop().success(), "{}", first.log());
+        }
+        let full = online(&upstream).on_full_disk_with(DISK_BYTES, first.state())?;
+        let mut host = full.start();
+        expect_kept(&host, &small());
+        expect_kept(&host, &large());
+        expect_no_space(&host, &medium().url_path("zip"));
+
+        host.restart_with(|options| options.argument("--store-limit").argument("4MiB"));
+        expect_kept(&host, &small());
+        for extension in ["mod", "zip"] {
+            host.get(&medium().url_path(extension)).expect_body();
+        }
+        expect_kept(&host, &medium());
+        assert_eq!(host.panics(), 0, "{}", host.log());
+        assert!(host.stop().success(), "{}", host.log());
+    }
+    Ok(())
+}
+
+fn a_full_disk_gets_room_from_what_nobody_asked_for_lately() -> Result<(), Forbidden> {
+    let upstream = world();
+    let mut first = online(&upstream).start();
+    first.get(&large().url_path("mod")).expect_body();
+    first.get(&large().url_path("zip")).expect_body();
+    assert!(first.stop().success(), "{}", first.log());
+    // Without its memory of requests a store goes by when the bodies came.
+    std::fs::remove_dir_all(first.state().join("index")).unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 3600);
+    make_old(&first.state().join("store"), long_ago);
+
+    let full = online(&upstream).on_full_disk_with(DISK_BYTES, first.state())?;
+    let host = full.start();
+    for extension in ["mod", "zip"] {
+        host.get(&medium().url_path(extension)).expect_body();
+    }
+    expect_kept(&host, &medium());
+    host.wait_for_line("the disk is full");
+    assert_eq!(host.metric("modmesh_store_evicted_total", &[]), 2.0);
+    Ok(())
+}
+
+/// Gives every file below `folder` this time of modification.
+fn make_old(folder: &Path, at: SystemTime) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            make_old(&path, at);
+        } else {
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(at).unwrap();
+        }
+    }
 }
 
 fn a_neighbour_that_sends_more_than_the_disk_holds_fails_no_request() -> Result<(), Forbidden> {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use modmesh_protocol::control::{PeerStatus, Status, UpstreamStatus};
+use modmesh_protocol::control::{
+    NOTICE_OF_A_PROBLEM, NOTICE_OF_SECURITY, PeerStatus, Status, UpstreamStatus,
+};
 
-use super::finding::Finding;
+use super::finding::{Finding, Level};
 use crate::client::{Client, ClientError};
 use crate::output::{count, number, span};
 
@@ -125,16 +127,26 @@ fn trouble(entry: &UpstreamStatus) -> Option<String> {
     Some(format!("{} is down{since} ({reason})", entry.url))
 }
 
-/// Does the database answer, how old is its head, is there anything to share? What the daemon notices comes along.
+/// What the daemon notices itself: lines with their remedies. Those that begin with a word in capitals are more than a
+/// shortcoming.
+pub(super) fn judge_notices(status: &Status) -> Vec<Finding> {
+    const CHECK: &str = "notice";
+    let notices = status.notices.iter();
+    notices
+        .map(|notice| match notice.split_once(": ") {
+            Some((NOTICE_OF_SECURITY, _)) => Finding::told(CHECK, Level::Problem, notice),
+            Some((NOTICE_OF_A_PROBLEM, text)) => Finding::told(CHECK, Level::Problem, text),
+            _ => Finding::told(CHECK, Level::Warning, notice),
+        })
+        .collect()
+}
+
+/// Does the database answer, how old is its head, is there anything to share?
 pub(super) fn judge_database(status: &Status) -> Vec<Finding> {
     const CHECK: &str = "database";
-    let mut findings: Vec<Finding> = status
-        .notices
-        .iter()
-        .map(|notice| Finding::told(CHECK, notice))
-        .collect();
+    let mut findings = Vec::new();
     match status.sumdb.first() {
-        None if findings.is_empty() => findings.push(off()),
+        None if status.notices.is_empty() => findings.push(off()),
         None => {}
         Some(database) if database.tree_size == 0 => findings.push(Finding::ok(
             CHECK,
@@ -143,6 +155,16 @@ pub(super) fn judge_database(status: &Status) -> Vec<Finding> {
         Some(database) => {
             let age = database.head_age_seconds.map(Duration::from_secs);
             let age = age.map_or(String::new(), |age| format!(", got {} ago", span(age)));
+            if database.missing_tiles > 0 {
+                findings.push(Finding::warning(
+                    CHECK,
+                    format!(
+                        "{} of the log that go may need are not here: without the internet some checks would fail",
+                        count(database.missing_tiles, "tile")
+                    ),
+                    "let this host reach the internet or a neighbour that has them; it asks by itself about every quarter of an hour, and at each start",
+                ));
+            }
             findings.push(Finding::ok(
                 CHECK,
                 format!(
@@ -244,6 +266,25 @@ mod tests {
         status.sumdb.clear();
         assert_eq!(judge_database(&status), [off()]);
         status.notices = vec!["the checksum database is off, ...".to_owned()];
-        assert_eq!(judge_database(&status).len(), 1);
+        assert_eq!(judge_database(&status), []);
+        assert_eq!(judge_notices(&status).len(), 1);
+    }
+
+    #[test]
+    fn a_notice_is_as_grave_as_its_first_word() {
+        let mut status = told().status;
+        let judged = |status: &mut Status, notice: &str| {
+            status.notices = vec![notice.to_owned()];
+            let found = judge_notices(status);
+            (found[0].level, found[0].text.clone())
+        };
+        let (level, text) = judged(&mut status, "SECURITY: two heads; show them");
+        assert_eq!(level, Level::Problem);
+        assert!(text.starts_with("SECURITY"), "{text}");
+        let (level, text) = judged(&mut status, "PROBLEM: the folder is gone: restart");
+        assert_eq!(level, Level::Problem);
+        assert_eq!(text, "the folder is gone: restart");
+        let (level, _) = judged(&mut status, "the database: could not be asked");
+        assert_eq!(level, Level::Warning);
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Facts {
     pub(super) owner: io::Result<Option<Owner>>,
     pub(super) us: u32,
     pub(super) disk: Option<Disk>,
+    /// Whether a daemon that runs has this folder.
+    pub(super) daemon_runs: bool,
     /// Bytes the store may still grow by.
     pub(super) store_may_grow_bytes: u64,
 }
@@ -44,7 +46,7 @@ pub(super) struct Disk {
 
 /// Looks. May block as long as the disk does.
 #[cfg(unix)]
-pub(super) fn look(folder: &Path, us: u32, store_may_grow_bytes: u64) -> Facts {
+pub(super) fn look(folder: &Path, us: u32, daemon_runs: bool, store_may_grow_bytes: u64) -> Facts {
     use std::os::unix::fs::MetadataExt;
 
     let owner = match std::fs::metadata(folder) {
@@ -68,17 +70,19 @@ pub(super) fn look(folder: &Path, us: u32, store_may_grow_bytes: u64) -> Facts {
         owner,
         us,
         disk,
+        daemon_runs,
         store_may_grow_bytes,
     }
 }
 
 #[cfg(not(unix))]
-pub(super) fn look(folder: &Path, us: u32, store_may_grow_bytes: u64) -> Facts {
+pub(super) fn look(folder: &Path, us: u32, daemon_runs: bool, store_may_grow_bytes: u64) -> Facts {
     Facts {
         folder: folder.to_owned(),
         owner: Ok(None),
         us,
         disk: None,
+        daemon_runs,
         store_may_grow_bytes,
     }
 }
@@ -96,13 +100,18 @@ fn judge_folder(facts: &Facts) -> Finding {
         Err(error) => Finding::problem(
             CHECK,
             format!("{folder} cannot be looked at ({error})"),
-            "give modmesh a folder of this user with --state",
+            "name a folder of this user with MODMESH_STATE (or `modmesh up --state`)",
+        ),
+        Ok(None) if facts.daemon_runs => Finding::problem(
+            CHECK,
+            format!("{folder} is gone while its daemon runs, so nothing can be kept"),
+            "restart the daemon, which makes a new one",
         ),
         Ok(None) => Finding::ok(CHECK, format!("{folder} will be made at the first start")),
         Ok(Some(owner)) if owner.user != facts.us => Finding::problem(
             CHECK,
             format!("{folder} belongs to user id {}", owner.user),
-            "give it to this user, or another folder with --state",
+            "give it to this user, or name another one with MODMESH_STATE (or `modmesh up --state`)",
         ),
         Ok(Some(owner)) if owner.mode & 0o700 != 0o700 => Finding::problem(
             CHECK,
@@ -120,12 +129,12 @@ fn judge_folder(facts: &Facts) -> Finding {
 
 fn judge_disk(facts: &Facts, disk: Disk) -> Finding {
     const CHECK: &str = "disk";
-    const MORE_ROOM: &str = "make room, or lower --store-limit, or move --state to another disk";
+    const MORE_ROOM: &str = "make room, or restart the daemon with a lower --store-limit, or with its state folder on another disk";
     if disk.is_read_only {
         return Finding::problem(
             CHECK,
             "the state folder's disk is mounted read-only",
-            "mount it for writing, or move --state to another disk",
+            "mount it for writing, or restart the daemon with its state folder on another disk",
         );
     }
     let free = bytes(disk.free_bytes);
@@ -140,7 +149,7 @@ fn judge_disk(facts: &Facts, disk: Disk) -> Finding {
                 "the disk has room for {} more files (inodes)",
                 number(files)
             ),
-            "remove files, or move --state to another disk",
+            "remove files, or restart the daemon with a lower --store-limit, or with its state folder on another disk",
         ),
         (..FREE_BYTES_LOW, _) => low(format!("the disk is nearly full: {free} free")),
         (_, Some(files @ ..FREE_FILES_LOW)) => low(format!(
@@ -167,6 +176,7 @@ mod tests {
             owner,
             us: 1000,
             disk: Some(disk),
+            daemon_runs: false,
             store_may_grow_bytes: 10 << 30,
         };
         judge(&facts).iter().map(|finding| finding.level).collect()
@@ -191,6 +201,17 @@ mod tests {
             assert_eq!(found, [level, Fine], "{user} {mode:o}");
         }
         assert_eq!(facts(Ok(None), ROOMY)[0], Fine);
+        let of_a_daemon = Facts {
+            folder: "/state".into(),
+            owner: Ok(None),
+            us: 1000,
+            disk: None,
+            daemon_runs: true,
+            store_may_grow_bytes: 0,
+        };
+        let found = &judge(&of_a_daemon)[0];
+        assert_eq!(found.level, Problem);
+        assert!(found.remedy.as_ref().unwrap().contains("restart"));
         let denied = io::ErrorKind::PermissionDenied.into();
         assert_eq!(facts(Err(denied), ROOMY)[0], Problem);
     }
@@ -221,7 +242,7 @@ mod tests {
     #[cfg(unix)]
     fn a_folder_that_is_not_there_yet_lies_on_the_disk_of_the_nearest_that_is() {
         let folder = tempfile::tempdir().unwrap();
-        let facts = look(&folder.path().join("a/b"), 0, 0);
+        let facts = look(&folder.path().join("a/b"), 0, false, 0);
         assert!(matches!(facts.owner, Ok(None)));
         assert!(facts.disk.is_some());
     }

@@ -41,9 +41,9 @@ impl Finding {
         Self::new(check, Level::Problem, text, Some(remedy))
     }
 
-    /// A warning of somebody else's making, which holds its remedy.
-    pub(super) fn told(check: &'static str, text: impl AsRef<str>) -> Self {
-        Self::new(check, Level::Warning, text, None)
+    /// One of somebody else's making, which holds its remedy.
+    pub(super) fn told(check: &'static str, level: Level, text: impl AsRef<str>) -> Self {
+        Self::new(check, level, text, None)
     }
 
     fn new(check: &'static str, level: Level, text: impl AsRef<str>, remedy: Option<&str>) -> Self {

@@ -15,6 +15,8 @@ pub(super) struct Facts {
     pub(super) answer: Result<GoEnv, GoEnvError>,
     /// GOPROXY in the environment.
     pub(super) in_environment: Option<String>,
+    /// GOFLAGS in the environment, with which `go env` is not asked.
+    pub(super) flags_in_environment: Option<String>,
     /// Where the daemon serves `go`.
     pub(super) listen: Vec<SocketAddr>,
 }
@@ -38,15 +40,18 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         }
     };
     let mut findings = vec![comes_here(answer, facts)];
-    if answer
-        .goflags
-        .split_whitespace()
-        .any(|flag| flag == "-mod=vendor")
-    {
+    // An empty variable says nothing, and then go's own file counts.
+    let in_environment = facts.flags_in_environment.as_deref();
+    let in_environment = in_environment.filter(|flags| !flags.is_empty());
+    let (flags, place, remedy) = match in_environment {
+        Some(flags) => (flags, "GOFLAGS in the environment", "unset GOFLAGS"),
+        None => (answer.goflags.as_str(), "GOFLAGS", "go env -u GOFLAGS"),
+    };
+    if flags.split_whitespace().any(|flag| flag == "-mod=vendor") {
         findings.push(Finding::warning(
             CHECK,
-            "GOFLAGS has -mod=vendor, with which go downloads nothing",
-            "take it out if that is not meant: go env -u GOFLAGS",
+            format!("{place} has -mod=vendor, with which go downloads nothing"),
+            &format!("take it out if that is not meant: {remedy}"),
         ));
     }
     let bypassed = match answer.gonoproxy.trim() {
@@ -90,6 +95,7 @@ mod tests {
         judge(&Facts {
             answer,
             in_environment: in_environment.map(str::to_owned),
+            flags_in_environment: None,
             listen: vec![([127, 0, 0, 1], 8484).into()],
         })
     }
@@ -132,5 +138,28 @@ mod tests {
         let found = judged(Ok(answer), None);
         assert_eq!(found[1].level, Level::Warning);
         assert!(found[2].text.contains("corp.example"));
+    }
+
+    #[test]
+    fn flags_of_the_environment_come_before_those_of_the_file() {
+        let us = "http://127.0.0.1:8484";
+        let remedy = |in_file: &str, in_environment: Option<&str>| {
+            let answer = GoEnv {
+                goflags: in_file.to_owned(),
+                ..go(us)
+            };
+            let found = judge(&Facts {
+                answer: Ok(answer),
+                in_environment: None,
+                flags_in_environment: in_environment.map(str::to_owned),
+                listen: vec![([127, 0, 0, 1], 8484).into()],
+            });
+            found.get(1).and_then(|finding| finding.remedy.clone())
+        };
+        let unset = "take it out if that is not meant: unset GOFLAGS";
+        assert_eq!(remedy("", Some("-mod=vendor")).as_deref(), Some(unset));
+        assert_eq!(remedy("-mod=vendor", Some("-x")), None);
+        let in_file = remedy("-mod=vendor", Some(""));
+        assert!(in_file.is_some_and(|text| text.ends_with("go env -u GOFLAGS")));
     }
 }

@@ -27,6 +27,8 @@ pub(super) enum Port {
     },
     /// A daemon runs, and listens nowhere that can be called.
     Nowhere,
+    /// A daemon runs, and listens at addresses alone that mean nothing without the interface they are of.
+    LinkLocal,
     /// No daemon runs, and the address is free.
     Free(SocketAddr),
     /// No daemon runs, and the address cannot be had.
@@ -39,8 +41,14 @@ pub(super) fn look_at_served(multiaddresses: &[String], wanted: Option<u16>) -> 
         .iter()
         .filter_map(|text| socket_address(text))
         .collect();
-    let Some(address) = addresses.first().copied() else {
-        return Port::Nowhere;
+    let mut callable = addresses
+        .iter()
+        .filter(|address| !is_link_local(address.ip()));
+    let Some(address) = callable.next().copied() else {
+        return match addresses.is_empty() {
+            true => Port::Nowhere,
+            false => Port::LinkLocal,
+        };
     };
     let has_wanted = |port: &u16| addresses.iter().any(|address| address.port() == *port);
     Port::Served {
@@ -100,6 +108,10 @@ pub(super) fn judge_port(port: &Port) -> Finding {
             CHECK,
             "neighbours cannot come in: the daemon listens at no address of a network",
             "connect this host to a network, or give --peer-listen",
+        ),
+        Port::LinkLocal => Finding::ok(
+            CHECK,
+            "neighbours come to link-local addresses alone, which cannot be tried from here",
         ),
         Port::Free(address) => Finding::ok(
             CHECK,
@@ -175,6 +187,11 @@ pub(super) fn judge_multicast(heard: &io::Result<Heard>, peers_are_named: bool) 
     }
 }
 
+/// Whether a call to it needs to know the interface, which a multiaddress does not tell (RFC 4007).
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
 /// `/ip4/10.0.0.7/tcp/8485/...` as an address.
 fn socket_address(multiaddress: &str) -> Option<SocketAddr> {
     let mut parts = multiaddress.split('/').skip(1);
@@ -217,6 +234,12 @@ mod tests {
         // Nobody has the port of tcpmux.
         let gone = look_at_served(&["/ip4/127.0.0.1/tcp/1".to_owned()], None);
         assert_eq!(judge_port(&gone).level, Level::Problem);
+        // Without its interface it cannot be called, whoever listens there.
+        let link_local = format!("/ip6/fe80::1/tcp/{port}");
+        let only = look_at_served(std::slice::from_ref(&link_local), None);
+        assert_eq!(judge_port(&only).level, Level::Ok);
+        let both = look_at_served(&[link_local, told[0].clone()], None);
+        assert!(matches!(both, Port::Served { connects: true, .. }));
         let nowhere = look_at_served(&["/dns4/a.example/tcp/1".to_owned()], None);
         assert_eq!(judge_port(&nowhere).level, Level::Warning);
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::arguments::WhereArguments;
 use crate::client::Client;
 use crate::commands::Failure;
+use crate::logging::background;
 use crate::notify;
 use crate::settings::Gathered;
 
@@ -23,8 +24,6 @@ const RIVAL_DEADLINE: Duration = Duration::from_secs(3);
 const ASK_EVERY: Duration = Duration::from_millis(50);
 /// Minutes without a request after which the background daemon ends.
 const IDLE_EXIT_MINUTES: &str = "10";
-/// The log begins anew when it is larger than this.
-const LOG_BYTES_MAX: u64 = 1024 * 1024;
 /// How much of the end of the log is shown when the daemon does not serve.
 const TAIL_LINES: usize = 12;
 
@@ -65,12 +64,13 @@ pub(super) async fn start(
 
 /// Waits until a daemon that is alive serves requests.
 pub(super) async fn wait_until_ready(client: &Client) -> Result<(), Failure> {
-    let began = Instant::now();
-    while began.elapsed() < READY_DEADLINE {
-        if client.is_ready().await {
-            return Ok(());
+    let ready = async {
+        while !client.is_ready().await {
+            tokio::time::sleep(ASK_EVERY).await;
         }
-        tokio::time::sleep(ASK_EVERY).await;
+    };
+    if tokio::time::timeout(READY_DEADLINE, ready).await.is_ok() {
+        return Ok(());
     }
     Err(Failure::NotReady(format!(
         "the daemon at {} is there but does not serve after {} s; `modmesh status` may say why",
@@ -114,7 +114,7 @@ struct Log {
 
 impl Log {
     fn open(state_dir: &Path) -> Result<Self, Failure> {
-        let path = state_dir.join("background.log");
+        let path = state_dir.join(background::NAME);
         match Self::open_at(&path, state_dir) {
             Ok((file, begins_at)) => Ok(Self {
                 path,
@@ -135,7 +135,7 @@ impl Log {
         }
         folder.recursive(true).create(state_dir)?;
         let file = options.create(true).append(true).open(path)?;
-        if file.metadata()?.len() > LOG_BYTES_MAX {
+        if file.metadata()?.len() > background::BYTES_MAX {
             file.set_len(0)?;
         }
         let begins_at = file.metadata()?.len();
@@ -169,7 +169,7 @@ impl Log {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(self.begins_at))?;
         let mut bytes = Vec::new();
-        file.take(LOG_BYTES_MAX).read_to_end(&mut bytes)?;
+        file.take(background::BYTES_MAX).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }

@@ -5,7 +5,7 @@
 //! somebody's own: it is what `--undo` brings back, and never what `--undo` writes over.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use modmesh_protocol::goproxy::ProxyList;
 
@@ -33,6 +33,8 @@ pub(super) struct Facts {
     pub(super) goenv: PathBuf,
     /// What an earlier setup remembered.
     pub(super) remembered: Option<Remembered>,
+    /// Where that lies.
+    pub(super) memory: PathBuf,
 }
 
 /// What to do.
@@ -68,10 +70,19 @@ pub(crate) enum Hindrance {
     )]
     ChangedSince { now: String, command: String },
     #[error(
-        "setup changed {}, but go uses {} now; undo it with GOENV={}",
+        "setup changed {}, but go uses {} now, and only one is remembered; undo that first: GOENV={} modmesh setup --undo",
         .then.display(), .now.display(), .then.display()
     )]
     OtherFile { then: PathBuf, now: PathBuf },
+    #[error(
+        "setup remembers no change here, yet GOPROXY in {} leads to modmesh: {now}; to take it out, {what_to_do}",
+        .file.display()
+    )]
+    NotRemembered {
+        file: PathBuf,
+        now: String,
+        what_to_do: String,
+    },
 }
 
 /// What `setup` does.
@@ -81,7 +92,9 @@ pub(super) fn set_up(facts: &Facts, strict: bool) -> Result<Plan, Hindrance> {
             true => Ok(Plan::Nothing(
                 "go uses modmesh already: GOPROXY in the environment begins with it".to_owned(),
             )),
-            false => Err(Hindrance::Environment(shown(&wanted(facts, list, strict)))),
+            false => Err(Hindrance::Environment(to_type(
+                facts, list, strict, "$GOPROXY",
+            ))),
         };
     }
     if let Err(error) = ProxyList::parse(&facts.told)
@@ -89,9 +102,12 @@ pub(super) fn set_up(facts: &Facts, strict: bool) -> Result<Plan, Hindrance> {
     {
         return Err(Hindrance::Unusable(error.to_string()));
     }
+    if let Some(remembered) = &facts.remembered {
+        is_of_this_file(remembered, facts)?;
+    }
     let ours = facts.remembered.as_ref().filter(|remembered| {
         let of_setup = |list| remembered.written.contains(list);
-        remembered.goenv == facts.goenv && facts.in_file.as_ref().is_some_and(of_setup)
+        facts.in_file.as_ref().is_some_and(of_setup)
     });
     let (before, upstream) = match ours {
         Some(remembered) => (remembered.before.clone(), remembered.upstream.clone()),
@@ -129,16 +145,9 @@ pub(super) fn set_up(facts: &Facts, strict: bool) -> Result<Plan, Hindrance> {
 /// What `setup --undo` does.
 pub(super) fn undo(facts: &Facts) -> Result<Plan, Hindrance> {
     let Some(remembered) = &facts.remembered else {
-        return Ok(Plan::Nothing(
-            "setup has changed nothing here that is left to take back".to_owned(),
-        ));
+        return undo_by_hand(facts);
     };
-    if remembered.goenv != facts.goenv {
-        return Err(Hindrance::OtherFile {
-            then: remembered.goenv.clone(),
-            now: facts.goenv.clone(),
-        });
-    }
+    is_of_this_file(remembered, facts)?;
     if facts.in_file == remembered.before {
         return Ok(Plan::Forget);
     }
@@ -150,23 +159,71 @@ pub(super) fn undo(facts: &Facts) -> Result<Plan, Hindrance> {
         Some(list) if remembered.written.contains(list) => Ok(Plan::TakeBack(back)),
         now => Err(Hindrance::ChangedSince {
             now: now.as_deref().map_or("not set".to_owned(), shown),
-            command: command(&back),
+            command: command(&back, &facts.memory),
         }),
     }
 }
 
+/// What was before in one file must not be forgotten for what was in another.
+fn is_of_this_file(remembered: &Remembered, facts: &Facts) -> Result<(), Hindrance> {
+    if remembered.goenv == facts.goenv {
+        return Ok(());
+    }
+    Err(Hindrance::OtherFile {
+        then: remembered.goenv.clone(),
+        now: facts.goenv.clone(),
+    })
+}
+
+/// Nothing is remembered. Where the file leads here all the same, a person must say what is to be there instead.
+fn undo_by_hand(facts: &Facts) -> Result<Plan, Hindrance> {
+    let in_file = facts.in_file.as_deref();
+    let Some(list) = in_file.filter(|list| goes_through_us(list, &facts.listen)) else {
+        return Ok(Plan::Nothing(
+            "setup has changed nothing here that is left to take back".to_owned(),
+        ));
+    };
+    let rest = without_us(list, &facts.listen);
+    let what_to_do = if rest.is_empty() {
+        format!("type: {}", command(&Change::Unset, &facts.goenv))
+    } else if shown(&rest) == rest {
+        format!("type: {}", command(&Change::Write(rest), &facts.goenv))
+    } else {
+        format!("take its first entry out in {}", facts.goenv.display())
+    };
+    Err(Hindrance::NotRemembered {
+        file: facts.goenv.clone(),
+        now: shown(list),
+        what_to_do,
+    })
+}
+
+/// The value of an `export` with which `go` would come to us. A password in `list` is not shown: then the line that is
+/// typed says where the list stands, `place`.
+pub(super) fn to_type(facts: &Facts, list: &str, strict: bool, place: &str) -> String {
+    let wanted = wanted(facts, list, strict);
+    match shown(&wanted) == wanted {
+        true => wanted,
+        false => format!("{}|{place}", facts.us),
+    }
+}
+
 /// The list with which `go` would come to us, told to somebody who must write it himself.
-pub(super) fn wanted(facts: &Facts, list: &str, strict: bool) -> String {
+fn wanted(facts: &Facts, list: &str, strict: bool) -> String {
     match (strict, without_us(list, &facts.listen)) {
         (false, rest) if !rest.is_empty() => format!("{}|{rest}", facts.us),
         _ => facts.us.clone(),
     }
 }
 
-/// What a person would type for a change.
-pub(super) fn command(change: &Change) -> String {
+/// What a person would type for a change. A password is not shown: then it is said where the value stands, `place`.
+pub(super) fn command(change: &Change, place: &Path) -> String {
     match change {
-        Change::Write(list) => format!("go env -w GOPROXY=\"{}\"", shown(list)),
+        Change::Write(list) if shown(list) == *list => format!("go env -w GOPROXY=\"{list}\""),
+        Change::Write(_) => format!(
+            "go env -w GOPROXY=\"...\" with the value of `before` in {}, which holds a password",
+            place.display()
+        ),
         Change::Unset => "go env -u GOPROXY".to_owned(),
     }
 }

@@ -3,6 +3,8 @@
 use super::*;
 
 const LIST: &str = "https://proxy.example,direct";
+/// A database that has the public one's name and not its key.
+const OTHER_KEY: &str = "sum.golang.org+4aa17ce2+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea";
 
 fn layer(source: fn(Name) -> Source, texts: &[(Name, &[&str])]) -> Layer {
     texts
@@ -144,6 +146,17 @@ fn a_value_that_cannot_be_used_is_refused_with_name_source_and_remedy() {
         (Name::Upstream, &["gopher://a.example"], "scheme"),
         (Name::Sumdb, &["sum.example"], "name+hash+key"),
         (Name::Sumdb, &["sum.golang.org", "off"], "only first"),
+        (
+            Name::Sumdb,
+            &["sum.golang.org", "sum.golang.google.cn"],
+            "sum.golang.org is named twice",
+        ),
+        (
+            Name::Sumdb,
+            &["sum.golang.org", OTHER_KEY],
+            "two different keys",
+        ),
+        (Name::Sumdb, &["off", OTHER_KEY], "another key than its own"),
         (Name::Private, &["[a"], "[a"),
         (Name::PeerListen, &["nowhere"], "IP:PORT"),
         (Name::Peer, &["10.0.0.1:8485"], "multiaddr"),
@@ -222,4 +235,20 @@ fn an_upstream_that_is_only_us_is_what_setup_remembered() {
         refusal.to_string().contains("/state/setup.json"),
         "{refusal}"
     );
+}
+
+#[test]
+fn a_database_that_is_to_be_asked_at_our_own_address_is_asked_where_it_is_at_home() {
+    for us in [
+        "http://127.0.0.1:8484",
+        "http://localhost:8484/sumdb/sum.golang.org",
+    ] {
+        let text = format!("sum.golang.org {us}");
+        let settings = settings_of(&[(Name::Sumdb, &[&text])]).unwrap();
+        let built_in = SumdbSetting::Database(DatabaseSpec::sum_golang_org());
+        assert_eq!(settings.databases.value, [built_in], "{us}");
+    }
+    let elsewhere = "sum.golang.org http://127.0.0.1:9/sumdb/sum.golang.org";
+    let settings = settings_of(&[(Name::Sumdb, &[elsewhere])]).unwrap();
+    assert_eq!(settings.databases.value[0].to_string(), elsewhere);
 }

@@ -26,7 +26,9 @@ impl Mirror {
     pub(super) async fn ask(self, of: ModuleVersion) -> Told {
         let told = self.ask_all(&of).await;
         let trouble = match &told.finding {
-            Finding::Unreachable(trouble) => Some(Arc::clone(&trouble.reason)),
+            Finding::Unreachable(trouble) => {
+                Some((tokio::time::Instant::now(), Arc::clone(&trouble.reason)))
+            }
             Finding::Listed(_) | Finding::Unlisted => None,
         };
         *self

@@ -304,3 +304,17 @@ async fn many_lookups_with_heads_of_different_sizes_end_under_the_largest() {
     let opened_again = super::world::mirror(state.path(), &around);
     assert_eq!(opened_again.head().unwrap().size(), 600);
 }
+
+#[tokio::test(start_paused = true)]
+async fn that_the_database_could_not_be_asked_is_told_for_a_while_only() {
+    let log = Log::new(400);
+    let state = kept(&log, 290, 300).await;
+    let mirror = mirror(state.path(), &Arc::new(Around::default()));
+    assert!(mirror.trouble().is_none());
+    assert!(mirror.lookup(&module(10)).await.is_err());
+    assert!(mirror.trouble().is_some());
+    tokio::time::advance(Duration::from_secs(9 * 60)).await;
+    assert!(mirror.trouble().is_some());
+    tokio::time::advance(Duration::from_secs(2 * 60)).await;
+    assert!(mirror.trouble().is_none());
+}

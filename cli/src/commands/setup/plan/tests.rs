@@ -14,6 +14,7 @@ fn fresh() -> Facts {
         told: DEFAULT.to_owned(),
         goenv: "/home/anna/.config/go/env".into(),
         remembered: None,
+        memory: "/home/anna/.local/state/modmesh/setup.json".into(),
     }
 }
 
@@ -60,7 +61,14 @@ fn whatever_was_there_is_there_again_after_undo() {
             for strict in stricts {
                 facts = after(facts.clone(), &set_up(&facts, *strict).unwrap());
             }
-            facts = after(facts.clone(), &undo(&facts).unwrap());
+            match undo(&facts) {
+                Ok(plan) => facts = after(facts, &plan),
+                // What somebody wrote by hand led here already, and setup had nothing to do.
+                Err(refusal) => {
+                    assert!(matches!(refusal, Hindrance::NotRemembered { .. }));
+                    assert_eq!(before.in_file.as_ref(), Some(&by_hand));
+                }
+            }
             assert_eq!(facts.in_file, before.in_file, "{stricts:?}");
             assert_eq!(facts.remembered, None);
         }
@@ -93,7 +101,34 @@ fn a_second_time_changes_nothing() {
     }
     let by_hand = set(&format!("{US}|https://corp.example"));
     assert!(matches!(set_up(&by_hand, false).unwrap(), Plan::Nothing(_)));
-    assert!(matches!(undo(&by_hand).unwrap(), Plan::Nothing(_)));
+    assert!(matches!(undo(&fresh()).unwrap(), Plan::Nothing(_)));
+    let elsewhere = set("https://corp.example");
+    assert!(matches!(undo(&elsewhere).unwrap(), Plan::Nothing(_)));
+}
+
+#[test]
+fn what_leads_here_and_is_not_remembered_is_said_with_the_line_to_type() {
+    let said = |list: &str| undo(&set(list)).unwrap_err().to_string();
+    let text = said(&format!("{US}|https://corp.example"));
+    let line = "type: go env -w GOPROXY=\"https://corp.example\"";
+    assert!(text.contains(line), "{text}");
+    let text = said(US);
+    assert!(text.contains("type: go env -u GOPROXY"), "{text}");
+    let text = said(&format!("{US}|https://anna:secret@corp.example"));
+    assert!(!text.contains("secret"), "{text}");
+    assert!(text.contains("first entry out in /home/anna"), "{text}");
+}
+
+#[test]
+fn a_line_to_type_never_loses_a_password() {
+    let corp = "https://anna:secret@corp.example";
+    let mut facts = after(set(corp), &set_up(&set(corp), false).unwrap());
+    facts.in_file = Some("https://b.example".to_owned());
+    let text = undo(&facts).unwrap_err().to_string();
+    assert!(text.contains("`before` in /home/anna"), "{text}");
+    assert!(text.contains("setup.json"), "{text}");
+    let to_type = to_type(&set(corp), corp, false, "$(go env GOPROXY)");
+    assert_eq!(to_type, format!("{US}|$(go env GOPROXY)"));
 }
 
 #[test]
@@ -120,9 +155,13 @@ fn a_variable_that_comes_first_is_named_with_the_line_to_write() {
     let mut facts = fresh();
     facts.in_environment = Some("https://anna:secret@corp.example".to_owned());
     let refusal = set_up(&facts, false).unwrap_err().to_string();
-    let line = format!("export GOPROXY=\"{US}|https://");
+    let line = format!("export GOPROXY=\"{US}|$GOPROXY\"");
     assert!(refusal.contains(&line), "{refusal}");
     assert!(!refusal.contains("secret"), "{refusal}");
+    facts.in_environment = Some("https://corp.example".to_owned());
+    let refusal = set_up(&facts, false).unwrap_err().to_string();
+    let line = format!("export GOPROXY=\"{US}|https://corp.example\"");
+    assert!(refusal.contains(&line), "{refusal}");
     facts.in_environment = Some(format!("{US}|off"));
     assert!(matches!(set_up(&facts, false).unwrap(), Plan::Nothing(_)));
 }
@@ -131,8 +170,11 @@ fn a_variable_that_comes_first_is_named_with_the_line_to_write() {
 fn another_settings_file_is_not_touched() {
     let mut facts = after(fresh(), &set_up(&fresh(), false).unwrap());
     facts.goenv = "/tmp/other".into();
-    let refusal = undo(&facts).unwrap_err().to_string();
-    assert!(refusal.contains("GOENV=/home/anna"), "{refusal}");
+    for refused in [undo(&facts), set_up(&facts, false)] {
+        let refusal = refused.unwrap_err().to_string();
+        let line = "GOENV=/home/anna/.config/go/env modmesh setup --undo";
+        assert!(refusal.contains(line), "{refusal}");
+    }
 }
 
 #[test]

@@ -1,0 +1,183 @@
+//! Whose log is it that lies here? The folder has the database's name, and what makes a database is its key: what was proved
+//! by another key of the same name is not believed, not served, and kept for a person to look at.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use modmesh_protocol::digest::{Hasher, hex};
+use modmesh_protocol::log::{SignedHead, VerifierKey};
+
+use super::Files;
+
+/// What is moved aside; the key last, so that a crash in between is made good by the next start.
+const PARTS: [&str; 5] = ["head", "record", "tile", "contradiction", "key"];
+/// Where it is moved to, in the state folder.
+const ASIDE: &str = "sumdb-of-other-keys";
+
+/// What an earlier daemon left.
+enum Left {
+    /// It was proved by the same key.
+    Ours,
+    /// Nothing says whose it is, and nothing speaks against us: a new folder, one of an earlier release, or a mark that was lost.
+    Unmarked,
+    /// It was proved by another key: the beginning of that key's SHA-256.
+    Anothers(String),
+    /// There is something, and neither a mark nor a head that would tell who proved it.
+    Nobodys,
+}
+
+/// Moves aside what is not of `key`. True when the key is to be written.
+pub(super) fn make_way(files: &Files, state: &Path, key: &VerifierKey) -> io::Result<bool> {
+    let whose = match left(files, key) {
+        Left::Ours => return Ok(false),
+        Left::Unmarked => return Ok(true),
+        Left::Anothers(whose) => Some(whose),
+        Left::Nobodys => None,
+    };
+    // No name of a database has a plus sign in it.
+    let name = key.name().replace('/', "+");
+    let mark = whose.as_deref().unwrap_or("unknown");
+    let aside = state.join(ASIDE).join(format!("{name}+{mark}"));
+    move_parts(&files.root, &aside).map_err(|error| {
+        let text = format!(
+            "what is kept of the checksum database {} was not proved by its key, and cannot be moved to {}: {error}",
+            key.name(),
+            aside.display()
+        );
+        io::Error::new(error.kind(), text)
+    })?;
+    let (database, aside) = (key.name(), aside.display());
+    match whose {
+        Some(_) => tracing::error!(
+            database,
+            %aside,
+            "SECURITY: what was kept of this checksum database was proved by another key than the one that is set now, so none of it is believed any more; it is moved aside. If nobody here changed the key, find out who did"
+        ),
+        None => tracing::warn!(
+            database,
+            %aside,
+            "nothing tells any more which key proved what was kept of this checksum database; it is moved aside and asked for anew"
+        ),
+    }
+    Ok(true)
+}
+
+/// Where the key stands that proved what lies here.
+pub(super) fn mark(files: &Files) -> PathBuf {
+    files.root.join("key")
+}
+
+fn left(files: &Files, key: &VerifierKey) -> Left {
+    if let Some(mark) = files.read(&mark(files)) {
+        return match mark == key.as_str().as_bytes() {
+            true => Left::Ours,
+            false => Left::Anothers(hex(&Hasher::digest(&mark)[..4])),
+        };
+    }
+    let mut has_heads = false;
+    for note in files.heads() {
+        if SignedHead::open(note.as_bytes(), key).is_ok() {
+            return Left::Unmarked;
+        }
+        has_heads = true;
+    }
+    let holds_something = ["record", "tile"].iter().any(|part| {
+        let entries = fs::read_dir(files.root.join(part));
+        entries.is_ok_and(|mut entries| entries.next().is_some())
+    });
+    match (has_heads, holds_something) {
+        // Of an earlier release, which wrote no mark: whole heads that are not this key's.
+        (true, _) => Left::Anothers("unknown".to_owned()),
+        (false, true) => Left::Nobodys,
+        (false, false) => Left::Unmarked,
+    }
+}
+
+fn move_parts(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for part in PARTS {
+        let (from, to) = (from.join(part), to.join(part));
+        if fs::symlink_metadata(&from).is_err() {
+            continue;
+        }
+        // Of an earlier change to and fro.
+        let _there_was_none = fs::remove_dir_all(&to).or_else(|_| fs::remove_file(&to));
+        fs::rename(from, to)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use modmesh_protocol::log::Record;
+    use modmesh_protocol::module::ModuleVersion;
+
+    use super::*;
+
+    const NAME: &str = "sum.example/internal";
+
+    fn key(seed: u8) -> VerifierKey {
+        let point = SigningKey::from_bytes(&[seed; 32])
+            .verifying_key()
+            .to_bytes();
+        VerifierKey::of_ed25519(NAME, &point).unwrap()
+    }
+
+    fn of() -> ModuleVersion {
+        ModuleVersion::parse("example.com/m@v1.0.0").unwrap()
+    }
+
+    fn write_record(files: &Files) {
+        let text = "a record\n".to_owned();
+        files.write_record(&of(), &Record { id: 7, text }).unwrap();
+    }
+
+    fn aside(state: &Path) -> Vec<String> {
+        let entries = fs::read_dir(state.join(ASIDE)).into_iter().flatten();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_another_key_proved_is_moved_aside_and_kept() {
+        let state = tempfile::tempdir().unwrap();
+        let state = state.path();
+        let files = Files::open(state, &key(1)).unwrap();
+        write_record(&files);
+        assert!(Files::open(state, &key(1)).unwrap().record(&of()).is_some());
+        assert_eq!(aside(state), Vec::<String>::new());
+
+        let files = Files::open(state, &key(2)).unwrap();
+        assert!(files.record(&of()).is_none());
+        assert!(files.recorded().is_empty());
+        let mark = hex(&Hasher::digest(key(1).as_str().as_bytes())[..4]);
+        let kept = format!("sum.example+internal+{mark}");
+        assert_eq!(aside(state), [kept.as_str()]);
+        let record = "record/example.com/m@v1.0.0";
+        assert!(state.join(ASIDE).join(&kept).join(record).is_file());
+
+        // To and fro: nothing comes back by itself, and nothing piles up.
+        write_record(&files);
+        assert!(Files::open(state, &key(1)).unwrap().record(&of()).is_none());
+        assert!(Files::open(state, &key(2)).unwrap().record(&of()).is_none());
+        assert_eq!(aside(state).len(), 2);
+    }
+
+    #[test]
+    fn without_a_mark_the_heads_tell_whose_it_is() {
+        let state = tempfile::tempdir().unwrap();
+        let state = state.path();
+        let files = Files::open(state, &key(1)).unwrap();
+        write_record(&files);
+        fs::remove_file(mark(&files)).unwrap();
+        // No head at all: what was proved under one that is gone is not believed either.
+        assert!(Files::open(state, &key(1)).unwrap().record(&of()).is_none());
+        assert_eq!(aside(state), ["sum.example+internal+unknown"]);
+    }
+}
