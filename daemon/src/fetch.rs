@@ -307,7 +307,7 @@ impl Fetcher {
     ) -> Result<Stored, FetchError> {
         let (mut begin, mut refused) = (Begin::First, None);
         loop {
-            let staging = self.inner.store.stage().await?;
+            let staging = self.inner.store.stage()?;
             let download = self.download(begin, want, staging);
             let (known, downloaded) = match expected.take() {
                 Some(known) => (known, download.await),

@@ -174,10 +174,10 @@ impl Store {
         Room(room.acquire_many_owned(mib as u32).await.ok())
     }
 
-    /// A place for bytes on their way in.
-    pub(crate) async fn stage(&self) -> Result<Staging, StoreError> {
+    /// A place for bytes on their way in; nothing lies on the disk before they come.
+    pub(crate) fn stage(&self) -> Result<Staging, StoreError> {
         self.inner.layout.check()?;
-        Ok(Staging::create(&self.inner.layout.staging()).await?)
+        Ok(Staging::new(self.inner.layout.staging()))
     }
 
     /// Puts a body aside that could not be read as it was written, and forgets it.

@@ -19,6 +19,7 @@ mod eviction;
 mod explain;
 mod first_minute;
 mod fuzz;
+mod hanging_up;
 mod heads;
 mod hostile;
 mod leaving;

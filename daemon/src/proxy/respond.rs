@@ -161,6 +161,7 @@ fn status_of(error: &FetchError) -> StatusCode {
         }
         FetchError::Refused(_) => StatusCode::FORBIDDEN,
         FetchError::Store(_) => StatusCode::INSUFFICIENT_STORAGE,
+        FetchError::GivenUp => StatusCode::SERVICE_UNAVAILABLE,
         FetchError::Lost(_) | FetchError::Crashed => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -27,7 +27,7 @@ fn key(version: &str) -> ArtifactKey {
 
 /// Puts a go.mod of `length` bytes into the store, through the gate.
 async fn put(store: &Store, version: &str, length: usize) -> Stored {
-    let mut staging = store.stage().await.unwrap();
+    let mut staging = store.stage().unwrap();
     let text = format!("module example.com/m // {}", "x".repeat(length));
     staging.write_all(&text.as_bytes()[..length]).await.unwrap();
     let staged = staging.close().await.unwrap();
@@ -92,12 +92,13 @@ async fn what_was_committed_is_there_after_a_restart() {
 async fn dropped_bytes_leave_nothing_behind() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder, ROOMY, false);
-    let mut staging = store.stage().await.unwrap();
+    let mut staging = store.stage().unwrap();
+    assert_eq!(in_staging(&folder), 0, "who waits for bytes holds no file");
     staging.write_all(b"half a fi").await.unwrap();
     staging.flush().await.unwrap();
     assert_eq!(in_staging(&folder), 1);
     drop(staging);
-    drop(store.stage().await.unwrap().close().await.unwrap());
+    drop(store.stage().unwrap().close().await.unwrap());
     assert_eq!(in_staging(&folder), 0);
 }
 
@@ -107,8 +108,9 @@ async fn who_is_dropped_while_a_file_is_made_leaves_none() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder, ROOMY, false);
     for _ in 0..50 {
+        let mut staging = store.stage().unwrap();
         // Asked once, so that the making has begun.
-        drop(store.stage().now_or_never());
+        assert!(staging.write_all(b"half a fi").now_or_never().is_none());
     }
     let began = Instant::now();
     while in_staging(&folder) > 0 {
@@ -122,7 +124,7 @@ async fn a_proof_of_other_bytes_opens_no_door() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder, ROOMY, false);
     let proof = put(&store, "v1.0.0", 100).await.entry.proof.clone();
-    let mut staging = store.stage().await.unwrap();
+    let mut staging = store.stage().unwrap();
     staging.write_all(b"other bytes").await.unwrap();
     let staged = staging.close().await.unwrap();
     assert!(store.commit(staged, proof).is_err());
@@ -315,7 +317,7 @@ const GO_MOD: &[u8] = b"module example.com/m";
 
 /// A go.mod in staging, and what the gate says of it under `expected`.
 async fn judged(store: &Store, expected: Expected) -> (Staged, Proof) {
-    let mut staging = store.stage().await.unwrap();
+    let mut staging = store.stage().unwrap();
     staging.write_all(GO_MOD).await.unwrap();
     let staged = staging.close().await.unwrap();
     let (file, measured) = (staged.open().unwrap(), staged.measured());
@@ -410,7 +412,7 @@ async fn what_neighbours_send_has_room_for_a_few_of_the_largest_zips_at_a_time()
     let folder = TempDir::new().unwrap();
     let store = open(&folder, ROOMY, false);
     // One of the largest, however small the store is.
-    let mut staging = store.stage().await.unwrap();
+    let mut staging = store.stage().unwrap();
     staging.take_room(store.room_for(500 << 20).await);
     assert!(store.room_for(500 << 20).now_or_never().is_none());
     // It is held until the bytes are kept or gone, and no longer.
