@@ -23,7 +23,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
@@ -54,6 +54,8 @@ struct Inner {
     limit_bytes: u64,
     /// Held while a body and its proof are laid into a tree.
     laying: Mutex<()>,
+    /// False from the end on. Held for reading while something is laid into a tree, so that the end comes before or after it.
+    open: RwLock<bool>,
     /// Space for bytes of neighbours that were not judged yet, in MiB.
     arriving: Arc<Semaphore>,
     evicted: AtomicU64,
@@ -79,6 +81,9 @@ pub(crate) enum StoreError {
         .0.display()
     )]
     Gone(PathBuf),
+    /// The daemon ends, and what is kept is being made durable: whatever came later might not be on disk, and nobody would know.
+    #[error("this daemon is ending, so nothing more is kept; ask again when it is back")]
+    Ended,
     /// The proof is of other bytes than those that were staged.
     #[error("the proof is not of the staged bytes")]
     OtherBytes,
@@ -128,6 +133,7 @@ impl Store {
                 index,
                 limit_bytes,
                 laying: Mutex::new(()),
+                open: RwLock::new(true),
                 arriving: Arc::new(Semaphore::new(arriving_mib(limit_bytes))),
                 evicted: AtomicU64::new(0),
                 quarantined: AtomicU64::new(0),
@@ -246,9 +252,34 @@ impl Store {
         self.inner.limit_bytes
     }
 
-    /// Makes the order of requests durable; the bodies are made durable by the state folder's end.
+    /// Waits for what is being kept at this moment, keeps nothing from then on, and makes the order of requests durable; the
+    /// bodies are made durable by the state folder's end.
     pub(crate) fn end(&self) {
+        let mut open = self
+            .inner
+            .open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *open = false;
+        drop(open);
         self.inner.index.end();
+    }
+
+    /// While it is held, the end waits.
+    ///
+    /// # Errors
+    /// After the end.
+    fn keeping(&self) -> Result<RwLockReadGuard<'_, bool>, StoreError> {
+        let open = self
+            .inner
+            .open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *open {
+            Ok(open)
+        } else {
+            Err(StoreError::Ended)
+        }
     }
 
     fn open_entry(&self, entry: Arc<Entry>) -> Option<Stored> {

@@ -87,6 +87,11 @@ impl Running {
         self.end().await;
     }
 
+    /// Completes when the end begins, whoever wished for it: for whoever has to see to it that it ends in time.
+    pub fn ending(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.shutdown.clone().requested_owned()
+    }
+
     async fn idle(&self) {
         let Some(limit) = self.idle_exit else {
             return std::future::pending().await;

@@ -66,6 +66,7 @@ impl Store {
         bytes: &[u8],
         provisional: bool,
     ) -> Result<(), StoreError> {
+        let _keeping = self.keeping()?;
         let path = self.inner.layout.note(scope, url_path);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let staging = self.inner.layout.staging();

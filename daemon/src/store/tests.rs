@@ -13,7 +13,7 @@ use modmesh_protocol::module::{ModulePath, ModuleVersion};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
-use super::{Entry, Staged, Store, Stored};
+use super::{Entry, Staged, Store, StoreError, Stored};
 use crate::trust::{Expected, Giver, ListedRecord, Proof, Scope, Unlisted, judge};
 
 const ROOMY: u64 = 1 << 30;
@@ -27,6 +27,12 @@ fn key(version: &str) -> ArtifactKey {
 
 /// Puts a go.mod of `length` bytes into the store, through the gate.
 async fn put(store: &Store, version: &str, length: usize) -> Stored {
+    let (staged, proof) = staged(store, version, length).await;
+    store.commit(staged, proof).unwrap()
+}
+
+/// A go.mod of `length` bytes that has passed the gate.
+async fn staged(store: &Store, version: &str, length: usize) -> (Staged, Proof) {
     let mut staging = store.stage().unwrap();
     let text = format!("module example.com/m // {}", "x".repeat(length));
     staging.write_all(&text.as_bytes()[..length]).await.unwrap();
@@ -41,7 +47,7 @@ async fn put(store: &Store, version: &str, length: usize) -> Stored {
         1,
     )
     .unwrap();
-    store.commit(staged, proof).unwrap()
+    (staged, proof)
 }
 
 fn open(folder: &TempDir, limit: u64, suspicious: bool) -> Store {
@@ -86,6 +92,27 @@ async fn what_was_committed_is_there_after_a_restart() {
             .get_shareable(KeyHash::of_file(&key("v1.0.0")))
             .is_none()
     );
+}
+
+#[tokio::test]
+async fn after_the_end_nothing_more_is_kept() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    let kept = put(&store, "v1.0.0", 100).await.entry;
+    let (late, proof) = staged(&store, "v1.0.1", 100).await;
+    store.end();
+    let refused = store.commit(late, proof);
+    assert!(matches!(refused, Err(StoreError::Ended)), "{refused:?}");
+    let refused = store.settle(&kept, kept.proof.clone());
+    assert!(matches!(refused, Err(StoreError::Ended)), "{refused:?}");
+    for apart in [false, true] {
+        let refused = store.note("example.com/m/@v/list", b"v1.0.0\n", apart);
+        assert!(matches!(refused, Err(StoreError::Ended)), "{refused:?}");
+    }
+    assert_eq!(in_staging(&folder), 0);
+    // What was kept before is still served while the last answers end.
+    assert!(store.get(&key("v1.0.0")).is_some());
+    assert!(store.get(&key("v1.0.1")).is_none());
 }
 
 #[tokio::test]
