@@ -35,10 +35,13 @@ pub(crate) use look::Seen;
 pub(crate) use notes::Note;
 pub(crate) use staging::{Room, Staged, Staging};
 
+use crate::seldom::Seldom;
 use crate::trust::{MeasuredFile, Scope};
 use catalog::Catalog;
 use index::Index;
 use layout::{Layout, proof_of};
+
+static UNOPENED: Seldom = Seldom::new();
 
 /// A handle on the store; clones share it.
 #[derive(Debug, Clone)]
@@ -310,7 +313,9 @@ impl Store {
                 None
             }
             Err(error) if is_shortage(&error) => {
-                tracing::warn!(%key, %error, "a kept file could not be opened");
+                if let Some(left_out) = UNOPENED.turn() {
+                    tracing::warn!(%key, %error, left_out, "a kept file could not be opened");
+                }
                 None
             }
             Err(error) => {

@@ -19,7 +19,8 @@ use super::story::Story;
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::policy::{Asker, Client, Treatment};
-use crate::store::Note;
+use crate::seldom::Seldom;
+use crate::store::{Note, StoreError};
 use crate::trust::{Expected, Scope};
 use crate::upstream::{Answer, Begin, Upstream, UpstreamError};
 
@@ -32,6 +33,8 @@ const PATIENCE_WITH_KEPT: Duration = Duration::from_millis(800);
 const PATIENCE_WITH_DERIVED: Duration = Duration::from_millis(800);
 /// Largest note that is taken from upstream.
 const NOTE_BYTES_MAX: u64 = 4 << 20;
+
+static UNKEPT: Seldom = Seldom::new();
 
 /// A note that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -265,10 +268,7 @@ impl Fetcher {
     async fn keep_note(&self, key: &NoteKey, bytes: Bytes, by_direct: bool) {
         let apart = by_direct || self.inner.policy.treatment(key.module()) == Treatment::Private;
         let (store, path) = (self.inner.store.clone(), key.url_path());
-        let kept = tokio::task::spawn_blocking(move || store.note(&path, &bytes, apart)).await;
-        if let Ok(Err(error)) = kept {
-            tracing::warn!(note = key.url_path(), %error, "an answer could not be kept");
-        }
+        keep(key, move || store.note(&path, &bytes, apart)).await;
     }
 
     /// What can be said while upstream is gone: what it said before, else what follows from what is held.
@@ -342,11 +342,7 @@ impl Fetcher {
         let bytes = info_of(&of.version);
         if listed {
             let (store, path, bytes) = (self.inner.store.clone(), key.url_path(), bytes.clone());
-            let kept =
-                tokio::task::spawn_blocking(move || store.note_provisionally(&path, &bytes)).await;
-            if let Ok(Err(error)) = kept {
-                tracing::warn!(note = key.url_path(), %error, "an answer could not be kept");
-            }
+            keep(key, move || store.note_provisionally(&path, &bytes)).await;
         }
         Some(NoteAnswer {
             bytes,
@@ -369,6 +365,15 @@ impl Fetcher {
             },
             other => FetchError::Upstream(Arc::new(other)),
         }
+    }
+}
+
+/// Writes a note on a thread that may wait for the disk. One that is not kept is asked for again, and nothing else.
+async fn keep(key: &NoteKey, write: impl FnOnce() -> Result<(), StoreError> + Send + 'static) {
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await
+        && let Some(left_out) = UNKEPT.turn()
+    {
+        tracing::warn!(note = key.url_path(), %error, left_out, "an answer could not be kept");
     }
 }
 

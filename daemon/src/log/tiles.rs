@@ -17,6 +17,9 @@ use super::files::Files;
 use super::prove::ProveError;
 use super::sources::{Given, Sources, is_same};
 use super::verdict::Verdicts;
+use crate::seldom::Seldom;
+
+static UNKEPT: Seldom = Seldom::new();
 
 /// Tiles kept in memory: 2 MiB at most.
 const TILES_IN_MEMORY_MAX: usize = 256;
@@ -280,5 +283,7 @@ fn accused(untrue: &Untrue) -> Vec<TileCoordinate> {
 
 /// What was proved counts, kept or not; a full disk must not look like a database that cannot be asked.
 pub(super) fn unkept(error: &io::Error) {
-    tracing::warn!(%error, "a part of the checksum database cannot be kept and will be asked for again; is the disk full?");
+    if let Some(left_out) = UNKEPT.turn() {
+        tracing::warn!(%error, left_out, "a part of the checksum database cannot be kept and will be asked for again; is the disk full?");
+    }
 }

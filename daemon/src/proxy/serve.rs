@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::handle::{Ends, FrontDoor};
+use crate::seldom::Seldom;
 use crate::shutdown::{END_DEADLINE, Shutdown};
 
 /// Connections at a time; `go` keeps at most a few dozen open.
@@ -20,6 +21,8 @@ const CONNECTIONS_MAX: usize = 1024;
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 /// How long accepting rests after it failed, which it does when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+static UNACCEPTED: Seldom = Seldom::new();
 
 /// A bound socket of the front door.
 #[derive(Debug)]
@@ -61,7 +64,9 @@ impl Listener {
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    if let Some(left_out) = UNACCEPTED.turn() {
+                        tracing::warn!(%error, left_out, "a connection could not be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::{Store, StoreError};
+use crate::seldom::Seldom;
 use crate::state::rename_over;
 use crate::trust::Scope;
 
 static SERIAL: AtomicU64 = AtomicU64::new(0);
+static UNREAD: Seldom = Seldom::new();
 
 /// The modification time that marks a note as provisional.
 const PROVISIONAL: SystemTime = SystemTime::UNIX_EPOCH;
@@ -104,7 +106,10 @@ fn read(path: &Path) -> Option<Note> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "a kept answer cannot be read");
+            if let Some(left_out) = UNREAD.turn() {
+                let path = path.display();
+                tracing::warn!(%path, %error, left_out, "a kept answer cannot be read");
+            }
             return None;
         }
     };
