@@ -8,6 +8,7 @@ mod browser;
 mod builders;
 mod certificates;
 mod control;
+mod counts;
 mod damage;
 mod damage_anywhere;
 mod dark;

@@ -17,6 +17,7 @@ use super::files::Files;
 use super::prove::ProveError;
 use super::sources::{Given, Sources, is_same};
 use super::verdict::Verdicts;
+use crate::metrics::Source;
 use crate::seldom::Seldom;
 
 static UNKEPT: Seldom = Seldom::new();
@@ -43,7 +44,8 @@ pub(super) struct Tiles {
 #[derive(Debug)]
 pub(super) struct Proof {
     pub proved: Authenticated,
-    fresh: HashSet<Place>,
+    /// Those that were not here, and where they came from.
+    fresh: HashMap<Place, Source>,
     /// Tiles that were here and did not belong to this proof: damaged since they were kept, or of another log.
     doubted: HashSet<Place>,
 }
@@ -106,7 +108,7 @@ impl Tiles {
                     self.verdicts.convict(&suspects, head, &proved).await;
                     return Ok(Proof {
                         proved,
-                        fresh: gathered.givers.into_keys().collect(),
+                        fresh: gathered.sources(),
                         doubted,
                     });
                 }
@@ -184,7 +186,7 @@ impl Tiles {
     pub(super) fn keep(&self, proof: &Proof) {
         for tile in proof.proved.tiles() {
             let place = (tile.coordinate().level, tile.coordinate().index);
-            if !proof.fresh.contains(&place) {
+            if !proof.fresh.contains_key(&place) {
                 continue;
             }
             if proof.doubted.contains(&place) {
@@ -247,7 +249,21 @@ impl Tiles {
     }
 }
 
+impl Proof {
+    /// Where the tile at `place` came from for this proof.
+    pub(super) fn source(&self, place: Place) -> Source {
+        self.fresh.get(&place).copied().unwrap_or(Source::Store)
+    }
+}
+
 impl Gathered {
+    fn sources(&self) -> HashMap<Place, Source> {
+        let givers = self.givers.iter();
+        givers
+            .map(|(place, giver)| (*place, giver.source()))
+            .collect()
+    }
+
     /// Those of the `accused` tiles that somebody just gave, in the widths in which they were needed.
     fn given(&self, accused: &[TileCoordinate]) -> Vec<Given> {
         accused

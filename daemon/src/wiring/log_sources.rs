@@ -74,6 +74,10 @@ impl LogSource for UpstreamLog {
         }
     }
 
+    fn source(&self) -> Source {
+        Source::Upstream
+    }
+
     fn lookup<'a>(
         &'a self,
         of: &'a ModuleVersion,
@@ -214,6 +218,10 @@ fn as_ask_error(error: &UpstreamError) -> AskError {
 impl LogSource for NeighbourLog {
     fn name(&self) -> String {
         format!("neighbour {}", self.peer)
+    }
+
+    fn source(&self) -> Source {
+        Source::Peer
     }
 
     fn lookup<'a>(&'a self, _: &'a ModuleVersion) -> BoxFuture<'a, Result<LookupAnswer, AskError>> {
