@@ -40,6 +40,7 @@ use crate::flight::Flights;
 use crate::metrics::{Metrics, Source};
 use crate::peers::{Haste, Peers};
 use crate::policy::{Asker, Policy};
+use crate::seldom::Seldom;
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
 use crate::trust::{Authority, Expected, Giver, Scope};
@@ -47,6 +48,8 @@ use crate::upstream::{Begin, Downloaded, Upstream};
 
 /// How long a file is waited for that only busy neighbours have, from when the first of them said so.
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
+
+static FALSE_FILES: Seldom = Seldom::new();
 
 /// Who judges: one database for modules, or none, and one for toolchains in any case.
 #[derive(Clone)]
@@ -352,7 +355,7 @@ impl Fetcher {
         mut list: Listing,
     ) -> Result<Stored, FetchError> {
         loop {
-            let staging = self.inner.store.stage().await?;
+            let staging = self.inner.store.stage()?;
             let download = self.download(list.begin, want, staging);
             let (known, downloaded) = match expected.take() {
                 Some(known) => (known, download.await),
@@ -380,7 +383,9 @@ impl Fetcher {
         let kept = kept.map_err(|not_kept| not_kept.error);
         if let Err(FetchError::Untrue(rejection)) = &kept {
             self.inner.metrics.verification_failure(Source::Upstream);
-            tracing::warn!(key = %want.key, %rejection, "upstream gave a false file");
+            if let Some(left_out) = FALSE_FILES.turn() {
+                tracing::warn!(key = %want.key, %rejection, left_out, "upstream gave a false file");
+            }
         }
         kept
     }

@@ -15,6 +15,7 @@ mod os;
 pub mod peers;
 mod policy;
 mod proxy;
+mod seldom;
 mod shutdown;
 mod start;
 mod state;

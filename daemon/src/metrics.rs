@@ -1,8 +1,9 @@
 //! What the daemon counts. Prometheus text at `/metrics`, the same numbers in `status`.
 //!
-//! Sums that always hold: `modmesh_http_requests_total` over all labels is every request that was answered;
+//! Sums that always hold: `modmesh_http_requests_total` over all labels is every request that the front door answered;
 //! `traffic.from_store_bytes + from_peers_bytes + from_upstream_bytes` of `status` is the bytes of bodies sent to clients,
-//! by where each body came from when it was asked for.
+//! records and tiles included, by where each body came from when it was asked for. What this host says on its own account
+//! is of no source, and is not among them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +27,8 @@ struct Inner {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     durations: Histogram,
-    answered: AtomicU64,
+    begun: AtomicU64,
+    under_way: AtomicU64,
     upstream_requests: Family<UpstreamLabels, Counter>,
     upstream_received: Counter,
     peer_received: Counter,
@@ -86,6 +88,50 @@ impl Source {
             Self::Upstream => "upstream",
             Self::None => "none",
         }
+    }
+}
+
+/// A request from its head to the end of its answer's body, or to the end of its connection.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Metrics);
+
+/// What is going on at the front door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Activity {
+    /// Requests that began since the start.
+    pub begun: u64,
+    /// Requests whose answers were not sent to their ends yet.
+    pub under_way: u64,
+}
+
+impl UnderWay {
+    /// The answer's head is made.
+    pub(crate) fn answered(&self, kind: &'static str, source: Source, code: u16, took: Duration) {
+        let labels = RequestLabels {
+            kind,
+            source: source.as_str(),
+            code,
+        };
+        let metrics = &self.0.inner;
+        metrics.requests.get_or_create(&labels).inc();
+        metrics.durations.observe(took.as_secs_f64());
+    }
+
+    /// Bytes of the answer's body were taken for sending.
+    pub(crate) fn sent(&self, source: Source, bytes: u64) {
+        let index = match source {
+            Source::Store => 0,
+            Source::Peer => 1,
+            Source::Upstream => 2,
+            Source::None => return,
+        };
+        self.0.inner.served[index].fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.inner.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -181,7 +227,8 @@ impl Metrics {
                 registry,
                 requests,
                 durations,
-                answered: AtomicU64::new(0),
+                begun: AtomicU64::new(0),
+                under_way: AtomicU64::new(0),
                 upstream_requests,
                 upstream_received,
                 peer_received,
@@ -202,31 +249,19 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn request(&self, kind: &'static str, source: Source, code: u16, took: Duration) {
-        let labels = RequestLabels {
-            kind,
-            source: source.as_str(),
-            code,
-        };
-        self.inner.requests.get_or_create(&labels).inc();
-        self.inner.durations.observe(took.as_secs_f64());
-        self.inner.answered.fetch_add(1, Ordering::Relaxed);
+    /// A request begins; it is under way until what is returned is gone.
+    pub(crate) fn begin(&self) -> UnderWay {
+        self.inner.begun.fetch_add(1, Ordering::Relaxed);
+        self.inner.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self.clone())
     }
 
-    /// How many requests were answered since the start.
-    pub(crate) fn requests(&self) -> u64 {
-        self.inner.answered.load(Ordering::Relaxed)
-    }
-
-    /// Counts bytes of a body sent to a client.
-    pub(crate) fn served(&self, source: Source, bytes: u64) {
-        let index = match source {
-            Source::Store => 0,
-            Source::Peer => 1,
-            Source::Upstream => 2,
-            Source::None => return,
-        };
-        self.inner.served[index].fetch_add(bytes, Ordering::Relaxed);
+    /// What is going on at the front door.
+    pub(crate) fn activity(&self) -> Activity {
+        Activity {
+            begun: self.inner.begun.load(Ordering::Relaxed),
+            under_way: self.inner.under_way.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn upstream_request(&self, kind: &'static str, code: u16) {

@@ -8,6 +8,7 @@
 mod body;
 mod gate;
 mod handle;
+mod outgoing;
 mod respond;
 mod route;
 mod serve;

@@ -5,11 +5,14 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use tokio_util::sync::{
+    CancellationToken, WaitForCancellationFuture, WaitForCancellationFutureOwned,
+};
 use tokio_util::task::TaskTracker;
 
-/// How long a clean end may take before what is left is cut: SIGTERM ends the process within 10 s.
-pub(crate) const END_DEADLINE: Duration = Duration::from_secs(8);
+/// How long answers and tasks under way may take to end before they are cut. SIGTERM ends the process within 10 s, and after
+/// this the neighbours (1 s) and the index (2 s) have their turns; what is left is for the disk.
+pub(crate) const END_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A handle on the daemon's end; clones speak of the same end.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +54,11 @@ impl Shutdown {
     /// Completes when the daemon was asked to end.
     pub(crate) fn requested(&self) -> WaitForCancellationFuture<'_> {
         self.token.cancelled()
+    }
+
+    /// As [`Shutdown::requested`], for whoever is not part of the daemon.
+    pub(crate) fn requested_owned(self) -> WaitForCancellationFutureOwned {
+        self.token.cancelled_owned()
     }
 
     /// Whether the daemon was asked to end.

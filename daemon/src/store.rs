@@ -24,7 +24,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
@@ -38,10 +38,13 @@ pub(crate) use refusals::KeptRefusal;
 pub(crate) use staging::{Room, Staged, Staging};
 
 use crate::os;
+use crate::seldom::Seldom;
 use crate::trust::{DatabaseKeys, MeasuredFile, Scope};
 use catalog::Catalog;
 use index::Index;
 use layout::{Layout, proof_of};
+
+static UNOPENED: Seldom = Seldom::new();
 
 /// A handle on the store; clones share it.
 #[derive(Debug, Clone)]
@@ -59,6 +62,8 @@ struct Inner {
     laying: Mutex<()>,
     /// When files were last let go of because the disk was full.
     made_room: Mutex<Option<Instant>>,
+    /// False from the end on. Held for reading while something is laid into a tree, so that the end comes before or after it.
+    open: RwLock<bool>,
     /// Space for bytes of neighbours that were not judged yet, in MiB.
     arriving: Arc<Semaphore>,
     evicted: AtomicU64,
@@ -84,6 +89,9 @@ pub(crate) enum StoreError {
         .0.display()
     )]
     Gone(PathBuf),
+    /// The daemon ends, and what is kept is being made durable: whatever came later might not be on disk, and nobody would know.
+    #[error("this daemon is ending, so nothing more is kept; ask again when it is back")]
+    Ended,
     /// The proof is of other bytes than those that were staged.
     #[error("the proof is not of the staged bytes")]
     OtherBytes,
@@ -150,6 +158,7 @@ impl Store {
                 limit_bytes,
                 laying: Mutex::new(()),
                 made_room: Mutex::default(),
+                open: RwLock::new(true),
                 arriving: Arc::new(Semaphore::new(arriving_mib(limit_bytes))),
                 evicted: AtomicU64::new(0),
                 quarantined: AtomicU64::new(0),
@@ -202,10 +211,10 @@ impl Store {
         Room(room.acquire_many_owned(mib as u32).await.ok())
     }
 
-    /// A place for bytes on their way in.
-    pub(crate) async fn stage(&self) -> Result<Staging, StoreError> {
+    /// A place for bytes on their way in; nothing lies on the disk before they come.
+    pub(crate) fn stage(&self) -> Result<Staging, StoreError> {
         self.inner.layout.check()?;
-        Ok(Staging::create(&self.inner.layout.staging()).await?)
+        Ok(Staging::new(self.inner.layout.staging()))
     }
 
     /// Puts a body aside that could not be read as it was written, and forgets it.
@@ -275,9 +284,34 @@ impl Store {
         self.inner.limit_bytes
     }
 
-    /// Makes the order of requests durable; the bodies are made durable by the state folder's end.
+    /// Waits for what is being kept at this moment, keeps nothing from then on, and makes the order of requests durable; the
+    /// bodies are made durable by the state folder's end.
     pub(crate) fn end(&self) {
+        let mut open = self
+            .inner
+            .open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *open = false;
+        drop(open);
         self.inner.index.end();
+    }
+
+    /// While it is held, the end waits.
+    ///
+    /// # Errors
+    /// After the end.
+    fn keeping(&self) -> Result<RwLockReadGuard<'_, bool>, StoreError> {
+        let open = self
+            .inner
+            .open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *open {
+            Ok(open)
+        } else {
+            Err(StoreError::Ended)
+        }
     }
 
     fn open_entry(&self, entry: Arc<Entry>) -> Option<Stored> {
@@ -308,7 +342,9 @@ impl Store {
                 None
             }
             Err(error) if os::is_shortage(&error) => {
-                tracing::warn!(%key, %error, "a kept file could not be opened");
+                if let Some(left_out) = UNOPENED.turn() {
+                    tracing::warn!(%key, %error, left_out, "a kept file could not be opened");
+                }
                 None
             }
             Err(error) => {

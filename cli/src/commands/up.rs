@@ -3,7 +3,7 @@
 //! Stdout has the few lines a person wants: where it listens, whom it asks, where the state is, its neighbours as they
 //! come and go, and the one line to type. Everything else is a log line on stderr. A service manager that asked for it is
 //! told when it serves, that it lives and when it ends (`notify`). The first SIGTERM or ctrl-c ends
-//! cleanly; a second one, or ten seconds, ends at once.
+//! cleanly, as `POST /v1/stop` and a daemon without work do; a signal after that, or ten seconds, ends at once.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::oneshot;
 
 use super::Failure;
 use crate::addresses::{base_url, nearest_to_go};
@@ -43,12 +44,21 @@ pub(crate) async fn up(arguments: UpArguments) -> Result<ExitCode, Failure> {
     let idle_exit = arguments
         .idle_exit_minutes
         .map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
-    let mut signals = signals::Signals::new().map_err(Failure::Runtime)?;
+    let signals = signals::Signals::new().map_err(Failure::Runtime)?;
     let manager = Manager::of_environment();
+    let (tell, mut told) = oneshot::channel();
+    let (begin_end, end_begins) = oneshot::channel();
+    tokio::spawn(end_in_time(signals, manager.clone(), tell, end_begins));
     let running = tokio::select! {
         started = Daemon::start(settings.to_config(idle_exit)) => started?,
-        () = signals.told_to_end() => return Ok(ExitCode::SUCCESS),
+        _ = &mut told => return Ok(ExitCode::SUCCESS),
     };
+    let ending = running.ending();
+    tokio::spawn(async move {
+        ending.await;
+        // It watches already when it was a signal that ended the daemon.
+        let _watched = begin_end.send(());
+    });
     let events = running.events();
     for line in greeting(&settings, &running) {
         output::say(&line);
@@ -61,7 +71,12 @@ pub(crate) async fn up(arguments: UpArguments) -> Result<ExitCode, Failure> {
         running.listen().to_vec(),
     ));
     tokio::spawn(tell_of_neighbours(events));
-    running.wait(end_in_time(signals, manager)).await;
+    running
+        .wait(async {
+            // Whoever tells lives as long as the process.
+            let _told = told.await;
+        })
+        .await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -146,18 +161,29 @@ async fn tell_of_neighbours(mut events: Receiver<Event>) {
     }
 }
 
-/// Completes when the daemon is told to end, and sees to it that it does.
-async fn end_in_time(mut signals: signals::Signals, manager: Manager) {
-    signals.told_to_end().await;
-    manager.stopping();
-    output::say("ending; once more ends at once");
-    tokio::spawn(async move {
-        let in_time = tokio::time::timeout(END_DEADLINE, signals.told_to_end()).await;
-        if in_time.is_err() {
-            output::complain("the end took too long; what was under way is cut");
+/// Passes the first signal on as `tell`. From when the end begins, by a signal or otherwise, sees to it that the process
+/// does end: a signal more, or the deadline, ends it at once.
+async fn end_in_time(
+    mut signals: signals::Signals,
+    manager: Manager,
+    tell: oneshot::Sender<()>,
+    end_begins: oneshot::Receiver<()>,
+) {
+    tokio::select! {
+        () = signals.told_to_end() => {
+            output::say("ending; once more ends at once");
+            // Nobody hears it when the daemon did not start, and then the process ends anyway.
+            let _ending_anyway = tell.send(());
         }
-        std::process::exit(1);
-    });
+        // Not when it is dropped: then the daemon did not start.
+        Ok(()) = end_begins => {}
+    }
+    manager.stopping();
+    let in_time = tokio::time::timeout(END_DEADLINE, signals.told_to_end()).await;
+    if in_time.is_err() {
+        output::complain("the end took too long; what was under way is cut");
+    }
+    std::process::exit(1);
 }
 
 #[cfg(unix)]

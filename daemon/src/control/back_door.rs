@@ -29,6 +29,7 @@ use tokio::sync::Semaphore;
 use super::Control;
 use super::question::{self, Question, QuestionError};
 use crate::os;
+use crate::seldom::Seldom;
 use crate::shutdown::{END_DEADLINE, Shutdown};
 
 /// Connections at a time; one person asks one question.
@@ -41,6 +42,8 @@ const CONVERSATION_DEADLINE: Duration = Duration::from_secs(30);
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How long accepting rests after it failed, which it does when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+static UNACCEPTED: Seldom = Seldom::new();
 
 type Answer = Response<Full<Bytes>>;
 
@@ -125,7 +128,9 @@ impl BackDoor {
                     tracing::warn!("another user came to the control socket and was sent away")
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection to the control socket could not be accepted");
+                    if let Some(left_out) = UNACCEPTED.turn() {
+                        tracing::warn!(%error, left_out, "a connection to the control socket could not be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -60,6 +60,9 @@ pub(crate) enum FetchError {
         key: ArtifactKey,
         error: Arc<io::Error>,
     },
+    /// Nobody waited for it any more, as for many others; so nobody is told, but for whoever asks what became of it.
+    #[error("nobody waited for it any more, and it was given up; ask for it again")]
+    GivenUp,
     /// A fault of ours.
     #[error("the work for this request ended without a result; see the daemon's log")]
     Crashed,

@@ -20,7 +20,8 @@ use super::story::Story;
 use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::policy::{Asker, Client, Treatment};
-use crate::store::{NOTE_BYTES_MAX, Note};
+use crate::seldom::Seldom;
+use crate::store::{NOTE_BYTES_MAX, Note, StoreError};
 use crate::upstream::{Answer, Begin, Upstream, UpstreamError};
 
 /// How long `list`, `@latest` and branch answers are served without asking upstream again; the public Go proxy's own
@@ -30,6 +31,8 @@ const TIME_TO_LIVE: Duration = Duration::from_secs(60);
 const PATIENCE_WITH_KEPT: Duration = Duration::from_millis(800);
 /// How much longer, when there is only what can be derived: by then a scout knows whether upstream is slow or gone.
 const PATIENCE_WITH_DERIVED: Duration = Duration::from_millis(800);
+
+static UNKEPT: Seldom = Seldom::new();
 
 /// A note that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -261,9 +264,18 @@ impl Fetcher {
     async fn keep_note(&self, key: &NoteKey, bytes: Bytes, by_direct: bool) {
         let apart = by_direct || self.inner.policy.treatment(key.module()) == Treatment::Private;
         let (store, path) = (self.inner.store.clone(), key.url_path());
-        let kept = tokio::task::spawn_blocking(move || store.note(&path, &bytes, apart)).await;
-        if let Ok(Err(error)) = kept {
-            tracing::warn!(note = key.url_path(), %error, "an answer could not be kept");
-        }
+        keep(key, move || store.note(&path, &bytes, apart)).await;
+    }
+}
+
+/// Writes a note on a thread that may wait for the disk. One that is not kept is asked for again, and nothing else.
+pub(super) async fn keep(
+    key: &NoteKey,
+    write: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
+) {
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await
+        && let Some(left_out) = UNKEPT.turn()
+    {
+        tracing::warn!(note = key.url_path(), %error, left_out, "an answer could not be kept");
     }
 }

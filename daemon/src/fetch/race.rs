@@ -84,7 +84,7 @@ impl<'a> Race<'a> {
     /// When there is no place to keep the bytes, whoever gives them.
     pub(super) async fn next(&mut self) -> Result<Option<Finish>, FetchError> {
         loop {
-            if self.running.is_empty() && !self.start_a_holder().await? {
+            if self.running.is_empty() && !self.start_a_holder()? {
                 return Ok(None);
             }
             tokio::select! {
@@ -98,13 +98,13 @@ impl<'a> Race<'a> {
                     }
                     return Ok(Some(finish));
                 }
-                () = sleep_until(self.look_at.into()) => self.look().await?,
+                () = sleep_until(self.look_at.into()) => self.look()?,
             }
         }
     }
 
     /// Looks at the pace of those under way: leaves the worse of two, and has somebody asked beside one that is behind.
-    async fn look(&mut self) -> Result<(), FetchError> {
+    fn look(&mut self) -> Result<(), FetchError> {
         let now = Instant::now();
         self.look_at = now + PACE_WINDOW;
         self.runners.iter_mut().for_each(|r| r.pace.look(now));
@@ -133,10 +133,10 @@ impl<'a> Race<'a> {
         }
         if may_ask_upstream {
             tracing::debug!(key = %self.want.key, "a neighbour is slower than upstream would be; both are asked now");
-            self.start_upstream().await?;
+            self.start_upstream()?;
         } else if let Some(holder) = self.waiting.front().cloned() {
             tracing::debug!(key = %self.want.key, peer = %holder.peer, "a neighbour is slow; another is asked beside it");
-            self.start(holder).await?;
+            self.start(holder)?;
             self.waiting.pop_front();
         }
         Ok(())
@@ -163,12 +163,12 @@ impl<'a> Race<'a> {
     }
 
     /// Starts the next holder, or else one that was left; whether there was one.
-    async fn start_a_holder(&mut self) -> Result<bool, FetchError> {
+    fn start_a_holder(&mut self) -> Result<bool, FetchError> {
         if let Some(holder) = self.waiting.front().cloned() {
-            self.start(holder).await?;
+            self.start(holder)?;
             self.waiting.pop_front();
         } else if let Some(holder) = self.left.last().cloned() {
-            self.start(holder).await?;
+            self.start(holder)?;
             self.left.pop();
         } else {
             return Ok(false);
@@ -176,8 +176,8 @@ impl<'a> Race<'a> {
         Ok(true)
     }
 
-    async fn start(&mut self, holder: Holder) -> Result<(), FetchError> {
-        let staging = self.fetcher.inner.store.stage().await?;
+    fn start(&mut self, holder: Holder) -> Result<(), FetchError> {
+        let staging = self.fetcher.inner.store.stage()?;
         let now = Instant::now();
         let (stop, stopped) = AbortHandle::new_pair();
         self.runners.push(Runner {
@@ -201,8 +201,8 @@ impl<'a> Race<'a> {
         Ok(())
     }
 
-    async fn start_upstream(&mut self) -> Result<(), FetchError> {
-        let staging = self.fetcher.inner.store.stage().await?;
+    fn start_upstream(&mut self) -> Result<(), FetchError> {
+        let staging = self.fetcher.inner.store.stage()?;
         self.upstream = Beside::UnderWay;
         let download = self.fetcher.download(Begin::First, self.want, staging);
         self.running.push(

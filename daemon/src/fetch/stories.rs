@@ -94,7 +94,11 @@ impl Telling {
 impl Drop for Telling {
     fn drop(&mut self) {
         if !self.0.is_ended() {
-            self.0.end(Err(&FetchError::Crashed));
+            let why = match std::thread::panicking() {
+                true => FetchError::Crashed,
+                false => FetchError::GivenUp,
+            };
+            self.0.end(Err(&why));
         }
     }
 }

@@ -7,6 +7,8 @@ use futures::future::BoxFuture;
 use modmesh_protocol::log::TileCoordinate;
 use modmesh_protocol::module::ModuleVersion;
 
+use crate::metrics::Source;
+
 /// A lookup as a source gave it; nothing in it is believed yet.
 #[derive(Debug, Clone)]
 pub(crate) struct LookupAnswer {
@@ -45,6 +47,9 @@ pub(crate) type TileBytes = (u16, Vec<u8>);
 pub(crate) trait LogSource: Send + Sync + fmt::Debug {
     /// Who this is, for log lines; no two sources have the same.
     fn name(&self) -> String;
+
+    /// What it is counted as.
+    fn source(&self) -> Source;
 
     /// The record of `of`.
     fn lookup<'a>(&'a self, of: &'a ModuleVersion)

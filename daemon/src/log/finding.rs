@@ -6,6 +6,9 @@ use futures::future::BoxFuture;
 use modmesh_protocol::log::{DatabaseId, Sums};
 use modmesh_protocol::module::ModuleVersion;
 
+use super::ask::LogSource;
+use crate::metrics::Source;
+
 /// A record of the checksum database whose Merkle proof this host checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListedRecord {
@@ -51,18 +54,42 @@ impl Trouble {
     }
 }
 
-/// A finding, and who told it: `store`, `memory`, `upstream` or `neighbour NAME`; a word for people.
+/// A finding, and who told it.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     pub finding: Finding,
+    /// `store`, `memory`, `upstream`, `the database itself`, `neighbour NAME` or `nobody`: a word for people.
     pub by: Arc<str>,
+    /// Where the record came from when it was asked for.
+    pub source: Source,
 }
 
 impl Told {
-    pub(crate) fn new(finding: Finding, by: impl Into<Arc<str>>) -> Self {
+    /// The record was here.
+    pub(crate) fn kept(record: Arc<ListedRecord>) -> Self {
+        Self::new(Finding::Listed(record), "store", Source::Store)
+    }
+
+    /// That there is no record was said a moment ago.
+    pub(crate) fn remembered_unlisted() -> Self {
+        Self::new(Finding::Unlisted, "memory", Source::None)
+    }
+
+    /// `source` said it.
+    pub(crate) fn by(source: &dyn LogSource, finding: Finding) -> Self {
+        Self::new(finding, source.name(), source.source())
+    }
+
+    /// Nobody could say it.
+    pub(crate) fn by_nobody(trouble: Trouble) -> Self {
+        Self::new(Finding::Unreachable(trouble), "nobody", Source::None)
+    }
+
+    fn new(finding: Finding, by: impl Into<Arc<str>>, source: Source) -> Self {
         Self {
             finding,
             by: by.into(),
+            source,
         }
     }
 }

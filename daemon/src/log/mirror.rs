@@ -24,6 +24,7 @@ use super::files::Files;
 use super::finding::{Authority, Finding, ListedRecord, Told, Trouble};
 use super::prove::Prover;
 use crate::flight::Flights;
+use crate::metrics::Source;
 use crate::shutdown::Shutdown;
 use offers::Offers;
 use upkeep::CaughtUp;
@@ -176,16 +177,17 @@ impl Mirror {
         self.inner.prover.kept_tile(level, index)
     }
 
-    /// The answer to a lookup: the record, and the current head whatever head it came with.
-    pub(crate) async fn lookup(&self, of: &ModuleVersion) -> Result<String, Finding> {
-        match self.find(of).await.finding {
+    /// The answer to a lookup, the record and the current head whatever head it came with; and where the record came from.
+    pub(crate) async fn lookup(&self, of: &ModuleVersion) -> Result<(String, Source), Finding> {
+        let told = self.find(of).await;
+        match told.finding {
             Finding::Listed(record) => match self.head() {
                 Some(head) if record.id < head.size() => {
                     let record = Record {
                         id: record.id,
                         text: record.text.clone(),
                     };
-                    Ok(record.lookup_body(head.note()))
+                    Ok((record.lookup_body(head.note()), told.source))
                 }
                 _ => Err(Finding::Unreachable(Trouble::silence(
                     "the tree head for this record is missing",
@@ -233,19 +235,16 @@ impl Authority for Mirror {
     fn find<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Told> {
         Box::pin(async move {
             if let Some(record) = self.kept(of) {
-                return Told::new(Finding::Listed(record), "store");
+                return Told::kept(record);
             }
             if self.is_known_unlisted(of) {
-                return Told::new(Finding::Unlisted, "memory");
+                return Told::remembered_unlisted();
             }
             self.inner
                 .lookups
                 .join(of.clone(), || self.clone().ask(of.clone()))
                 .await
-                .unwrap_or_else(|crashed| {
-                    let finding = Finding::Unreachable(Trouble::silence(crashed.to_string()));
-                    Told::new(finding, "nobody")
-                })
+                .unwrap_or_else(|crashed| Told::by_nobody(Trouble::silence(crashed.to_string())))
         })
     }
 }

@@ -21,6 +21,7 @@ use super::finding::ListedRecord;
 use super::sources::Sources;
 use super::tiles::{Tiles, unkept};
 use super::verdict::Verdicts;
+use crate::metrics::Source;
 use crate::shutdown::Shutdown;
 
 use closure::Owed;
@@ -241,13 +242,13 @@ impl Prover {
         }))
     }
 
-    /// The tile at `coordinate` under `head`, asked for and proved.
+    /// The tile at `coordinate` under `head`, asked for and proved, and where it came from.
     pub(super) async fn fetch_tile(
         &self,
         head: &SignedHead,
         coordinate: TileCoordinate,
         mut sources: Sources,
-    ) -> Result<Option<Tile>, ProveError> {
+    ) -> Result<Option<(Tile, Source)>, ProveError> {
         // The path of the first record below the tile leads through it.
         let below = 8 * (u32::from(coordinate.level) + 1);
         let goals = Goals {
@@ -256,9 +257,10 @@ impl Prover {
         };
         let proof = self.tiles.prove(head, &goals, &mut sources).await?;
         self.tiles.keep(&proof);
+        let source = proof.source((coordinate.level, coordinate.index));
         Ok(self
             .kept_tile(coordinate.level, coordinate.index)
-            .and_then(|tile| tile.cut(coordinate.width)))
+            .and_then(|tile| Some((tile.cut(coordinate.width)?, source))))
     }
 }
 

@@ -17,6 +17,10 @@ use super::files::Files;
 use super::prove::ProveError;
 use super::sources::{Given, Sources, is_same};
 use super::verdict::Verdicts;
+use crate::metrics::Source;
+use crate::seldom::Seldom;
+
+static UNKEPT: Seldom = Seldom::new();
 
 /// Tiles kept in memory: 2 MiB at most.
 const TILES_IN_MEMORY_MAX: usize = 256;
@@ -40,7 +44,8 @@ pub(super) struct Tiles {
 #[derive(Debug)]
 pub(super) struct Proof {
     pub proved: Authenticated,
-    fresh: HashSet<Place>,
+    /// Those that were not here, and where they came from.
+    fresh: HashMap<Place, Source>,
     /// Tiles that were here and did not belong to this proof: damaged since they were kept, or of another log.
     doubted: HashSet<Place>,
 }
@@ -103,7 +108,7 @@ impl Tiles {
                     self.verdicts.convict(&suspects, head, &proved).await;
                     return Ok(Proof {
                         proved,
-                        fresh: gathered.givers.into_keys().collect(),
+                        fresh: gathered.sources(),
                         doubted,
                     });
                 }
@@ -181,7 +186,7 @@ impl Tiles {
     pub(super) fn keep(&self, proof: &Proof) {
         for tile in proof.proved.tiles() {
             let place = (tile.coordinate().level, tile.coordinate().index);
-            if !proof.fresh.contains(&place) {
+            if !proof.fresh.contains_key(&place) {
                 continue;
             }
             if proof.doubted.contains(&place) {
@@ -244,7 +249,21 @@ impl Tiles {
     }
 }
 
+impl Proof {
+    /// Where the tile at `place` came from for this proof.
+    pub(super) fn source(&self, place: Place) -> Source {
+        self.fresh.get(&place).copied().unwrap_or(Source::Store)
+    }
+}
+
 impl Gathered {
+    fn sources(&self) -> HashMap<Place, Source> {
+        let givers = self.givers.iter();
+        givers
+            .map(|(place, giver)| (*place, giver.source()))
+            .collect()
+    }
+
     /// Those of the `accused` tiles that somebody just gave, in the widths in which they were needed.
     fn given(&self, accused: &[TileCoordinate]) -> Vec<Given> {
         accused
@@ -280,5 +299,7 @@ fn accused(untrue: &Untrue) -> Vec<TileCoordinate> {
 
 /// What was proved counts, kept or not; a full disk must not look like a database that cannot be asked.
 pub(super) fn unkept(error: &io::Error) {
-    tracing::warn!(%error, "a part of the checksum database cannot be kept and will be asked for again; is the disk full?");
+    if let Some(left_out) = UNKEPT.turn() {
+        tracing::warn!(%error, left_out, "a part of the checksum database cannot be kept and will be asked for again; is the disk full?");
+    }
 }

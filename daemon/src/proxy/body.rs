@@ -2,7 +2,7 @@
 //!
 //! A file is read in pieces of [`PIECE_BYTES`]. What is in the page cache is read at once; what is not is read on a thread
 //! that may wait for the disk. When a read fails, the connection is cut before the body's end, so that no client takes a
-//! part for the whole, and the store hears of it.
+//! part for the whole, and the store hears of it. Bytes are counted when they are taken for sending, whatever they are of.
 
 use std::fs::File;
 use std::future::Future;
@@ -16,17 +16,25 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-use crate::metrics::{Metrics, Source};
+use crate::metrics::{Source, UnderWay};
 use crate::os;
 
 /// How much of a file is read at a time.
 const PIECE_BYTES: u64 = 256 << 10;
 
-/// What follows the head of an answer.
+/// What an answer consists of.
 #[derive(Debug)]
-pub(crate) enum AnswerBody {
+pub(crate) enum Content {
     Bytes(Option<Bytes>),
     File(Box<FileBody>),
+}
+
+/// What follows the head of an answer, counted as it is sent. The request is under way until this is gone.
+#[derive(Debug)]
+pub(crate) struct AnswerBody {
+    content: Content,
+    source: Source,
+    under_way: UnderWay,
 }
 
 /// Who hears of a read that failed.
@@ -38,8 +46,6 @@ pub(crate) struct FileBody {
     at: u64,
     end: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
-    source: Source,
-    metrics: Metrics,
     on_failure: Option<OnFailure>,
 }
 
@@ -55,6 +61,16 @@ impl std::fmt::Debug for FileBody {
 }
 
 impl AnswerBody {
+    pub(crate) fn new(content: Content, source: Source, under_way: UnderWay) -> Self {
+        Self {
+            content,
+            source,
+            under_way,
+        }
+    }
+}
+
+impl Content {
     pub(crate) fn bytes(bytes: impl Into<Bytes>) -> Self {
         Self::Bytes(Some(bytes.into()))
     }
@@ -66,20 +82,12 @@ impl AnswerBody {
 
 impl FileBody {
     /// The bytes of `file` from `start` up to `end`.
-    pub(crate) fn new(
-        file: File,
-        (start, end): (u64, u64),
-        source: Source,
-        metrics: Metrics,
-        on_failure: OnFailure,
-    ) -> Self {
+    pub(crate) fn new(file: File, (start, end): (u64, u64), on_failure: OnFailure) -> Self {
         Self {
             file: Arc::new(file),
             at: start,
             end,
             reading: None,
-            source,
-            metrics,
             on_failure: Some(on_failure),
         }
     }
@@ -114,7 +122,6 @@ impl FileBody {
 
     fn give(&mut self, piece: Bytes) -> Piece {
         self.at += piece.len() as u64;
-        self.metrics.served(self.source, piece.len() as u64);
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
@@ -132,23 +139,29 @@ impl Body for AnswerBody {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Piece {
-        match &mut *self {
-            Self::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::File(file) => file.poll_piece(context),
+        let piece = match &mut self.content {
+            Content::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::File(file) => file.poll_piece(context),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &piece
+            && let Some(bytes) = frame.data_ref()
+        {
+            self.under_way.sent(self.source, bytes.len() as u64);
         }
+        piece
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Bytes(bytes) => bytes.is_none(),
-            Self::File(file) => file.at >= file.end,
+        match &self.content {
+            Content::Bytes(bytes) => bytes.is_none(),
+            Content::File(file) => file.at >= file.end,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match self {
-            Self::Bytes(bytes) => bytes.as_ref().map_or(0, Bytes::len) as u64,
-            Self::File(file) => file.end.saturating_sub(file.at),
+        SizeHint::with_exact(match &self.content {
+            Content::Bytes(bytes) => bytes.as_ref().map_or(0, Bytes::len) as u64,
+            Content::File(file) => file.end.saturating_sub(file.at),
         })
     }
 }

@@ -3,16 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
 use modmesh_protocol::control::{PeerStatus, Status};
 
-use super::body::AnswerBody;
+use super::body::{AnswerBody, Content};
 use super::gate::{DoorKeeper, TurnedAway};
 use super::respond::{self, Answer};
 use super::route::{self, Route, SumdbRoute};
+use super::serve::Answering;
 use crate::fetch::{Client, Fetcher};
 use crate::log::{Mirror, Mirrors, TileAnswer};
 use crate::metrics::{Metrics, Source};
@@ -70,20 +72,34 @@ impl Client for Ends {
     }
 }
 
+impl Answering for FrontDoor {
+    async fn answer(&self, request: Request<Incoming>, ends: Arc<Ends>) -> Response<AnswerBody> {
+        self.handle(&request, &ends).await
+    }
+
+    fn no_place(&self) -> Response<AnswerBody> {
+        let (answer, under_way) = (respond::no_place(), self.metrics.begin());
+        under_way.answered("other", answer.source, answer.code(), Duration::ZERO);
+        let source = answer.source;
+        answer
+            .response
+            .map(|content| AnswerBody::new(content, source, under_way))
+    }
+}
+
 impl FrontDoor {
     /// Answers one request.
-    pub(crate) async fn handle<B>(&self, request: Request<B>, ends: &Ends) -> Response<AnswerBody> {
-        let began = Instant::now();
-        let (kind, answer) = match self.judge(&request, ends) {
+    async fn handle<B>(&self, request: &Request<B>, ends: &Ends) -> Response<AnswerBody> {
+        let (began, under_way) = (Instant::now(), self.metrics.begin());
+        let (kind, answer) = match self.judge(request, ends) {
             Err(reason) => ("other", respond::turned_away(&reason)),
             Ok(()) => match route::parse(request.method(), request.uri().path()) {
                 Err(error) => ("other", respond::misrouted(&error)),
-                Ok(route) => (route.kind(), self.answer(route, &request, ends).await),
+                Ok(route) => (route.kind(), self.answer_to(route, request, ends).await),
             },
         };
-        let mut response = answer.response;
-        let (code, source) = (response.status().as_u16(), answer.source);
-        self.metrics.request(kind, source, code, began.elapsed());
+        let (code, source) = (answer.code(), answer.source);
+        under_way.answered(kind, source, code, began.elapsed());
         tracing::debug!(
             path = request.uri().path(),
             code,
@@ -91,15 +107,16 @@ impl FrontDoor {
             ms = began.elapsed().as_millis() as u64,
             "answered"
         );
+        let mut response = answer.response;
         if request.method() == Method::HEAD {
-            *response.body_mut() = AnswerBody::empty();
+            *response.body_mut() = Content::empty();
         }
         if announces_body(request.headers()) {
             // It is not read, so nobody can tell where it ends and the next request begins.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
-        response
+        response.map(|content| AnswerBody::new(content, source, under_way))
     }
 
     fn judge<B>(&self, request: &Request<B>, ends: &Ends) -> Result<(), TurnedAway> {
@@ -107,17 +124,17 @@ impl FrontDoor {
             .admit(request.uri(), request.headers(), ends.server)
     }
 
-    async fn answer<B>(&self, route: Route, request: &Request<B>, ends: &Ends) -> Answer {
+    async fn answer_to<B>(&self, route: Route, request: &Request<B>, ends: &Ends) -> Answer {
         match route {
             Route::File(key) => match self.fetcher.file(&key, ends).await {
                 Ok(fetched) => {
                     let headers = request.headers();
-                    respond::file(fetched, key.kind, headers, &self.fetcher, &self.metrics)
+                    respond::file(fetched, key.kind, headers, &self.fetcher)
                 }
                 Err(error) => respond::failure(&error),
             },
             Route::Note(key) => match self.fetcher.note(&key, ends).await {
-                Ok(answer) => respond::note(&key, answer, &self.metrics),
+                Ok(answer) => respond::note(&key, answer),
                 Err(error) => respond::failure(&error),
             },
             Route::Sumdb(name, wanted) => match self.mirrors.served(&name) {
@@ -150,7 +167,7 @@ impl FrontDoor {
                 respond::line(StatusCode::OK, "")
             }
             SumdbRoute::Latest => match mirror.head() {
-                Some(head) => respond::sumdb_text(head.note().to_owned()),
+                Some(head) => respond::sumdb_text(head.note().to_owned(), Source::Store),
                 None => respond::line(
                     StatusCode::NOT_FOUND,
                     "no tree head is known here yet; it comes with the first lookup",
@@ -164,11 +181,11 @@ impl FrontDoor {
                 ),
             ),
             SumdbRoute::Lookup(of) => match mirror.lookup(&of).await {
-                Ok(body) => respond::sumdb_text(body),
+                Ok((body, source)) => respond::sumdb_text(body, source),
                 Err(finding) => respond::no_record(&finding, self.offline),
             },
             SumdbRoute::Tile(coordinate) => match mirror.tile(coordinate).await {
-                TileAnswer::Here(bytes) => respond::sumdb_tile(bytes, Source::Store),
+                TileAnswer::Here(bytes, source) => respond::sumdb_tile(bytes, source),
                 TileAnswer::Passed(bytes) => {
                     self.metrics.tile_passed();
                     respond::sumdb_tile(bytes, Source::Upstream)

@@ -8,18 +8,25 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use modmesh_protocol::artifact::FileKind;
 use modmesh_protocol::log::TileCoordinate;
 
-use super::body::{AnswerBody, FileBody};
+use super::body::{Content, FileBody};
 use super::gate::TurnedAway;
 use super::route::RouteError;
 use crate::fetch::{FetchError, Fetched, Fetcher, NoteAnswer, NoteKey, UpstreamError};
 use crate::log::Finding;
-use crate::metrics::{Metrics, Source};
+use crate::metrics::Source;
 
 /// An answer before it is sent, with the source it is counted under.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub response: Response<AnswerBody>,
+    pub response: Response<Content>,
     pub source: Source,
+}
+
+impl Answer {
+    /// Its status.
+    pub(crate) fn code(&self) -> u16 {
+        self.response.status().as_u16()
+    }
 }
 
 const SOURCE: HeaderName = HeaderName::from_static("x-modmesh-source");
@@ -48,8 +55,8 @@ pub(crate) fn metrics(body: String) -> Answer {
 }
 
 /// A record or head of the checksum database.
-pub(crate) fn sumdb_text(body: String) -> Answer {
-    plain(StatusCode::OK, TEXT, body, Source::Store)
+pub(crate) fn sumdb_text(body: String, source: Source) -> Answer {
+    plain(StatusCode::OK, TEXT, body, source)
 }
 
 pub(crate) fn sumdb_tile(body: Vec<u8>, source: Source) -> Answer {
@@ -57,12 +64,11 @@ pub(crate) fn sumdb_tile(body: Vec<u8>, source: Source) -> Answer {
 }
 
 /// An answer that no hash covers.
-pub(crate) fn note(key: &NoteKey, answer: NoteAnswer, metrics: &Metrics) -> Answer {
+pub(crate) fn note(key: &NoteKey, answer: NoteAnswer) -> Answer {
     let content_type = match key {
         NoteKey::Info(..) | NoteKey::Latest(_) => JSON,
         NoteKey::List(_) => TEXT,
     };
-    metrics.served(answer.source, answer.bytes.len() as u64);
     let mut made = plain(StatusCode::OK, content_type, answer.bytes, answer.source);
     if let Some(age) = answer.stale {
         set(&mut made.response, AGE, &age.as_secs().to_string());
@@ -76,12 +82,11 @@ pub(crate) fn file(
     kind: FileKind,
     request: &HeaderMap,
     fetcher: &Fetcher,
-    metrics: &Metrics,
 ) -> Answer {
     let Fetched { stored, source } = fetched;
     let measured = stored.entry.proof.measured();
     let (length, etag) = (measured.length, format!("\"{}\"", measured.blob));
-    let mut response = Response::new(AnswerBody::empty());
+    let mut response = Response::new(Content::empty());
     set(&mut response, ETAG, &etag);
     set(&mut response, ACCEPT_RANGES, "bytes");
     if names(request, &IF_NONE_MATCH, &etag) {
@@ -109,12 +114,16 @@ pub(crate) fn file(
     let body = FileBody::new(
         stored.file,
         (start, end),
-        source,
-        metrics.clone(),
         Box::new(move |error| fetcher.quarantine(&entry, &error.to_string())),
     );
-    *response.body_mut() = AnswerBody::File(Box::new(body));
+    *response.body_mut() = Content::File(Box::new(body));
     finish(response, source)
+}
+
+/// All places for connections are taken.
+pub(crate) fn no_place() -> Answer {
+    let text = "this modmesh daemon has as many connections as it takes; close some of them, or try again in a moment";
+    line(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 /// A request that got nothing, as `go` will show it.
@@ -170,7 +179,7 @@ fn status_of(error: &FetchError) -> StatusCode {
         FetchError::Refused(_) => StatusCode::FORBIDDEN,
         FetchError::Store(error) if error.is_shortage() => StatusCode::SERVICE_UNAVAILABLE,
         FetchError::Store(_) => StatusCode::INSUFFICIENT_STORAGE,
-        FetchError::Lost { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        FetchError::GivenUp | FetchError::Lost { .. } => StatusCode::SERVICE_UNAVAILABLE,
         FetchError::Crashed => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -244,23 +253,23 @@ fn plain(
     source: Source,
 ) -> Answer {
     let body = body.into();
-    let mut response = Response::new(AnswerBody::empty());
+    let mut response = Response::new(Content::empty());
     *response.status_mut() = status;
     set(&mut response, CONTENT_TYPE, content_type);
     set(&mut response, CONTENT_LENGTH, &body.len().to_string());
     if !body.is_empty() {
-        *response.body_mut() = AnswerBody::bytes(body);
+        *response.body_mut() = Content::bytes(body);
     }
     finish(response, source)
 }
 
-fn finish(mut response: Response<AnswerBody>, source: Source) -> Answer {
+fn finish(mut response: Response<Content>, source: Source) -> Answer {
     set(&mut response, SOURCE, source.as_str());
     set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
     Answer { response, source }
 }
 
-fn set(response: &mut Response<AnswerBody>, name: HeaderName, value: &str) {
+fn set(response: &mut Response<Content>, name: HeaderName, value: &str) {
     // Every value is made of printable ASCII; one that is not would be left out.
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);

@@ -1,31 +1,67 @@
-//! Listening, accepting, ending: HTTP/1.1 connections under a permit each.
+//! Listening, accepting, ending: HTTP/1.1 connections, each with a place of its own.
+//!
+//! Whoever comes when all places are taken is told so, instead of being left to wait in the system's queue with everybody
+//! else.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::handle::{Ends, FrontDoor};
+use super::body::AnswerBody;
+use super::handle::Ends;
+use super::outgoing::Outgoing;
+use crate::seldom::Seldom;
 use crate::shutdown::{END_DEADLINE, Shutdown};
 
 /// Connections at a time; `go` keeps at most a few dozen open.
 const CONNECTIONS_MAX: usize = 1024;
 /// How long a client may take to send a request's head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a client may take nothing (or a drip) of its answer. `go` unpacks and hashes while it reads, and a laptop may
+/// be suspended for a moment; who is away for longer asks again.
+const UNREAD_MAX: Duration = Duration::from_secs(2 * 60);
+/// Clients at a time that are told that all places are taken; more than these are cut off without a word.
+const TURNED_AWAY_MAX: usize = 64;
+/// How long it may take to tell one of them.
+const TURNING_AWAY_MAX: Duration = Duration::from_secs(2);
 /// How long accepting rests after it failed, which it does when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+static UNACCEPTED: Seldom = Seldom::new();
+static FULL: Seldom = Seldom::new();
+
+/// Who answers.
+pub(crate) trait Answering: Clone + Send + Sync + 'static {
+    /// The answer to one request.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        ends: Arc<Ends>,
+    ) -> impl Future<Output = Response<AnswerBody>> + Send;
+
+    /// The answer to any request while all places are taken.
+    fn no_place(&self) -> Response<AnswerBody>;
+}
 
 /// A bound socket of the front door.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    places: Arc<Semaphore>,
+    turned_away: Arc<Semaphore>,
+    unread_max: Duration,
 }
 
 impl Listener {
@@ -33,7 +69,13 @@ impl Listener {
     pub(crate) async fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket,
+            address,
+            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
+            unread_max: UNREAD_MAX,
+        })
     }
 
     /// Where it listens.
@@ -42,26 +84,19 @@ impl Listener {
     }
 
     /// Serves until the end is requested, then lets answers under way finish until the deadline.
-    pub(crate) async fn serve(self, door: FrontDoor, shutdown: Shutdown) {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    pub(crate) async fn serve(self, door: impl Answering, shutdown: Shutdown) {
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
                 () = shutdown.requested() => break,
-                accepted = self.accept(&permits) => accepted,
+                accepted = self.accept() => accepted,
             };
             match accepted {
-                Ok((stream, client, permit)) => {
-                    let server = stream.local_addr().unwrap_or(self.address);
-                    let ends = Ends::new(client, server);
-                    let connection = converse(stream, ends, door.clone(), graceful.watcher());
-                    shutdown.spawn("connection", async move {
-                        connection.await;
-                        drop(permit);
-                    });
-                }
+                Ok((stream, client)) => self.welcome(stream, client, &door, &graceful, &shutdown),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    if let Some(left_out) = UNACCEPTED.turn() {
+                        tracing::warn!(%error, left_out, "a connection could not be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -75,26 +110,54 @@ impl Listener {
         }
     }
 
-    async fn accept(
-        &self,
-        permits: &Arc<Semaphore>,
-    ) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-        let permit = permits
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(io::Error::other)?;
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, client) = self.socket.accept().await?;
         stream.set_nodelay(true)?;
-        Ok((stream, client, permit))
+        Ok((stream, client))
+    }
+
+    /// Gives a connection its place, or has its client told that there is none.
+    fn welcome(
+        &self,
+        stream: TcpStream,
+        client: SocketAddr,
+        door: &impl Answering,
+        graceful: &GracefulShutdown,
+        shutdown: &Shutdown,
+    ) {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            let server = stream.local_addr().unwrap_or(self.address);
+            let ends = Ends::new(client, server);
+            let stream = Outgoing::new(stream, self.unread_max);
+            let connection = converse(stream, ends, door.clone(), graceful.watcher());
+            shutdown.spawn("connection", async move {
+                connection.await;
+                drop(place);
+            });
+            return;
+        }
+        if let Some(left_out) = FULL.turn() {
+            tracing::warn!(
+                left_out,
+                "all places for connections are taken; a client is turned away"
+            );
+        }
+        if let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() {
+            let telling = turn_away(stream, door.clone());
+            shutdown.spawn("no place", async move {
+                // Who does not listen in time is cut off.
+                let _told = tokio::time::timeout(TURNING_AWAY_MAX, telling).await;
+                drop(place);
+            });
+        }
     }
 }
 
-async fn converse(stream: TcpStream, ends: Ends, door: FrontDoor, watcher: Watcher) {
+async fn converse(stream: Outgoing<TcpStream>, ends: Ends, door: impl Answering, watcher: Watcher) {
     let (client, ends) = (ends.client, Arc::new(ends));
     let service = service_fn(|request| {
         let (door, ends) = (door.clone(), Arc::clone(&ends));
-        async move { Ok::<_, std::convert::Infallible>(door.handle(request, &ends).await) }
+        async move { Ok::<_, Infallible>(door.answer(request, ends).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -102,5 +165,110 @@ async fn converse(stream: TcpStream, ends: Ends, door: FrontDoor, watcher: Watch
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%client, %error, "a connection ended early");
+    }
+}
+
+/// The request is read before it is answered, since clients take an answer to none for a fault.
+async fn turn_away(stream: TcpStream, door: impl Answering) {
+    let service = service_fn(|_: Request<Incoming>| {
+        let answer = door.no_place();
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(TURNING_AWAY_MAX)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a client was not told that there is no place");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::metrics::{Metrics, Source};
+    use crate::proxy::body::Content;
+
+    const BODY_BYTES: usize = 32 << 20;
+
+    /// Answers everything with a body that no socket takes at once.
+    #[derive(Clone)]
+    struct Giver(Metrics);
+
+    impl Giver {
+        fn give(&self, bytes: Vec<u8>, status: u16) -> Response<AnswerBody> {
+            let content = Content::bytes(bytes);
+            let body = AnswerBody::new(content, Source::Store, self.0.begin());
+            let response = Response::builder().status(status);
+            response.body(body).unwrap()
+        }
+    }
+
+    impl Answering for Giver {
+        async fn answer(&self, _: Request<Incoming>, _: Arc<Ends>) -> Response<AnswerBody> {
+            self.give(vec![7; BODY_BYTES], 200)
+        }
+
+        fn no_place(&self) -> Response<AnswerBody> {
+            self.give(b"no place\n".to_vec(), 503)
+        }
+    }
+
+    /// A listener with one place and little patience.
+    async fn narrow(unread_max: Duration) -> (SocketAddr, Arc<Semaphore>) {
+        let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
+        listener.places = Arc::new(Semaphore::new(1));
+        listener.unread_max = unread_max;
+        let (address, places) = (listener.address(), Arc::clone(&listener.places));
+        let (giver, shutdown) = (Giver(Metrics::new()), Shutdown::new());
+        shutdown.spawn("test", listener.serve(giver, shutdown.clone()));
+        (address, places)
+    }
+
+    async fn ask(address: SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        stream
+    }
+
+    async fn all_of(mut stream: TcpStream) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // A cut may show itself as an error or as an early end.
+        let _ = stream.read_to_end(&mut bytes).await;
+        bytes
+    }
+
+    #[tokio::test]
+    async fn who_finds_all_places_taken_is_told_so() {
+        let (address, _) = narrow(UNREAD_MAX).await;
+        let mut first = ask(address).await;
+        // It has its place when its answer begins.
+        first.read_u8().await.unwrap();
+        for _ in 0..3 {
+            let answer = String::from_utf8(all_of(ask(address).await).await).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+            assert!(answer.ends_with("\r\n\r\nno place\n"), "{answer}");
+        }
+        let whole = all_of(first).await;
+        assert!(whole.ends_with(&[7; 1000]) && whole.len() > BODY_BYTES);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_gives_its_place_back() {
+        let (address, places) = narrow(Duration::from_millis(100)).await;
+        let mut idle = ask(address).await;
+        idle.read_u8().await.unwrap();
+        let free = places.acquire().await.unwrap();
+        assert!(all_of(idle).await.len() < BODY_BYTES);
+        drop(free);
+        let whole = all_of(ask(address).await).await;
+        assert!(whole.len() > BODY_BYTES, "{} bytes", whole.len());
     }
 }

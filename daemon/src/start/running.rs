@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use modmesh_protocol::control::FoundBy;
 use modmesh_protocol::peer_name::PeerName;
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 use crate::control::Control;
 use crate::metrics::Metrics;
@@ -77,28 +78,19 @@ impl Running {
     }
 
     /// Serves until `shutdown` completes (or its user says so over the control socket, or nobody has asked for the
-    /// configured idle time), then ends cleanly: answers under way are finished, or cut before their end when the deadline passes.
+    /// configured idle time and nothing is being sent), then ends cleanly: answers under way are finished, or cut before their end when the deadline passes.
     pub async fn wait(self, shutdown: impl Future<Output = ()>) {
         tokio::select! {
             () = shutdown => {}
             () = self.shutdown.wished() => tracing::info!("told to end over the control socket"),
-            () = self.idle() => tracing::info!("nobody has asked for a while; ending"),
+            () = idle(self.idle_exit, &self.metrics) => tracing::info!("nobody has asked for a while; ending"),
         }
         self.end().await;
     }
 
-    async fn idle(&self) {
-        let Some(limit) = self.idle_exit else {
-            return std::future::pending().await;
-        };
-        let (mut requests, mut since) = (self.metrics.requests(), Instant::now());
-        while since.elapsed() < limit {
-            tokio::time::sleep(IDLE_LOOK_EVERY.min(limit)).await;
-            let now = self.metrics.requests();
-            if now != requests {
-                (requests, since) = (now, Instant::now());
-            }
-        }
+    /// Completes when the end begins, whoever wished for it: for whoever has to see to it that it ends in time.
+    pub fn ending(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.shutdown.clone().requested_owned()
     }
 
     async fn end(self) {
@@ -123,5 +115,49 @@ impl Running {
             );
         }
         tracing::info!("ended");
+    }
+}
+
+/// Completes when no request began and none was under way for as long as `limit` says.
+async fn idle(limit: Option<Duration>, metrics: &Metrics) {
+    let Some(limit) = limit else {
+        return std::future::pending().await;
+    };
+    let (mut begun, mut since) = (metrics.activity().begun, Instant::now());
+    while since.elapsed() < limit {
+        tokio::time::sleep(IDLE_LOOK_EVERY.min(limit)).await;
+        let now = metrics.activity();
+        if now.begun != begun || now.under_way > 0 {
+            (begun, since) = (now.begun, Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_for_a_long_time_is_not_idle() {
+        const LIMIT: Duration = Duration::from_secs(60);
+        let metrics = Metrics::new();
+        let began = Instant::now();
+        let asking = async {
+            tokio::time::sleep(LIMIT / 2).await;
+            let long = metrics.begin();
+            tokio::time::sleep(LIMIT * 3).await;
+            drop(long);
+            tokio::time::sleep(LIMIT / 2).await;
+            // One that begins and ends between two looks.
+            drop(metrics.begin());
+            Instant::now()
+        };
+        let ((), last) = tokio::join!(idle(Some(LIMIT), &metrics), asking);
+        assert!(last - began >= LIMIT * 4);
+        let after = Instant::now() - last;
+        assert!(
+            after >= LIMIT && after < LIMIT + IDLE_LOOK_EVERY * 3,
+            "{after:?}"
+        );
     }
 }

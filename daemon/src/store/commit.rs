@@ -24,6 +24,7 @@ impl Store {
         if staged.measured() != proof.measured() {
             return Err(StoreError::OtherBytes);
         }
+        let _keeping = self.keeping()?;
         self.inner.layout.check()?;
         let file = staged.open()?;
         let entry = {
@@ -51,6 +52,7 @@ impl Store {
         if entry.proof.measured() != proof.measured() {
             return Err(StoreError::OtherBytes);
         }
+        let _keeping = self.keeping()?;
         let _turn = self.turn();
         if !self.inner.catalog.holds(entry) {
             return Ok(None);

@@ -3,7 +3,7 @@
 //! It holds one small record a body: when it was last asked for. Losing it costs the order of eviction and nothing else,
 //! so damage is answered by starting a new one. sled panics on a damaged file instead of returning an error; everything
 //! that touches it runs on one thread of its own behind `catch_unwind`, and nobody waits for that thread longer than
-//! [`ANSWER_DEADLINE`].
+//! [`ANSWER_DEADLINE`], or [`END_DEADLINE`] at the end.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,8 +15,10 @@ use modmesh_protocol::artifact::KeyHash;
 
 use crate::os;
 
-/// How long a caller waits for the index at start and at the end.
+/// How long a caller waits for the index at start.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// How long it is waited for at the end, which is to be over in ten seconds with everything else.
+const END_DEADLINE: Duration = Duration::from_secs(2);
 /// Requests that may be waiting to be written; more are dropped, which costs a little of the order.
 const QUEUE_MAX: usize = 4096;
 /// How often what was written is made durable.
@@ -75,7 +77,7 @@ impl Index {
     pub(crate) fn end(&self) {
         let (done, ended) = sync_channel(1);
         if self.orders.try_send(Order::End(done)).is_ok() {
-            let _ended_or_late = ended.recv_timeout(ANSWER_DEADLINE);
+            let _ended_or_late = ended.recv_timeout(END_DEADLINE);
         }
     }
 }

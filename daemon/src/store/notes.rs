@@ -9,8 +9,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::{Store, StoreError, staging};
+use crate::seldom::Seldom;
 use crate::state::rename_over;
 use crate::trust::Scope;
+
+static UNREAD: Seldom = Seldom::new();
 
 /// The modification time that marks a note as provisional.
 const PROVISIONAL: SystemTime = SystemTime::UNIX_EPOCH;
@@ -73,6 +76,7 @@ impl Store {
         bytes: &[u8],
         provisional: bool,
     ) -> Result<(), StoreError> {
+        let _keeping = self.keeping()?;
         let staging = self.inner.layout.staging();
         let written = staging::new_path(&staging, "note-");
         self.inner.layout.check()?;
@@ -108,7 +112,10 @@ pub(super) fn read(path: &Path) -> Option<Note> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "a kept answer cannot be read");
+            if let Some(left_out) = UNREAD.turn() {
+                let path = path.display();
+                tracing::warn!(%path, %error, left_out, "a kept answer cannot be read");
+            }
             return None;
         }
     };

@@ -15,7 +15,7 @@ use modmesh_protocol::module::{ModulePath, ModuleVersion};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
-use super::{Entry, Staged, Store, Stored};
+use super::{Entry, Staged, Store, StoreError, Stored};
 use crate::trust::{DatabaseKeys, Expected, Giver, ListedRecord, Proof, Scope, Unlisted, judge};
 
 const ROOMY: u64 = 1 << 30;
@@ -29,7 +29,13 @@ fn key(version: &str) -> ArtifactKey {
 
 /// Puts a go.mod of `length` bytes into the store, through the gate.
 async fn put(store: &Store, version: &str, length: usize) -> Stored {
-    let mut staging = store.stage().await.unwrap();
+    let (staged, proof) = staged(store, version, length).await;
+    store.commit(staged, proof).unwrap()
+}
+
+/// A go.mod of `length` bytes that has passed the gate.
+async fn staged(store: &Store, version: &str, length: usize) -> (Staged, Proof) {
+    let mut staging = store.stage().unwrap();
     let text = format!("module example.com/m // {}", "x".repeat(length));
     staging.write_all(&text.as_bytes()[..length]).await.unwrap();
     let staged = staging.close().await.unwrap();
@@ -43,7 +49,7 @@ async fn put(store: &Store, version: &str, length: usize) -> Stored {
         1,
     )
     .unwrap();
-    store.commit(staged, proof).unwrap()
+    (staged, proof)
 }
 
 fn open(folder: &TempDir, limit: u64, suspicious: bool) -> Store {
@@ -91,15 +97,37 @@ async fn what_was_committed_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn after_the_end_nothing_more_is_kept() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    let kept = put(&store, "v1.0.0", 100).await.entry;
+    let (late, proof) = staged(&store, "v1.0.1", 100).await;
+    store.end();
+    let refused = store.commit(late, proof);
+    assert!(matches!(refused, Err(StoreError::Ended)), "{refused:?}");
+    let refused = store.settle(&kept, kept.proof.clone());
+    assert!(matches!(refused, Err(StoreError::Ended)), "{refused:?}");
+    for apart in [false, true] {
+        let refused = store.note("example.com/m/@v/list", b"v1.0.0\n", apart);
+        assert!(matches!(refused, Err(StoreError::Ended)), "{refused:?}");
+    }
+    assert_eq!(in_staging(&folder), 0);
+    // What was kept before is still served while the last answers end.
+    assert!(store.get(&key("v1.0.0")).is_some());
+    assert!(store.get(&key("v1.0.1")).is_none());
+}
+
+#[tokio::test]
 async fn dropped_bytes_leave_nothing_behind() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder, ROOMY, false);
-    let mut staging = store.stage().await.unwrap();
+    let mut staging = store.stage().unwrap();
+    assert_eq!(in_staging(&folder), 0, "who waits for bytes holds no file");
     staging.write_all(b"half a fi").await.unwrap();
     staging.flush().await.unwrap();
     assert_eq!(in_staging(&folder), 1);
     drop(staging);
-    drop(store.stage().await.unwrap().close().await.unwrap());
+    drop(store.stage().unwrap().close().await.unwrap());
     assert_eq!(in_staging(&folder), 0);
 }
 
@@ -109,8 +137,9 @@ async fn who_is_dropped_while_a_file_is_made_leaves_none() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder, ROOMY, false);
     for _ in 0..50 {
+        let mut staging = store.stage().unwrap();
         // Asked once, so that the making has begun.
-        drop(store.stage().now_or_never());
+        assert!(staging.write_all(b"half a fi").now_or_never().is_none());
     }
     let began = Instant::now();
     while in_staging(&folder) > 0 {
@@ -124,7 +153,7 @@ async fn a_proof_of_other_bytes_opens_no_door() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder, ROOMY, false);
     let proof = put(&store, "v1.0.0", 100).await.entry.proof.clone();
-    let mut staging = store.stage().await.unwrap();
+    let mut staging = store.stage().unwrap();
     staging.write_all(b"other bytes").await.unwrap();
     let staged = staging.close().await.unwrap();
     assert!(store.commit(staged, proof).is_err());
@@ -317,7 +346,7 @@ const GO_MOD: &[u8] = b"module example.com/m";
 
 /// A go.mod in staging, and what the gate says of it under `expected`.
 async fn judged(store: &Store, expected: Expected) -> (Staged, Proof) {
-    let mut staging = store.stage().await.unwrap();
+    let mut staging = store.stage().unwrap();
     staging.write_all(GO_MOD).await.unwrap();
     let staged = staging.close().await.unwrap();
     let (file, measured) = (staged.open().unwrap(), staged.measured());
@@ -413,7 +442,7 @@ async fn what_neighbours_send_has_room_for_a_few_of_the_largest_zips_at_a_time()
     let folder = TempDir::new().unwrap();
     let store = open(&folder, ROOMY, false);
     // One of the largest, however small the store is.
-    let mut staging = store.stage().await.unwrap();
+    let mut staging = store.stage().unwrap();
     staging.take_room(store.room_for(500 << 20).await);
     assert!(store.room_for(500 << 20).now_or_never().is_none());
     // It is held until the bytes are kept or gone, and no longer.

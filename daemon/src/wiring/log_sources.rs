@@ -14,12 +14,15 @@ use tokio::time::timeout;
 use crate::log::{AskError, LogSource, LookupAnswer, Surroundings, TileBytes};
 use crate::metrics::{Metrics, Source};
 use crate::peers::{Haste, Lie, PeerError, Peers};
+use crate::seldom::Seldom;
 use crate::upstream::{SumdbAddress, Upstream, UpstreamError};
 
 /// Neighbours that are asked in turn for tiles that a record's giver lacks.
 const ASKED_FOR_TILES_MAX: usize = 4;
 /// Largest lookup answer and tile; the protocol bounds both more closely.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+static FALSE_PARTS: Seldom = Seldom::new();
 
 /// A database as the upstream offers it, or itself.
 #[derive(Debug, Clone)]
@@ -69,6 +72,10 @@ impl LogSource for UpstreamLog {
             Way::Proxies => "upstream".to_owned(),
             Way::Straight => "the database itself".to_owned(),
         }
+    }
+
+    fn source(&self) -> Source {
+        Source::Upstream
     }
 
     fn lookup<'a>(
@@ -137,12 +144,15 @@ impl LogSource for UpstreamLog {
 
     fn blame(&self, what: &str, _evidence: &[u8]) {
         self.metrics.verification_failure(Source::Upstream);
-        tracing::warn!(
-            database = self.address.name,
-            from = self.name(),
-            what,
-            "upstream gave a false part of the checksum database"
-        );
+        if let Some(left_out) = FALSE_PARTS.turn() {
+            tracing::warn!(
+                database = self.address.name,
+                from = self.name(),
+                what,
+                left_out,
+                "upstream gave a false part of the checksum database"
+            );
+        }
     }
 }
 
@@ -214,6 +224,10 @@ fn as_ask_error(error: &UpstreamError) -> AskError {
 impl LogSource for NeighbourLog {
     fn name(&self) -> String {
         format!("neighbour {}", self.peer)
+    }
+
+    fn source(&self) -> Source {
+        Source::Peer
     }
 
     fn lookup<'a>(&'a self, _: &'a ModuleVersion) -> BoxFuture<'a, Result<LookupAnswer, AskError>> {

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
 use super::words::{info_of, newest, with_versions};
-use super::{FetchError, Fetcher, NoteAnswer, NoteKey};
+use super::{FetchError, Fetcher, NoteAnswer, NoteKey, keep};
 use crate::metrics::Source;
 use crate::policy::Asker;
 use crate::trust::{Expected, Scope};
@@ -122,11 +122,7 @@ impl Fetcher {
         let bytes = info_of(&of.version);
         if listed {
             let (store, path, bytes) = (self.inner.store.clone(), key.url_path(), bytes.clone());
-            let kept =
-                tokio::task::spawn_blocking(move || store.note_provisionally(&path, &bytes)).await;
-            if let Ok(Err(error)) = kept {
-                tracing::warn!(note = key.url_path(), %error, "an answer could not be kept");
-            }
+            keep(key, move || store.note_provisionally(&path, &bytes)).await;
         }
         Some(NoteAnswer {
             bytes,

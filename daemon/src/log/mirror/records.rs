@@ -42,13 +42,13 @@ impl Mirror {
     /// Asks until one answer proves itself.
     async fn ask_all(&self, of: &ModuleVersion) -> Told {
         if let Some(record) = self.kept(of) {
-            return Told::new(Finding::Listed(record), "store");
+            return Told::kept(record);
         }
         let upstream = self.inner.surroundings.upstream();
         let from_upstream = upstream.map(|upstream| self.ask_upstream(of, upstream));
         neighbours_first(self.ask_neighbours(of), from_upstream)
             .await
-            .unwrap_or_else(|trouble| Told::new(Finding::Unreachable(trouble), "nobody"))
+            .unwrap_or_else(Told::by_nobody)
     }
 
     async fn ask_neighbours(&self, of: &ModuleVersion) -> Result<Told, Trouble> {
@@ -56,7 +56,7 @@ impl Mirror {
         let givers = self.inner.surroundings.neighbours_with(of).await;
         for giver in givers.into_iter().take(GIVERS_MAX) {
             match self.ask_one(of, &giver).await {
-                Ok(record) => return Ok(Told::new(Finding::Listed(record), giver.name())),
+                Ok(record) => return Ok(Told::by(&*giver, Finding::Listed(record))),
                 Err(why) => reason = why.to_string().into(),
             }
         }
@@ -74,10 +74,10 @@ impl Mirror {
         let (mut reasons, mut status) = (Vec::new(), None);
         loop {
             let why = match self.ask_one(of, &source).await {
-                Ok(record) => return Ok(Told::new(Finding::Listed(record), source.name())),
+                Ok(record) => return Ok(Told::by(&*source, Finding::Listed(record))),
                 Err(Unanswered::Asked(AskError::NotListed)) => {
                     self.remember_unlisted(of);
-                    return Ok(Told::new(Finding::Unlisted, source.name()));
+                    return Ok(Told::by(&*source, Finding::Unlisted));
                 }
                 Err(why) => why,
             };

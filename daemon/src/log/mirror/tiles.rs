@@ -7,12 +7,13 @@ use modmesh_protocol::log::{SignedHead, Tile, TileCoordinate};
 use super::super::sources::Sources;
 use super::Mirror;
 use super::patience::neighbours_first;
+use crate::metrics::Source;
 
 /// What the front door gets for a tile.
 #[derive(Debug)]
 pub(crate) enum TileAnswer {
-    /// Proved under the current head.
-    Here(Vec<u8>),
+    /// Proved under the current head, and where it came from when it was asked for.
+    Here(Vec<u8>, Source),
     /// Beyond the current head, as the upstream gave it: not proved, not kept, not shared.
     Passed(Vec<u8>),
     /// The tree of the current head has it, and nobody who could be asked gave it; the text is for a person.
@@ -29,7 +30,7 @@ impl Mirror {
             .kept_tile(coordinate.level, coordinate.index)
             .and_then(|tile| tile.cut(coordinate.width));
         if let Some(tile) = kept {
-            return TileAnswer::Here(tile.into_bytes());
+            return TileAnswer::Here(tile.into_bytes(), Source::Store);
         }
         let mut head = self.head_above(coordinate);
         if head.is_none() {
@@ -38,17 +39,17 @@ impl Mirror {
             self.catch_up().await;
             head = self.head_above(coordinate);
         }
-        let Some(head) = head else {
+        let Some(head) = &head else {
             return self.pass(coordinate).await;
         };
-        let fetch = |sources| prover.fetch_tile(&head, coordinate, sources);
+        let fetch = |sources| prover.fetch_tile(head, coordinate, sources);
         let surroundings = &self.inner.surroundings;
         let from_neighbours = fetch(Sources::new(surroundings.neighbours()));
         let from_upstream = surroundings
             .upstream()
             .map(|upstream| fetch(Sources::new([upstream])));
         match neighbours_first(from_neighbours, from_upstream).await {
-            Ok(Some(tile)) => TileAnswer::Here(tile.into_bytes()),
+            Ok(Some((tile, source))) => TileAnswer::Here(tile.into_bytes(), source),
             Ok(None) => TileAnswer::NotToBeHad(format!("no tile {}", coordinate.path())),
             Err(error) => TileAnswer::NotToBeHad(error.to_string()),
         }

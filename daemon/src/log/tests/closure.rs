@@ -39,7 +39,7 @@ async fn serves_holder_of(state: &Path, log: &Log, older: u64) -> Result<(), Str
         };
         let (_, expected) = log.tile(level as u8, index, size).unwrap();
         match alone.tile(at).await {
-            TileAnswer::Here(bytes) => assert_eq!(bytes, expected, "{}", at.path()),
+            TileAnswer::Here(bytes, _) => assert_eq!(bytes, expected, "{}", at.path()),
             other => return Err(format!("{}: {other:?}", at.path())),
         }
     }
@@ -121,7 +121,7 @@ async fn a_client_ahead_of_us_makes_us_catch_up_with_whoever_knows_more() {
         });
         let mirror = mirror(state.path(), &around);
         let answer = mirror.tile(ahead).await;
-        assert!(matches!(answer, TileAnswer::Here(_)), "{answer:?}");
+        assert!(matches!(answer, TileAnswer::Here(..)), "{answer:?}");
         assert_eq!(mirror.head().unwrap().size(), 1100);
         // What is beyond everybody is asked for once, however many tiles a client wants.
         let beyond = TileCoordinate::new(0, 5, 10).unwrap();
@@ -175,7 +175,7 @@ async fn is_whole(state: &Path, log: &Log, record: u64, older: &[u64]) -> Result
     let size = alone.head().ok_or("there is no head")?.size();
     let at = TileCoordinate::in_tree(size, 0, record / 256).unwrap();
     match alone.tile(at).await {
-        TileAnswer::Here(_) => Ok(()),
+        TileAnswer::Here(..) => Ok(()),
         other => Err(format!("{}: {other:?}", at.path())),
     }
 }
@@ -235,7 +235,7 @@ async fn a_head_is_not_written_before_the_tiles_that_it_rests_on() {
     let heads = state.path().join("sumdb/sum.example/head");
     assert!(!heads.join("1100").exists());
     let at = TileCoordinate::in_tree(1100, 0, 4).unwrap();
-    assert!(matches!(full.tile(at).await, TileAnswer::Here(_)));
+    assert!(matches!(full.tile(at).await, TileAnswer::Here(..)));
     // When there is room again, all is written.
     fs::remove_file(&tiles).unwrap();
     fs::rename(&aside, &tiles).unwrap();

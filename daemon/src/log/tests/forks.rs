@@ -58,7 +58,7 @@ async fn a_fork_below_the_tiles_that_are_here_is_a_contradiction_and_no_lie_of_w
     let (_, expected) = ours.tile(0, 1, 300).unwrap();
     let at = TileCoordinate::new(0, 1, 44).unwrap();
     match mirror.tile(at).await {
-        TileAnswer::Here(bytes) => assert_eq!(bytes, expected),
+        TileAnswer::Here(bytes, _) => assert_eq!(bytes, expected),
         other => panic!("{other:?}"),
     }
     assert!(mirror.lookup(&module(290)).await.is_ok());

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::ask::{AskError, LookupAnswer};
 use super::super::finding::Finding;
 use super::world::{Around, Fake, Log, Manner, kept, mirror, module};
+use crate::metrics::Source;
 
 #[tokio::test]
 async fn neighbours_that_say_nothing_cost_two_seconds_in_all() {
@@ -25,6 +26,29 @@ async fn neighbours_that_say_nothing_cost_two_seconds_in_all() {
     mirror.lookup(&module(10)).await.unwrap();
     let took = began.elapsed();
     assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_lookup_says_where_its_record_came_from() {
+    let log = Log::new(400);
+    let state = kept(&log, 290, 300).await;
+    let neighbour = Fake::start("neighbour", &log, 350, Manner::Honest);
+    let around = Arc::new(Around {
+        givers: vec![neighbour],
+        upstream: Some(Fake::start("upstream", &log, 400, Manner::Honest)),
+        ..Around::default()
+    });
+    let mirror = mirror(state.path(), &around);
+    for (id, first) in [
+        (290, Source::Store),
+        (340, Source::Peer),
+        (390, Source::Upstream),
+    ] {
+        for source in [first, Source::Store] {
+            let (_, from) = mirror.lookup(&module(id)).await.unwrap();
+            assert_eq!(from, source, "{id}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use modmesh_protocol::log::TileCoordinate;
 
 use super::super::mirror::TileAnswer;
 use super::world::{Around, Fake, Log, Manner, kept, mirror};
+use crate::metrics::Source;
 
 fn at(level: u8, index: u64, width: u16) -> TileCoordinate {
     TileCoordinate::new(level, index, width).unwrap()
@@ -27,7 +28,10 @@ async fn silent_neighbours_cost_a_tile_two_seconds_in_all() {
     let began = Instant::now();
     let answer = mirror.tile(at(0, 0, 256)).await;
     let took = began.elapsed();
-    assert!(matches!(answer, TileAnswer::Here(_)), "{answer:?}");
+    assert!(
+        matches!(answer, TileAnswer::Here(_, Source::Upstream)),
+        "{answer:?}"
+    );
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
@@ -43,8 +47,16 @@ async fn a_tile_comes_from_a_neighbour_and_the_upstream_is_not_asked() {
     });
     let mirror = mirror(state.path(), &around);
     let answer = mirror.tile(at(0, 0, 256)).await;
-    assert!(matches!(answer, TileAnswer::Here(_)), "{answer:?}");
+    assert!(
+        matches!(answer, TileAnswer::Here(_, Source::Peer)),
+        "{answer:?}"
+    );
     assert_eq!(upstream.asked(), 0);
+    let again = mirror.tile(at(0, 0, 256)).await;
+    assert!(
+        matches!(again, TileAnswer::Here(_, Source::Store)),
+        "{again:?}"
+    );
 }
 
 #[tokio::test]
@@ -64,7 +76,7 @@ async fn a_tile_that_a_proxy_forges_comes_from_the_database_itself() {
         let mirror = mirror(state.path(), &around);
         let (_, true_bytes) = log.tile(0, 0, 400).unwrap();
         match mirror.tile(at(0, 0, 256)).await {
-            TileAnswer::Here(bytes) => assert_eq!(bytes, true_bytes),
+            TileAnswer::Here(bytes, _) => assert_eq!(bytes, true_bytes),
             other => panic!("{manner:?}: {other:?}"),
         }
         assert_eq!(proxy.is_blamed(), manner == Manner::Forged);

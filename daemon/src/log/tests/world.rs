@@ -18,6 +18,7 @@ use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
 use super::super::ask::{AskError, LogSource, LookupAnswer, Surroundings, TileBytes};
 use super::super::mirror::Mirror;
+use crate::metrics::Source;
 use crate::shutdown::Shutdown;
 
 /// How long a silent neighbour is waited for: the adapter over neighbours gives up then.
@@ -206,6 +207,13 @@ impl fmt::Debug for Fake {
 impl LogSource for Fake {
     fn name(&self) -> String {
         self.name.to_owned()
+    }
+
+    fn source(&self) -> Source {
+        match self.name {
+            "upstream" | "the database itself" => Source::Upstream,
+            _ => Source::Peer,
+        }
     }
 
     fn lookup<'a>(
