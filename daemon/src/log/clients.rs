@@ -64,7 +64,7 @@ mod tests {
     fn a_note_is_told_of_once_and_again_when_it_changes() {
         let gopath = tempfile::tempdir().unwrap();
         let folder = gopath.path().join("pkg/sumdb");
-        let heads = ClientHeads::new(&[folder.clone()], "sum.example/with/a/path");
+        let heads = ClientHeads::new(std::slice::from_ref(&folder), "sum.example/with/a/path");
         assert_eq!(heads.changed(), []);
         let file = folder.join("sum.example/with/a/path/latest");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
