@@ -23,6 +23,7 @@ mod fuzz;
 mod hanging_up;
 mod heads;
 mod hostile;
+mod judge;
 mod leaving;
 mod offline;
 mod pending;
