@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod advances;
 mod answers;
 mod bad_input;
 mod browser;
