@@ -27,6 +27,7 @@ mod hostile;
 mod judge;
 mod leaving;
 mod offline;
+mod old_clients;
 mod pending;
 mod removed;
 mod restart;
