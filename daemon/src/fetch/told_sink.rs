@@ -104,11 +104,7 @@ mod tests {
     /// Whom the story names after one entry has missed and the list then ended with `error`.
     async fn told(error: UpstreamError, ran_late: bool) -> Vec<Option<String>> {
         let folder = tempfile::tempdir().unwrap();
-<<<<<<< HEAD
         let store = Store::open(folder.path(), 1 << 30, false, &HashMap::new()).unwrap();
-=======
-        let store = Store::open(folder.path(), 1 << 30, false, &Default::default()).unwrap();
->>>>>>> disk
         let story = Story::begin(Arc::default());
         let mut sink = ToldSink::new(store.stage().unwrap(), &story);
         sink.missed(&unreachable("https://first"));
@@ -126,15 +122,8 @@ mod tests {
     async fn the_last_attempt_is_told_unless_it_never_was() {
         let first = Some("https://first".to_owned());
         // The list's own word repeats what its entries said.
-<<<<<<< HEAD
         let repeated = told(unreachable("all"), false).await;
         assert_eq!(repeated, std::slice::from_ref(&first));
-=======
-        assert_eq!(
-            told(unreachable("all"), false).await,
-            std::slice::from_ref(&first)
-        );
->>>>>>> disk
         let late = Some("second".to_owned());
         assert_eq!(
             told(unreachable("second"), true).await,
