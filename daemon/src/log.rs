@@ -22,7 +22,7 @@ mod tests;
 mod tiles;
 mod verdict;
 
-pub(crate) use ask::{AskError, LogSource, LookupAnswer, Surroundings, TileBytes};
+pub(crate) use ask::{AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes};
 pub(crate) use finding::{Authority, Finding, ListedRecord};
 pub(crate) use mirror::{Mirror, TileAnswer};
 pub(crate) use set::{First, Mirrors};

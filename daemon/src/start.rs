@@ -303,6 +303,7 @@ fn open_mirrors(
                         None => Way::Proxies,
                     },
                     last_note: Arc::default(),
+                    givers: Arc::default(),
                 })
             }),
             metrics: metrics.clone(),

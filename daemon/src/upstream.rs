@@ -180,6 +180,8 @@ pub struct SumdbAnswer {
     pub body: Bytes,
     /// Whether it came from the database's own address and not through a module proxy.
     pub from_database_itself: bool,
+    /// Who answered, for people: the entry of the list, without userinfo, or the database's own address.
+    pub url: String,
 }
 
 /// One entry of the list as `status` shows it.

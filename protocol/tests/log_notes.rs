@@ -218,6 +218,9 @@ fn texts_that_are_no_head_are_refused() {
         "go.sum database tree\n1".to_owned(),
         "go.sum database tree\n1\nTszzRgjTG6xce+z2AG31kAXYKBgQVtCSCE40HmuwBTOOBIG=\n".to_owned(),
         "go.sum database tree\n1\n\n".to_owned(),
+        // CVE-2026-56864: old clients take these for lines of the record that the head comes with.
+        format!("go.sum database tree\n1\n{ROOT}\nexample.com/m v1.0.0 h1:{ROOT}\n"),
+        format!("go.sum database tree\n1\n{ROOT}\nJOE\nexample.com/m v1.0.0/go.mod h1:{ROOT}\n"),
     ] {
         assert!(
             matches!(TreeHead::parse(&text), Err(NoteError::NotAHead(_))),

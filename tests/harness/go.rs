@@ -21,6 +21,7 @@ pub struct GoHome {
     variables: Vec<(String, String)>,
     place: Place,
     deadline: Duration,
+    program: PathBuf,
 }
 
 impl GoHome {
@@ -51,6 +52,7 @@ impl GoHome {
             home,
             place: Place::Here,
             deadline: Duration::from_secs(120),
+            program: PathBuf::from("go"),
         }
     }
 
@@ -67,6 +69,13 @@ impl GoHome {
     pub fn in_place(mut self, place: &Place) -> Self {
         self.place = place.clone();
         self
+    }
+
+    /// Uses the go command of this installation (GOROOT) instead of the one on the path.
+    #[must_use]
+    pub fn installed_in(mut self, goroot: &Path) -> Self {
+        self.program = goroot.join("bin/go");
+        self.variable("GOROOT", &goroot.display().to_string())
     }
 
     /// Ends each run after `deadline` instead of 120 s.
@@ -104,7 +113,7 @@ impl GoHome {
 
     /// The command, ready to run in `directory`.
     pub fn command(&self, directory: &Path, arguments: &[&str]) -> std::process::Command {
-        let mut command = self.place.command("go");
+        let mut command = self.place.command(&self.program);
         command.args(arguments).current_dir(directory).env_clear();
         for name in ["PATH", "GOROOT", "TMPDIR"] {
             if let Some(value) = std::env::var_os(name) {

@@ -43,6 +43,13 @@ pub enum PeerLie {
     Tile,
     /// As `Record`, and every tile and the head fit it; the head is signed by a stranger.
     Head,
+    /// The record of another module, which is in the log (CVE-2026-42501).
+    OtherRecord,
+    /// As `OtherRecord`, and the head, signed by the database itself, goes on with lines that list the sums of forged files
+    /// (CVE-2026-56864).
+    Lines,
+    /// As `Record`, and every tile has one hash less than it says.
+    TileWidth,
     /// As `Head`, but what is not a module of ours is left alone: only the head is forged, over the true tree.
     HeadOfTrueTree,
     /// Nothing, but its files come at 20 kB/s.
@@ -73,6 +80,9 @@ impl PeerLie {
             PeerLie::Tile,
             PeerLie::Head,
             PeerLie::HeadOfTrueTree,
+            PeerLie::OtherRecord,
+            PeerLie::Lines,
+            PeerLie::TileWidth,
         ]);
         lies
     }

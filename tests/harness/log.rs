@@ -136,7 +136,7 @@ impl TestLog {
 
     /// The signed head of the first `size` records.
     pub fn head(&self, size: u64) -> String {
-        self.sign(size, &self.root(size), &self.key)
+        self.sign(size, &self.root(size), "", &self.key)
     }
 
     /// The signed head of all records.
@@ -179,7 +179,13 @@ impl TestLog {
     /// A head of the true tree, signed by a key that is not the log's but claims its name and key hash.
     pub fn forged_head(&self, size: u64) -> String {
         let stranger = SigningKey::from_bytes(&Hasher::digest(b"a stranger"));
-        self.sign(size, &self.root(size), &stranger)
+        self.sign(size, &self.root(size), "", &stranger)
+    }
+
+    /// A head of the true tree with further lines in its text, signed by the log's own key. With lines of go.sum it is the
+    /// forgery of CVE-2026-56864.
+    pub fn head_with_forged_lines(&self, size: u64, lines: &str) -> String {
+        self.sign(size, &self.root(size), lines, &self.key)
     }
 
     /// A lookup of the module with a record that lists the sums of `forgery` instead; id and head are the true ones.
@@ -250,8 +256,9 @@ impl TestLog {
         Hasher::digest(&text)[..4].try_into().unwrap()
     }
 
-    fn sign(&self, size: u64, root: &Hash, key: &SigningKey) -> String {
-        let text = format!("go.sum database tree\n{size}\n{}\n", STANDARD.encode(root));
+    fn sign(&self, size: u64, root: &Hash, lines: &str, key: &SigningKey) -> String {
+        let root = STANDARD.encode(root);
+        let text = format!("go.sum database tree\n{size}\n{root}\n{lines}");
         let mut signature = self.key_hash().to_vec();
         signature.extend_from_slice(&key.sign(text.as_bytes()).to_bytes());
         format!(

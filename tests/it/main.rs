@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod advances;
 mod answers;
 mod bad_input;
 mod browser;
@@ -23,8 +24,10 @@ mod fuzz;
 mod hanging_up;
 mod heads;
 mod hostile;
+mod judge;
 mod leaving;
 mod offline;
+mod old_clients;
 mod pending;
 mod removed;
 mod restart;

@@ -43,6 +43,17 @@ pub(crate) enum AskError {
 /// A tile as a source gave it: its width, which may be larger than was asked for, and its bytes.
 pub(crate) type TileBytes = (u16, Vec<u8>);
 
+/// What somebody gave.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part<'a> {
+    /// The answer to a lookup of this: the record, and the head that came with it.
+    Record(&'a ModuleVersion),
+    /// The tiles at these coordinates, in whatever width they came.
+    Tiles(&'a [TileCoordinate]),
+    /// A head on its own.
+    Head,
+}
+
 /// Somebody who may have parts of the log. Every call ends within a time that the source sets itself.
 pub(crate) trait LogSource: Send + Sync + fmt::Debug {
     /// Who this is, for log lines; no two sources have the same.
@@ -72,7 +83,7 @@ pub(crate) trait LogSource: Send + Sync + fmt::Debug {
     fn behind(&self) -> Option<Arc<dyn LogSource>>;
 
     /// What it gave was shown to be false, and nobody else had a hand in it.
-    fn blame(&self, what: &str, evidence: &[u8]);
+    fn blame(&self, part: Part<'_>, what: &str, evidence: &[u8]);
 }
 
 /// Who can be asked, best first.

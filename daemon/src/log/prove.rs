@@ -14,7 +14,7 @@ use modmesh_protocol::log::{
 use modmesh_protocol::module::ModuleVersion;
 use tokio::sync::Semaphore;
 
-use super::ask::{LogSource, LookupAnswer, Surroundings};
+use super::ask::{LogSource, LookupAnswer, Part, Surroundings};
 use super::contradiction::Contradictions;
 use super::files::Files;
 use super::finding::ListedRecord;
@@ -161,23 +161,29 @@ impl Prover {
         if let (Err(error), Some(giver)) = (&result, giver)
             && error.is_lie()
         {
-            self.blame(&giver, error, &answer).await;
+            self.blame(&giver, of, error, &answer).await;
         }
         result
     }
 
     /// A record that is not in our log may stand in another one that the database signed, and was shown to the giver.
-    async fn blame(&self, giver: &Arc<dyn LogSource>, error: &ProveError, answer: &LookupAnswer) {
+    async fn blame(
+        &self,
+        giver: &Arc<dyn LogSource>,
+        of: &ModuleVersion,
+        error: &ProveError,
+        answer: &LookupAnswer,
+    ) {
         let (what, evidence) = (error.to_string(), evidence(answer));
         let record = Record::new(answer.id, answer.text.clone());
         match (error, record, self.head()) {
             (ProveError::NotInLog(_), Ok(record), Some(head)) => {
                 let verdicts = self.tiles.verdicts();
                 verdicts
-                    .judge_record(giver, &head, &record, &what, &evidence)
+                    .judge_record(giver, of, &head, &record, &what, &evidence)
                     .await;
             }
-            _ => giver.blame(&what, &evidence),
+            _ => giver.blame(Part::Record(of), &what, &evidence),
         }
     }
 

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use modmesh_protocol::log::{
     Authenticated, Goals, Record, SignedHead, Tile, Untrue, VerifierKey, authenticate, tiles_needed,
 };
+use modmesh_protocol::module::ModuleVersion;
 
-use super::ask::LogSource;
+use super::ask::{LogSource, Part};
 use super::contradiction::Contradictions;
 use super::sources::{Given, Sources, is_same};
 
@@ -41,14 +42,19 @@ impl Verdicts {
             Some(own) => {
                 self.contradictions.show(&own, head);
             }
-            None => source.blame(&what.to_string(), &evidence(head, given)),
+            None => {
+                let at: Vec<_> = given.iter().map(|(tile, _)| tile.coordinate()).collect();
+                let evidence = evidence(head, given);
+                source.blame(Part::Tiles(&at), &what.to_string(), &evidence);
+            }
         }
     }
 
-    /// Judges `source`, whose `record` does not stand in the log of `head`.
+    /// Judges `source`, whose `record` of `of` does not stand in the log of `head`.
     pub(super) async fn judge_record(
         &self,
         source: &Arc<dyn LogSource>,
+        of: &ModuleVersion,
         head: &SignedHead,
         record: &Record,
         what: &str,
@@ -62,7 +68,7 @@ impl Verdicts {
             Some((own, proved)) if proved.leaf(record.id) == Some(record.leaf_hash()) => {
                 self.contradictions.show(&own, head);
             }
-            _ => source.blame(what, evidence),
+            _ => source.blame(Part::Record(of), what, evidence),
         }
     }
 

@@ -51,11 +51,7 @@ impl Inner {
         match self.way(address, &database).await? {
             Way::Through(index) => {
                 let path = format!("sumdb/{}/{path}", address.name);
-                let body = self.ask_through(index, &path, bytes_max).await?;
-                Ok(SumdbAnswer {
-                    body: body.into(),
-                    from_database_itself: false,
-                })
+                self.ask_through(index, &path, bytes_max).await
             }
             Way::Straight => self.ask_itself(&database, path, bytes_max).await,
         }
@@ -68,11 +64,17 @@ impl Inner {
         chosen: usize,
         path: &str,
         bytes_max: u64,
-    ) -> Result<Vec<u8>, UpstreamError> {
+    ) -> Result<SumdbAnswer, UpstreamError> {
         let (mut index, mut failed) = (chosen, None);
         while let Some(Stop::Entry(entry)) = self.stops.get(index) {
             let error = match self.fetch(entry, path, bytes_max).await {
-                Ok(body) => return Ok(body),
+                Ok(body) => {
+                    return Ok(SumdbAnswer {
+                        body: body.into(),
+                        from_database_itself: false,
+                        url: entry.url().to_string(),
+                    });
+                }
                 Err(error) => error,
             };
             let is_word = index == chosen && error.outcome() == EntryOutcome::NotFound;
@@ -105,6 +107,7 @@ impl Inner {
         Ok(SumdbAnswer {
             body: body.into(),
             from_database_itself: true,
+            url: database.itself.url().to_string(),
         })
     }
 

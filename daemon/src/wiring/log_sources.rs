@@ -11,18 +11,22 @@ use modmesh_protocol::module::ModuleVersion;
 use modmesh_protocol::peer_name::PeerName;
 use tokio::time::timeout;
 
-use crate::log::{AskError, LogSource, LookupAnswer, Surroundings, TileBytes};
+use super::givers::Givers;
+use crate::log::{AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes};
 use crate::metrics::{Metrics, Source};
 use crate::peers::{Haste, Lie, PeerError, Peers};
 use crate::seldom::Seldom;
-use crate::upstream::{SumdbAddress, Upstream, UpstreamError};
+use crate::upstream::{SumdbAddress, SumdbAnswer, Upstream, UpstreamError};
 
+/// Where a database tells its newest head.
+const LATEST: &str = "latest";
 /// Neighbours that are asked in turn for tiles that a record's giver lacks.
 const ASKED_FOR_TILES_MAX: usize = 4;
 /// Largest lookup answer and tile; the protocol bounds both more closely.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
 static FALSE_PARTS: Seldom = Seldom::new();
+static NO_TILES: Seldom = Seldom::new();
 
 /// A database as the upstream offers it, or itself.
 #[derive(Debug, Clone)]
@@ -33,6 +37,8 @@ pub(crate) struct UpstreamLog {
     pub way: Way,
     /// The signed note that came with the last lookup: the newest thing known of the log that it shows.
     pub last_note: Arc<Mutex<Option<Vec<u8>>>>,
+    /// Who of the list gave what, to name the right one when it is false.
+    pub givers: Arc<Mutex<Givers>>,
 }
 
 /// How a database is asked.
@@ -83,7 +89,7 @@ impl LogSource for UpstreamLog {
         of: &'a ModuleVersion,
     ) -> BoxFuture<'a, Result<LookupAnswer, AskError>> {
         Box::pin(async move {
-            let path = format!("lookup/{}@{}", of.module.escaped(), of.version.escaped());
+            let path = lookup_path(of);
             let body = self
                 .ask(&path)
                 .await
@@ -91,10 +97,15 @@ impl LogSource for UpstreamLog {
                     // A proxy's word that there is no record is not the database's: a hostile one could make any module
                     // look private with it.
                     (UpstreamError::NotFound(_), Way::Straight) => AskError::NotListed,
+                    (error @ UpstreamError::NotFound(_), Way::Proxies) => {
+                        let said = error.to_string();
+                        AskError::NoAnswer { said, status: None }
+                    }
                     (error, _) => as_ask_error(&error),
                 })?;
             let (record, note) = Record::parse_lookup(&body).map_err(|error| {
-                let said = format!("the answer of {} is none: {error}", self.name());
+                let giver = self.givers().of(&[path]);
+                let said = format!("the answer of {giver} is none: {error}");
                 AskError::NoAnswer { said, status: None }
             })?;
             let note = note.to_vec();
@@ -128,7 +139,7 @@ impl LogSource for UpstreamLog {
 
     fn latest(&self) -> BoxFuture<'_, Result<Vec<u8>, AskError>> {
         Box::pin(async move {
-            let answer = self.ask("latest").await;
+            let answer = self.ask(LATEST).await;
             Ok(answer.map_err(|error| as_ask_error(&error))?.to_vec())
         })
     }
@@ -137,17 +148,23 @@ impl LogSource for UpstreamLog {
         let itself = Self {
             way: Way::Straight,
             last_note: Arc::default(),
+            givers: Arc::default(),
             ..self.clone()
         };
         (self.way == Way::Proxies).then(|| Arc::new(itself) as Arc<dyn LogSource>)
     }
 
-    fn blame(&self, what: &str, _evidence: &[u8]) {
+    fn blame(&self, part: Part<'_>, what: &str, _evidence: &[u8]) {
         self.metrics.verification_failure(Source::Upstream);
+        let paths = match part {
+            Part::Record(of) => vec![lookup_path(of)],
+            Part::Tiles(at) => at.iter().map(|at| widest_path(*at)).collect(),
+            Part::Head => vec![LATEST.to_owned()],
+        };
         if let Some(left_out) = FALSE_PARTS.turn() {
             tracing::warn!(
                 database = self.address.name,
-                from = self.name(),
+                from = self.givers().of(&paths),
                 what,
                 left_out,
                 "upstream gave a false part of the checksum database"
@@ -165,7 +182,7 @@ impl UpstreamLog {
 
     async fn ask(&self, path: &str) -> Result<bytes::Bytes, UpstreamError> {
         let (upstream, address) = (&self.upstream, &self.address);
-        let answer = match self.way {
+        let answer: SumdbAnswer = match self.way {
             Way::Proxies => upstream.sumdb(address, path, ANSWER_BYTES_MAX).await?,
             Way::Straight => {
                 upstream
@@ -173,7 +190,12 @@ impl UpstreamLog {
                     .await?
             }
         };
+        self.givers().note(path, answer.url);
         Ok(answer.body)
+    }
+
+    fn givers(&self) -> std::sync::MutexGuard<'_, Givers> {
+        self.givers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Partial tiles of old heads are served only by luck; the full one, where there is one by now, holds them.
@@ -186,7 +208,10 @@ impl UpstreamLog {
         let mut missing = AskError::Missing;
         for coordinate in wanted {
             match self.ask(&coordinate.path()).await {
-                Ok(body) => return Ok((coordinate.width, body.to_vec())),
+                Ok(body) if body.len() == coordinate.bytes() => {
+                    return Ok((coordinate.width, body.to_vec()));
+                }
+                Ok(body) => missing = self.no_tile(coordinate, body.len()),
                 Err(UpstreamError::NotFound(_)) => {}
                 Err(error) => {
                     missing = as_ask_error(&error);
@@ -198,6 +223,31 @@ impl UpstreamLog {
         }
         Err(missing)
     }
+
+    /// What came in the place of a tile, such as a web page: nobody's lie for certain, and yet somebody must be told.
+    fn no_tile(&self, at: TileCoordinate, bytes: usize) -> AskError {
+        let (giver, path) = (self.givers().of(&[widest_path(at)]), at.path());
+        if let Some(left_out) = NO_TILES.turn() {
+            tracing::warn!(
+                database = self.address.name,
+                from = giver,
+                path,
+                bytes,
+                left_out,
+                "upstream answered with something that is no tile"
+            );
+        }
+        let said = format!("the answer of {giver} is no tile {path}");
+        AskError::NoAnswer { said, status: None }
+    }
+}
+
+fn lookup_path(of: &ModuleVersion) -> String {
+    format!("lookup/{}@{}", of.module.escaped(), of.version.escaped())
+}
+
+fn widest_path(at: TileCoordinate) -> String {
+    at.with_width(256).path()
 }
 
 /// Whether somebody answered.
@@ -250,6 +300,11 @@ impl LogSource for NeighbourLog {
                     let or_missing = |tile: Option<_>| tile.ok_or(AskError::Missing);
                     return tiles.into_iter().map(or_missing).collect();
                 }
+                // No accident makes this of a message that came whole.
+                Ok(Err(error @ PeerError::Protocol(_))) => {
+                    self.blame(Part::Tiles(coordinates), &error.to_string(), &[]);
+                    error
+                }
                 Ok(Err(error)) => error,
                 Err(_) => {
                     self.peers.was_slow(&self.peer);
@@ -285,7 +340,7 @@ impl LogSource for NeighbourLog {
         None
     }
 
-    fn blame(&self, what: &str, evidence: &[u8]) {
+    fn blame(&self, _: Part<'_>, what: &str, evidence: &[u8]) {
         self.metrics.verification_failure(Source::Peer);
         self.peers.blame(
             &self.peer,

@@ -20,6 +20,9 @@ pub const TREE_SIZE_MAX: u64 = i64::MAX as u64;
 
 const HEAD_PREFIX: &str = "go.sum database tree\n";
 
+/// What stands before the hash in a line of go.sum: `cmd/go` compares with `PATH VERSION h1:HASH` (`modfetch.checkSumDB`).
+const GO_SUM_HASH: &str = " h1:";
+
 /// A state of the log: how many records, and the root hash over them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TreeHead {
@@ -47,6 +50,10 @@ impl TreeHead {
 
     /// Reads the text of a head: its title line, the size in decimal, the root in base64. Further lines are ignored,
     /// for the sake of later versions of the form. Source: `tlog.ParseTree` in golang.org/x/mod.
+    ///
+    /// Stricter than Go in one point: none of the further lines may hold a hash of go.sum. Heads are handed on as they were
+    /// signed, with every record, and clients before golang.org/x/mod v0.40.0 take such a line for one of the record
+    /// (CVE-2026-56864).
     pub fn parse(text: &str) -> Result<Self, NoteError> {
         let rest = text
             .strip_prefix(HEAD_PREFIX)
@@ -54,9 +61,12 @@ impl TreeHead {
         let (size, rest) = rest
             .split_once('\n')
             .ok_or(NoteError::NotAHead("no line with the size"))?;
-        let (root, _) = rest
+        let (root, further) = rest
             .split_once('\n')
             .ok_or(NoteError::NotAHead("no line with the root"))?;
+        if further.contains(GO_SUM_HASH) {
+            return Err(NoteError::NotAHead("it holds lines of go.sum"));
+        }
         let size = decimal(size).ok_or(NoteError::NotAHead("the size is no plain number"))?;
         let root = STANDARD
             .decode(root)

@@ -66,7 +66,12 @@ impl ForgingShelf {
             tap: Tap::default(),
             asked: Asked::default(),
         };
-        let lies_about_log = matches!(lie, PeerLie::Record | PeerLie::Tile | PeerLie::Head);
+        let forges_records = matches!(
+            lie,
+            PeerLie::Record | PeerLie::Tile | PeerLie::Head | PeerLie::TileWidth
+        );
+        let shows_another = matches!(lie, PeerLie::OtherRecord | PeerLie::Lines);
+        let mut lines = String::new();
         let mut forged_log = log.clone();
         for (number, module) in modules.iter().enumerate() {
             let evil = module
@@ -76,6 +81,7 @@ impl ForgingShelf {
             let of = identity(module);
             let id = log.id(module.path(), module.version());
             let id = id.expect("a module that the log lists");
+            let lies_about_log = forges_records || shows_another;
             let shown = if lies_about_log { &evil } else { module };
             let zip = match lie {
                 PeerLie::Zip(lie) => module.lying_zip(lie),
@@ -86,10 +92,14 @@ impl ForgingShelf {
                 PeerLie::GoMod => evil.go_mod(),
                 _ => shown.go_mod(),
             };
-            let mut record = log.record(id).to_owned();
-            if lies_about_log {
+            let (mut id, mut record) = (id, log.record(id).to_owned());
+            if forges_records {
                 record = forged_record(module, &evil);
                 forged_log = forged_log.with_record_replaced(id, &record);
+            } else if shows_another {
+                // Not one of these modules.
+                (id, record) = (0, log.record(0).to_owned());
+                lines.push_str(&forged_record(module, &evil));
             }
             shelf.lay(folder, number, &of, FileKind::Zip, &zip);
             shelf.lay(folder, number, &of, FileKind::Mod, &go_mod);
@@ -102,6 +112,7 @@ impl ForgingShelf {
                 shelf.head = forged_log.forged_head(log.size());
                 shelf.forged = Some((forged_log, u8::MAX));
             }
+            PeerLie::Lines => shelf.head = log.head_with_forged_lines(log.size(), &lines),
             PeerLie::HeadOfTrueTree => shelf.head = log.forged_head(log.size()),
             _ => {}
         }
@@ -197,7 +208,8 @@ impl Shelf for ForgingShelf {
         if database != self.database || width < width_min {
             return None;
         }
-        Some((width, log.tile(level, index, width)?))
+        let shorter = u16::from(self.lie == PeerLie::TileWidth);
+        Some((width, log.tile(level, index, width - shorter)?))
     }
 
     fn head(&self, database: DatabaseId) -> Option<String> {

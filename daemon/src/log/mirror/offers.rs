@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use modmesh_protocol::log::SignedHead;
 use tokio::sync::Semaphore;
 
-use super::super::ask::LogSource;
+use super::super::ask::{LogSource, Part};
 use super::super::sources::Sources;
 use super::Mirror;
 use crate::shutdown::Shutdown;
@@ -35,7 +35,7 @@ impl Mirror {
             Ok(head) => head,
             Err(error) => {
                 let what = format!("the tree head is not signed by the database: {error}");
-                return from.blame(&what, note.as_bytes());
+                return from.blame(Part::Head, &what, note.as_bytes());
             }
         };
         let offers = &self.inner.offers;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use modmesh_protocol::log::{SignedHead, Tile, TileCoordinate};
 
+use super::super::ask::Part;
 use super::super::sources::Sources;
 use super::Mirror;
 use super::patience::neighbours_first;
@@ -86,7 +87,7 @@ impl Mirror {
                 "{} does not continue the narrower form of it that is proved",
                 coordinate.path()
             );
-            giver.blame(&what, tile.bytes());
+            giver.blame(Part::Tiles(&[coordinate]), &what, tile.bytes());
             upstream.give_up(&giver);
         }
     }

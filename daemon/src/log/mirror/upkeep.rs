@@ -11,7 +11,7 @@ use futures::future::join_all;
 use modmesh_protocol::log::SignedHead;
 use tokio::time::timeout;
 
-use super::super::ask::{AskError, LogSource};
+use super::super::ask::{AskError, LogSource, Part};
 use super::super::sources::Sources;
 use super::Mirror;
 
@@ -168,6 +168,7 @@ impl Mirror {
             match SignedHead::open(&note, self.inner.prover.key()) {
                 Ok(head) => larger.push((head, source)),
                 Err(error) => source.blame(
+                    Part::Head,
                     &format!("the tree head is not signed by the database: {error}"),
                     &note,
                 ),

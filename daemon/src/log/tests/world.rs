@@ -16,7 +16,7 @@ use modmesh_protocol::log::{
 };
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
-use super::super::ask::{AskError, LogSource, LookupAnswer, Surroundings, TileBytes};
+use super::super::ask::{AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes};
 use super::super::mirror::Mirror;
 use crate::metrics::Source;
 use crate::shutdown::Shutdown;
@@ -272,7 +272,7 @@ impl LogSource for Fake {
         Some(behind)
     }
 
-    fn blame(&self, what: &str, _: &[u8]) {
+    fn blame(&self, _: Part<'_>, what: &str, _: &[u8]) {
         self.blamed.lock().unwrap().push(what.to_owned());
     }
 }
