@@ -300,3 +300,23 @@ fn hint(nearest: Option<&'static str>) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_keeps_its_tree_heads_below_the_first_folder_of_gopath() {
+        let gathered = Gathered {
+            layers: Vec::new(),
+            environment: Environment::from([("HOME", "/home/somebody")]),
+        };
+        for (gopath, folder) in [
+            ("/first:/second", "/first/pkg/sumdb"),
+            ("", "/home/somebody/go/pkg/sumdb"),
+            ("not/absolute", "/home/somebody/go/pkg/sumdb"),
+        ] {
+            assert_eq!(gathered.client_sumdb_dirs(gopath), [PathBuf::from(folder)]);
+        }
+    }
+}

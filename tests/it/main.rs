@@ -23,6 +23,7 @@ mod first_minute;
 mod fuzz;
 mod hanging_up;
 mod heads;
+mod held_heads;
 mod hostile;
 mod judge;
 mod leaving;

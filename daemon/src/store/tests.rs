@@ -138,8 +138,8 @@ async fn who_is_dropped_while_a_file_is_made_leaves_none() {
     let store = open(&folder, ROOMY, false);
     for _ in 0..50 {
         let mut staging = store.stage().unwrap();
-        // Asked once, so that the making has begun.
-        assert!(staging.write_all(b"half a fi").now_or_never().is_none());
+        // Asked once, so that the making has begun; it may even be over.
+        let _begun = staging.write_all(b"half a fi").now_or_never();
     }
     let began = Instant::now();
     while in_staging(&folder) > 0 {
