@@ -18,7 +18,7 @@ pub struct World {
 }
 
 /// Things that may lie in a state folder, by their first name.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     "apart",
     "control.sock",
     "evidence",
@@ -27,6 +27,7 @@ const KNOWN: [&str; 13] = [
     "index",
     "lock",
     "quarantine",
+    "refused",
     "session",
     "staging",
     "store",
