@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{FakeUpstream, Kind, Module, RawConnection};
+use harness::{FakeUpstream, Kind, Module, RawConnection, TestHost};
 
 use crate::scene::{hello, online, staging};
 
@@ -20,6 +20,7 @@ fn who_hangs_up_leaves_the_queue() {
     let upstream = FakeUpstream::start([hello()]);
     let host = online("A", &upstream).start();
     let _held = upstream.hold("*/@v/list");
+    let before = descriptors(&host);
     let address = host.url().replace("http://", "");
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
@@ -31,7 +32,26 @@ fn who_hangs_up_leaves_the_queue() {
         })
         .collect();
     upstream.wait_for("*/@v/list", PLACES, PATIENCE);
-    drop(clients);
+    // First those whose turn has not come, so that no place becomes free before the host knows that they are gone.
+    let seen: Vec<String> = upstream
+        .requests()
+        .into_iter()
+        .map(|seen| seen.path)
+        .collect();
+    let has_a_place = |number: usize| {
+        let path = format!("example.com/m{number}/@v/list");
+        seen.iter().any(|seen| seen.ends_with(&path))
+    };
+    let (served, queued): (Vec<_>, Vec<_>) = clients
+        .into_iter()
+        .enumerate()
+        .partition(|(number, _)| has_a_place(*number));
+    drop(queued);
+    let left = before + served.len() + PLACES as usize;
+    host.wait_until("it knows that they are gone", |host| {
+        descriptors(host) <= left + 2
+    });
+    drop(served);
     // The lists are still held, and nobody waits for them.
     let began = Instant::now();
     host.get(&hello().url_path("mod")).expect_body();
@@ -39,6 +59,11 @@ fn who_hangs_up_leaves_the_queue() {
     assert!(took < Duration::from_secs(5), "{took:?}");
     let asked = upstream.traffic(Kind::List).requests;
     assert!(asked <= PLACES + UNAWAITED_MAX, "{asked}");
+}
+
+/// Descriptors that the host has open.
+fn descriptors(host: &TestHost) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", host.pid())).map_or(0, Iterator::count)
 }
 
 #[test]
