@@ -91,9 +91,14 @@ pub enum ZipError {
     /// Entries share bytes so often that reading them all takes more than [`WORK_BYTES_MAX`]. Go would read them.
     #[error("reading all entries of the zip takes more than {WORK_BYTES_MAX} bytes")]
     TooMuchWork,
-    /// An entry outside the module.
-    #[error("the entry {0:?} does not begin with the module and version asked for")]
-    Prefix(String),
+    /// An entry that does not begin with the module and version asked for. In the words of `go`, by which people search.
+    #[error("zip for {of} has unexpected file {name}")]
+    Prefix {
+        /// What was asked for.
+        of: ModuleVersion,
+        /// The entry's name, at most 200 characters of it, what cannot be printed escaped.
+        name: String,
+    },
     /// An entry whose name Go does not allow.
     #[error(transparent)]
     Name(#[from] ModuleError),

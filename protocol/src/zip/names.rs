@@ -52,9 +52,7 @@ pub(super) fn check<'a>(
         let full = std::str::from_utf8(name)
             .ok()
             .filter(|name| name.starts_with(&prefix))
-            .ok_or_else(|| {
-                ZipError::Prefix(String::from_utf8_lossy(name).chars().take(200).collect())
-            })?;
+            .ok_or_else(|| outside(of, name))?;
         check_name(full, &full[prefix.len()..])?;
         if !full.ends_with('/') {
             names.unpacked_bytes = add_size(
@@ -67,6 +65,19 @@ pub(super) fn check<'a>(
     }
     names.opened = check_collisions(&names.full, prefix.len())?;
     Ok(names)
+}
+
+/// The error for an entry that is not below `path@version/`.
+fn outside(of: &ModuleVersion, name: &[u8]) -> ZipError {
+    let name = String::from_utf8_lossy(name);
+    ZipError::Prefix {
+        of: of.clone(),
+        name: name
+            .chars()
+            .take(200)
+            .flat_map(char::escape_debug)
+            .collect(),
+    }
 }
 
 fn check_name(full: &str, name: &str) -> Result<(), ZipError> {
@@ -188,6 +199,17 @@ mod tests {
 
     fn opened(names: &[&str]) -> Option<Vec<u32>> {
         check_collisions(names, 0).ok()
+    }
+
+    #[test]
+    fn an_entry_outside_of_the_module_is_told_in_the_words_of_go() {
+        let of = "rsc.io/badzip@v1.0.0".parse().unwrap();
+        let told = |name: &[u8]| outside(&of, name).to_string();
+        assert_eq!(
+            told(b"rsc.io/badzip@v1.0.0.txt"),
+            "zip for rsc.io/badzip@v1.0.0 has unexpected file rsc.io/badzip@v1.0.0.txt"
+        );
+        assert!(told(b"\x1b[2J").ends_with("unexpected file \\u{1b}[2J"));
     }
 
     #[test]
