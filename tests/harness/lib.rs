@@ -28,6 +28,7 @@ pub mod project;
 pub mod raw;
 pub mod replay;
 pub mod secure;
+pub mod unheard;
 pub mod upstream;
 
 pub use git::GitRepository;
@@ -44,4 +45,5 @@ pub use project::Project;
 pub use raw::{RawAnswer, RawConnection};
 pub use replay::Replay;
 pub use secure::{Authority, SecureDoor};
+pub use unheard::Unheard;
 pub use upstream::{FakeUpstream, Fault, Kind};

@@ -1,13 +1,12 @@
 //! The first minute of a newcomer: `setup`, a build, `doctor`, and everything as before with `setup --undo`.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use harness::host::modmesh_binary;
 use harness::process::{self, Output};
-use harness::{FakeUpstream, GoHome, HostOptions, Kind, TestHost};
+use harness::{FakeUpstream, GoHome, HostOptions, Kind, TestHost, Unheard};
 use serde_json::Value;
 
 use crate::scene::hello;
@@ -16,13 +15,15 @@ use crate::scene::hello;
 struct Account {
     go: GoHome,
     listen: String,
+    /// Keeps the address for the daemon.
+    _unheard: Unheard,
 }
 
 impl Account {
     /// An account in whose `go env` GOPROXY is set by nobody but, where it is given, the settings file.
     fn new(sumdb: &str, goproxy: Option<&str>) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let listen = free.local_addr().unwrap().to_string();
+        let unheard = Unheard::new();
+        let listen = unheard.address().to_string();
         // An empty variable counts as not set, for `go` and for modmesh.
         let go = GoHome::new("", sumdb)
             .variable("MODMESH_LISTEN", &listen)
@@ -35,7 +36,11 @@ impl Account {
             go.run(&["env", "-w", &setting, "GOPRIVATE=corp.example"])
                 .expect_success();
         }
-        Self { go, listen }
+        Self {
+            go,
+            listen,
+            _unheard: unheard,
+        }
     }
 
     fn us(&self) -> String {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use harness::host::modmesh_binary;
 use harness::process::{self, Output};
-use harness::{FakeUpstream, GoHome, Kind, Module};
+use harness::{FakeUpstream, GoHome, Kind, Module, Unheard};
 use serde_json::Value;
 
 use crate::scene::{hello, neighbour_of, online};
@@ -17,18 +17,24 @@ use crate::scene::{hello, neighbour_of, online};
 struct Home {
     go: GoHome,
     listen: String,
+    /// Keeps the address for the daemon.
+    _unheard: Unheard,
 }
 
 impl Home {
     fn new(upstream: &FakeUpstream) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let listen = free.local_addr().unwrap().to_string();
+        let unheard = Unheard::new();
+        let listen = unheard.address().to_string();
         // What a person may have in the environment, and what keeps the test's daemon to itself.
         let go = GoHome::new(&upstream.url(), &upstream.sumdb())
             .variable("MODMESH_LISTEN", &listen)
             .variable("MODMESH_PEER_LISTEN", "127.0.0.1:0")
             .variable("MODMESH_NO_MDNS", "true");
-        Self { go, listen }
+        Self {
+            go,
+            listen,
+            _unheard: unheard,
+        }
     }
 
     /// `modmesh run -- COMMAND...` in a folder of the home.

@@ -1,17 +1,20 @@
 //! Warm, against nginx: the same files served by a web server that does nothing else.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use harness::Unheard;
 use tempfile::TempDir;
 
 /// An nginx of one worker that serves a folder on a free port of loopback.
 pub(crate) struct Nginx {
     child: Child,
-    address: String,
+    address: SocketAddr,
+    /// Keeps the port for it.
+    _unheard: Unheard,
     _folder: TempDir,
 }
 
@@ -19,9 +22,8 @@ impl Nginx {
     /// Serves `root`. Nothing where there is no nginx.
     pub(crate) fn serving(root: &Path) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = free.local_addr().expect("its address").to_string();
-        drop(free);
+        let unheard = Unheard::new();
+        let address = unheard.address();
         let (here, root) = (folder.path().display(), root.display());
         let configuration = format!(
             "daemon off; worker_processes 2; pid {here}/pid; error_log stderr;\n\
@@ -42,6 +44,7 @@ impl Nginx {
         let nginx = Self {
             child,
             address,
+            _unheard: unheard,
             _folder: folder,
         };
         let deadline = Instant::now() + Duration::from_secs(10);

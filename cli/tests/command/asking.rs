@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
 use crate::host::Host;
+use crate::unheard::Unheard;
 
 const STATUS: &str = include_str!("../../src/commands/status/example.json");
 const PEERS: &str = include_str!("../../src/commands/peers/example.json");
@@ -65,10 +66,8 @@ fn status_and_peers_are_shown_in_words_or_as_they_came() {
 #[test]
 fn without_a_daemon_one_line_says_what_to_do() {
     let host = Host::without_go();
-    // A port that was free a moment ago.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let unheard = Unheard::new();
+    let address = unheard.address().to_string();
     for command in ["status", "peers"] {
         host.modmesh(&[command, "--listen", &address])
             .refused(1, &[&address, "modmesh up", "--listen"]);

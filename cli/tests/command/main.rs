@@ -6,4 +6,6 @@ mod asking;
 mod host;
 mod settings;
 mod starting;
+#[path = "../../../tests/harness/unheard.rs"]
+mod unheard;
 mod words;

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::host::{GO_ENV, Host};
+use crate::unheard::Unheard;
 
 /// Flags with which a daemon keeps to itself.
 const ALONE: [&str; 7] = [
@@ -102,9 +103,8 @@ fn up_says_in_a_few_lines_what_a_person_needs() {
 
 #[test]
 fn up_says_so_when_go_comes_here_already() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let unheard = Unheard::new();
+    let address = unheard.address();
     let go_env = GO_ENV.replace("https://proxy.example", &format!("http://{address}|off"));
     let host = Host::with_go(&format!("echo '{go_env}'"));
     let mut up = Up::start(&host, &["--listen", &address.to_string()]);
@@ -150,9 +150,8 @@ fn alone(listen: &SocketAddr) -> Vec<(&'static str, String)> {
 #[test]
 #[cfg(target_os = "linux")]
 fn run_starts_a_daemon_where_none_answers_and_finds_it_again() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let unheard = Unheard::new();
+    let address = unheard.address();
     let host = Host::new();
     host.script("show", "echo $GOPROXY");
     let state = host.path(".local/state/modmesh");
@@ -173,9 +172,8 @@ fn run_starts_a_daemon_where_none_answers_and_finds_it_again() {
 
 #[test]
 fn a_background_daemon_that_cannot_start_shows_why() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let unheard = Unheard::new();
+    let address = unheard.address();
     let host = Host::without_go();
     let mut variables = alone(&address);
     variables.push(("MODMESH_PRIVATE", "[a".into()));

@@ -20,6 +20,7 @@ use super::fault::Fault;
 use super::shelf::Answer;
 use super::tally::Seen;
 use super::{Reach, Shared};
+use crate::unheard::Unheard;
 
 /// Bytes that are handed to a connection at once.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -35,11 +36,13 @@ pub(super) fn run(
         .build()
         .expect("a runtime for the upstream");
     runtime.block_on(async {
-        let first = bind(listen).and_then(|listener| Ok((listener.local_addr()?, listener)));
-        let (address, mut listener) = match first {
+        // Nobody else is given the port while this upstream is closed.
+        let first = Unheard::at(listen).and_then(|kept| Ok((bind(kept.address())?, kept)));
+        let (mut listener, kept) = match first {
             Ok(bound) => bound,
             Err(error) => return drop(tell.send(Err(error))),
         };
+        let address = kept.address();
         let _ = tell.send(Ok(address));
         let mut reach = shared.reach.subscribe();
         loop {

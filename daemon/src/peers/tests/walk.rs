@@ -10,6 +10,7 @@ use modmesh_protocol::wire::RecordAnswer;
 
 use super::super::{Haste, Located, NeighbourEvent, PeersError, lock};
 use super::host::{DATABASE, Heard, Host, SOON, config, until};
+use crate::unheard::Unheard;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hosts_meet_and_find_each_others_files_and_records() {
@@ -158,10 +159,8 @@ async fn a_neighbour_that_restarts_is_found_again_under_its_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_given_peer_that_comes_late_is_called_again() {
     let folder = tempfile::tempdir().unwrap();
-    let port = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().port()
-    };
+    let unheard = Unheard::new();
+    let port = unheard.address().port();
     let mut a = Host::start(&[format!("/ip4/127.0.0.1/tcp/{port}")]).await;
     until("the first call fails", || {
         a.peers.shared.roster.usable_count() == 0
@@ -176,13 +175,8 @@ async fn a_given_peer_that_comes_late_is_called_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_that_call_each_other_and_themselves_stay_neighbours() {
-    let ports: Vec<u16> = {
-        let bind = |_| std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let free: Vec<_> = (0..3).map(bind).collect();
-        free.iter()
-            .map(|l| l.local_addr().unwrap().port())
-            .collect()
-    };
+    let unheard = [Unheard::new(), Unheard::new(), Unheard::new()];
+    let ports = unheard.each_ref().map(|spot| spot.address().port());
     let everybody: Vec<String> = ports
         .iter()
         .map(|p| format!("/ip4/127.0.0.1/tcp/{p}"))
@@ -202,10 +196,8 @@ async fn hosts_that_call_each_other_and_themselves_stay_neighbours() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_port_is_an_error_when_asked_for_and_another_one_else() {
-    let taken = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap()
-    };
+    let unheard = Unheard::new();
+    let taken = unheard.address();
     let _first = {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&folder, &[]);

@@ -147,9 +147,8 @@ async fn who_is_silent_is_asked_once_and_then_left_alone() {
 
 #[tokio::test]
 async fn a_refused_connection_is_remembered_until_somebody_answers_there() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let unheard = Unheard::new();
+    let address = unheard.address();
     let options = Options {
         pause: Duration::ZERO,
         ..options()
@@ -198,9 +197,8 @@ async fn many_at_once_share_the_failure_of_the_first() {
 
 #[tokio::test]
 async fn a_redirect_to_nobody_is_no_word_about_the_entry_that_answered_with_it() {
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gone = nobody.local_addr().unwrap();
-    drop(nobody);
+    let nobody = Unheard::new();
+    let gone = nobody.address();
     let hanging = Fake::new([("/x?sig=1", Script::Hang(String::new()))]).await;
     for target in [format!("http://{gone}"), hanging.url()] {
         let zip = "example.com/m/@v/v1.0.0.zip";

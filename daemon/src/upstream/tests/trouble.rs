@@ -81,10 +81,8 @@ async fn the_next_entry_is_a_better_retry_than_the_same_one() {
 
 #[tokio::test]
 async fn a_refused_connection_is_tried_again_before_the_entry_counts_as_down() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let (upstream, counts) = watched(&format!("http://{address}"), retrying());
+    let unheard = Unheard::new();
+    let (upstream, counts) = watched(&format!("http://{}", unheard.address()), retrying());
     upstream.get(LIST, 99).await.unwrap_err();
     assert_eq!(counts.requests.lock().unwrap().len(), 3);
     assert_eq!(upstream.entries()[0].state.as_str(), "down");
