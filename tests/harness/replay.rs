@@ -43,6 +43,20 @@ struct Tape {
     requests: AtomicU64,
     bytes: AtomicU64,
     missing: AtomicU64,
+    lookups: AtomicU64,
+    tiles: AtomicU64,
+    other_of_databases: AtomicU64,
+}
+
+/// How often a checksum database was asked through a replay.
+#[derive(Debug, Clone, Copy)]
+pub struct Questions {
+    /// `lookup/MODULE@VERSION`.
+    pub lookups: u64,
+    /// `tile/...`.
+    pub tiles: u64,
+    /// `supported` and `latest`.
+    pub other_of_databases: u64,
 }
 
 type HttpsClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
@@ -124,6 +138,16 @@ impl Replay {
         self.tape.missing.load(Ordering::Relaxed)
     }
 
+    /// Requests so far that were for a checksum database.
+    pub fn questions(&self) -> Questions {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Questions {
+            lookups: of(&self.tape.lookups),
+            tiles: of(&self.tape.tiles),
+            other_of_databases: of(&self.tape.other_of_databases),
+        }
+    }
+
     fn start(
         directory: &Path,
         source: Option<(String, HttpsClient)>,
@@ -137,6 +161,9 @@ impl Replay {
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             missing: AtomicU64::new(0),
+            lookups: AtomicU64::new(0),
+            tiles: AtomicU64::new(0),
+            other_of_databases: AtomicU64::new(0),
         });
         let stop = CancellationToken::new();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
@@ -196,6 +223,16 @@ async fn serve(listener: TcpListener, tape: Arc<Tape>) {
 impl Tape {
     async fn answer(&self, path: &str) -> Result<Response<Full<Bytes>>, http::Error> {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        if path.starts_with("/sumdb/") {
+            let counter = if path.contains("/lookup/") {
+                &self.lookups
+            } else if path.contains("/tile/") {
+                &self.tiles
+            } else {
+                &self.other_of_databases
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
         let answer = match self.read(path) {
             Some(answer) => Some(answer),
             None => self.ask(path).await,

@@ -1,4 +1,4 @@
-//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`, `soak`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
+//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`, `soak`, `mirror-cost`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
 //!
 //! The upstream is a replay of what a real one answered once, so that runs differ in nothing but what is measured. Numbers
 //! of one machine say little; pairs that were run one after the other, and their ratio, say more. Homes and stores lie where
@@ -12,6 +12,7 @@ mod figures;
 mod fuzz;
 mod hot;
 mod load;
+mod mirror_cost;
 mod nginx;
 mod pairs;
 mod peak;
@@ -49,6 +50,8 @@ enum Measurement {
     Load(load::Options),
     /// A long while of mixed load on two neighbours, with faults and restarts.
     Soak(soak::Options),
+    /// What the mirror of the checksum database costs on disk and upstream, next to what `go` itself needs.
+    MirrorCost(mirror_cost::Options),
     /// Generated requests at the front door of a daemon with a healthy upstream.
     FuzzHttp(fuzz::HttpOptions),
     /// Generated frames at the neighbours' port of a daemon.
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
         Measurement::Hot(options) => hot::measure(&options),
         Measurement::Load(options) => load::measure(&options),
         Measurement::Soak(options) => soak::measure(&options),
+        Measurement::MirrorCost(options) => mirror_cost::measure(&options),
         Measurement::FuzzHttp(options) => fuzz::http(&options),
         Measurement::FuzzPeer(options) => fuzz::peer(&options),
     }

@@ -20,16 +20,28 @@ pub(crate) struct Options {
     /// Hold it against an nginx that serves the same files, instead of against the files themselves.
     #[arg(long)]
     nginx: bool,
+    /// Start the daemon anew with `--offline` once it has everything.
+    #[arg(long)]
+    offline: bool,
 }
 
-pub(crate) fn measure(Options { common, nginx }: &Options) {
+pub(crate) fn measure(options: &Options) {
+    let Options {
+        common,
+        nginx,
+        offline,
+    } = options;
     let project = common.project();
     let replay = Replay::play(project.recording());
-    let host = HostOptions::new("A")
+    let mut host = HostOptions::new("A")
         .upstream(&replay.url())
         .sumdb(project.sumdb())
         .start();
     let files = fill(&project, &host);
+    if *offline {
+        host.stop();
+        host.restart_with(|options| options.argument("--offline"));
+    }
     let asked = replay.requests();
     let download = |proxy: &str| {
         let go = project.home(proxy);
