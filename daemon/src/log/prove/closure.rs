@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use modmesh_protocol::log::{Goals, SignedHead, tiles_needed};
+use modmesh_protocol::log::{Authenticated, Goals, SignedHead, tiles_needed};
 use modmesh_protocol::module::ModuleVersion;
 
 use super::super::sources::Sources;
@@ -146,20 +146,13 @@ impl Prover {
                 records: Vec::new(),
                 heads: some.iter().map(SignedHead::size).collect(),
             };
-            match self
-                .tiles
-                .prove(&current, &goals, &mut sources.clone())
-                .await
-            {
-                Ok(proof) => {
-                    self.tiles.keep(&proof);
-                    for head in some {
-                        if proof.proved.root_of(head.size()) != Some(head.head().root) {
-                            self.contradictions.show(head, &current);
-                        }
-                    }
+            let Some(proved) = self.mend(&current, &goals, sources, &mut missing).await else {
+                continue;
+            };
+            for head in some {
+                if proved.root_of(head.size()) != Some(head.head().root) {
+                    self.contradictions.show(head, &current);
                 }
-                Err(_) => missing.extend(self.missing(&current, &goals)),
             }
         }
         for some in records.chunks(CHECKED_AT_ONCE) {
@@ -172,22 +165,15 @@ impl Prover {
                 records: kept.iter().map(|(_, record)| record.id).collect(),
                 heads: Vec::new(),
             };
-            match self
-                .tiles
-                .prove(&current, &goals, &mut sources.clone())
-                .await
-            {
-                Ok(proof) => {
-                    self.tiles.keep(&proof);
-                    for (of, record) in kept {
-                        if proof.proved.leaf(record.id) != Some(record.leaf_hash()) {
-                            tracing::warn!(%of, "a kept record does not stand in the log; it is forgotten");
-                            self.files.forget_record(of);
-                            checked.false_records.push(of.clone());
-                        }
-                    }
+            let Some(proved) = self.mend(&current, &goals, sources, &mut missing).await else {
+                continue;
+            };
+            for (of, record) in kept {
+                if proved.leaf(record.id) != Some(record.leaf_hash()) {
+                    tracing::warn!(%of, "a kept record does not stand in the log; it is forgotten");
+                    self.files.forget_record(of);
+                    checked.false_records.push(of.clone());
                 }
-                Err(_) => missing.extend(self.missing(&current, &goals)),
             }
         }
         if self.files.head_written(current.size()).is_none() {
@@ -195,6 +181,26 @@ impl Prover {
         }
         checked.missing = missing.len();
         checked
+    }
+
+    /// Proves `goals` under `head` and keeps what was not here; what nobody has is added to `missing`.
+    async fn mend(
+        &self,
+        head: &SignedHead,
+        goals: &Goals,
+        sources: &Sources,
+        missing: &mut HashSet<Place>,
+    ) -> Option<Authenticated> {
+        match self.tiles.prove(head, goals, &mut sources.clone()).await {
+            Ok(proof) => {
+                self.tiles.keep(&proof);
+                Some(proof.proved)
+            }
+            Err(_) => {
+                missing.extend(self.missing(head, goals));
+                None
+            }
+        }
     }
 
     /// The places of those tiles for `goals` that are not here.

@@ -9,6 +9,15 @@ use super::super::finding::Finding;
 use super::world::{Around, Fake, Log, Manner, kept, mirror, module};
 use crate::metrics::Source;
 
+/// Neighbours that say they have the record, quickest first, and an upstream.
+fn beside(givers: Vec<Arc<Fake>>, upstream: Arc<Fake>) -> Arc<Around> {
+    Arc::new(Around {
+        givers,
+        upstream: Some(upstream),
+        ..Around::default()
+    })
+}
+
 #[tokio::test]
 async fn neighbours_that_say_nothing_cost_two_seconds_in_all() {
     let log = Log::new(400);
@@ -33,11 +42,10 @@ async fn a_lookup_says_where_its_record_came_from() {
     let log = Log::new(400);
     let state = kept(&log, 290, 300).await;
     let neighbour = Fake::start("neighbour", &log, 350, Manner::Honest);
-    let around = Arc::new(Around {
-        givers: vec![neighbour],
-        upstream: Some(Fake::start("upstream", &log, 400, Manner::Honest)),
-        ..Around::default()
-    });
+    let around = beside(
+        vec![neighbour],
+        Fake::start("upstream", &log, 400, Manner::Honest),
+    );
     let mirror = mirror(state.path(), &around);
     for (id, first) in [
         (290, Source::Store),
@@ -154,10 +162,7 @@ async fn when_a_proxy_talks_nonsense_the_database_itself_is_asked_once() {
             behind: Some(itself.clone()),
             ..proxy
         });
-        let around = Arc::new(Around {
-            upstream: Some(proxy.clone()),
-            ..Around::default()
-        });
+        let around = beside(Vec::new(), proxy.clone());
         let mirror = mirror(state.path(), &around);
         let found = mirror.lookup(&module(390)).await;
         assert!(found.is_ok(), "{what}: {found:?}");
@@ -181,10 +186,7 @@ async fn when_a_proxy_cannot_be_reached_the_database_itself_is_not_asked() {
             behind: Some(itself.clone()),
             ..Fake::new("upstream", &log, 400, manner)
         };
-        let around = Arc::new(Around {
-            upstream: Some(Arc::new(proxy)),
-            ..Around::default()
-        });
+        let around = beside(Vec::new(), Arc::new(proxy));
         let mirror = mirror(state.path(), &around);
         let found = mirror.lookup(&module(390)).await;
         assert!(matches!(found, Err(Finding::Unreachable(_))), "{found:?}");
@@ -220,10 +222,7 @@ async fn the_status_of_a_failed_lookup_is_that_of_whoever_answered_last() {
             behind: Some(Arc::new(behind)),
             ..Fake::new("upstream", &log, 400, Manner::Honest)
         };
-        let around = Arc::new(Around {
-            upstream: Some(Arc::new(proxy)),
-            ..Around::default()
-        });
+        let around = beside(Vec::new(), Arc::new(proxy));
         let found = mirror(state.path(), &around).lookup(&module(1)).await;
         let Err(Finding::Unreachable(trouble)) = found else {
             panic!("{found:?}");
@@ -250,10 +249,7 @@ async fn only_the_database_itself_says_that_there_is_no_record() {
             behind: Some(Arc::new(behind)),
             ..Fake::new("upstream", &log, 400, Manner::Honest)
         };
-        let around = Arc::new(Around {
-            upstream: Some(Arc::new(proxy)),
-            ..Around::default()
-        });
+        let around = beside(Vec::new(), Arc::new(proxy));
         let found = mirror(state.path(), &around).lookup(&module(1)).await;
         let said = matches!(found, Err(Finding::Unlisted));
         assert_eq!(said, is_unlisted, "{itself:?}: {found:?}");
@@ -267,11 +263,7 @@ async fn who_gives_a_part_of_what_is_false_is_named_when_others_give_the_truth()
     // Its edge tile is false, and what would show that it alone is at fault it holds back.
     let liar = Fake::start("liar", &log, 400, Manner::ForgedAndShort);
     let upstream = Fake::start("upstream", &log, 400, Manner::Honest);
-    let around = Arc::new(Around {
-        givers: vec![liar.clone()],
-        upstream: Some(upstream.clone()),
-        ..Around::default()
-    });
+    let around = beside(vec![liar.clone()], upstream.clone());
     let mirror = mirror(state.path(), &around);
     mirror.lookup(&module(390)).await.unwrap();
     assert!(liar.is_blamed());
@@ -305,10 +297,7 @@ async fn many_lookups_with_heads_of_different_sizes_end_under_the_largest() {
         heads_cached_by: 40,
         ..Fake::new("upstream", &log, 600, Manner::Honest)
     };
-    let around = Arc::new(Around {
-        upstream: Some(Arc::new(upstream)),
-        ..Around::default()
-    });
+    let around = beside(Vec::new(), Arc::new(upstream));
     let mirror = mirror(state.path(), &around);
     let lookups = (0..600).step_by(7).map(|id| {
         let mirror = mirror.clone();
