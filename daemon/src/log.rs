@@ -23,6 +23,6 @@ mod tiles;
 mod verdict;
 
 pub(crate) use ask::{AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes};
-pub(crate) use finding::{Authority, Finding, ListedRecord};
+pub(crate) use finding::{Authority, Finding, ListedRecord, Trouble};
 pub(crate) use mirror::{Mirror, TileAnswer};
 pub(crate) use set::{First, Mirrors};

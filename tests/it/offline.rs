@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use harness::{FakeUpstream, Fault, GoHome, HeadPolicy, Module};
+use harness::{FakeUpstream, Fault, GoHome, HeadPolicy, Module, TestHost};
 
 use crate::scene::online;
 
@@ -185,4 +185,24 @@ fn what_upstream_said_is_no_module_is_none_while_the_line_is_cut_also_after_a_re
         host.get("internal.example/a/@v/list").status == 200
     });
     assert_eq!(host.get("internal.example/a/@latest").status, 200);
+}
+
+#[test]
+fn of_a_tile_beyond_the_tree_a_client_is_told_what_upstream_said() {
+    let upstream = world();
+    let mut host = online("A", &upstream).start();
+    let module = Module::package("example.com/word", "v1.1.0");
+    host.get(&module.url_path("zip")).expect_body();
+    let told = |host: &TestHost, tile: &str| {
+        let answer = host.get(&format!("sumdb/sumdb.example.test/tile/8/0/{tile}"));
+        assert!(answer.text().contains("lies beyond"), "{}", answer.text());
+        answer.status
+    };
+    assert_eq!(told(&host, "007.p/5"), 404);
+    upstream.fault("*/tile/8/0/008*", Fault::status(503, "come later"));
+    assert_eq!(told(&host, "008.p/5"), 503);
+    upstream.close();
+    assert_eq!(told(&host, "009.p/5"), 504);
+    host.restart_with(|options| options.argument("--offline"));
+    assert_eq!(told(&host, "009.p/5"), 404);
 }

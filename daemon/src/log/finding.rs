@@ -35,7 +35,7 @@ pub(crate) enum Finding {
     Unreachable(Trouble),
 }
 
-/// Why a database could not be asked.
+/// Why a database could not be asked, or did not answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Trouble {
     /// For a person.

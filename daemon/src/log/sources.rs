@@ -11,43 +11,54 @@ use super::ask::{AskError, LogSource, TileBytes};
 
 /// The sources that are left, best first.
 #[derive(Debug, Clone)]
-pub(super) struct Sources(Vec<Arc<dyn LogSource>>);
+pub(super) struct Sources {
+    left: Vec<Arc<dyn LogSource>>,
+    word: Option<AskError>,
+}
 
 /// A tile, and who gave it.
 pub(super) type Given = (Tile, Arc<dyn LogSource>);
 
 impl Sources {
     pub(super) fn new(sources: impl IntoIterator<Item = Arc<dyn LogSource>>) -> Self {
-        Self(sources.into_iter().collect())
+        Self {
+            left: sources.into_iter().collect(),
+            word: None,
+        }
     }
 
     /// The best of them.
     pub(super) fn first(&self) -> Option<&Arc<dyn LogSource>> {
-        self.0.first()
+        self.left.first()
     }
 
     /// The best of them alone.
     pub(super) fn only_first(&self) -> Self {
-        Self(self.0.first().cloned().into_iter().collect())
+        Self::new(self.first().cloned())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.left.is_empty()
+    }
+
+    /// Why the last of those who gave nothing gave nothing. Who could not be asked does not take the word of who answered.
+    pub(super) fn last_word(&self) -> Option<&AskError> {
+        self.word.as_ref()
     }
 
     /// Which of `some` stands first here.
     pub(super) fn best_of(&self, some: &[Arc<dyn LogSource>]) -> Option<Arc<dyn LogSource>> {
         let among = |source: &&Arc<dyn LogSource>| some.iter().any(|one| is_same(one, source));
-        self.0.iter().find(among).or(some.first()).cloned()
+        self.left.iter().find(among).or(some.first()).cloned()
     }
 
     /// Asks `source` no more; who stands behind it takes its place.
     pub(super) fn give_up(&mut self, source: &Arc<dyn LogSource>) {
-        if let Some(place) = self.0.iter().position(|one| is_same(one, source)) {
-            self.0.splice(place..=place, source.behind());
+        if let Some(place) = self.left.iter().position(|one| is_same(one, source)) {
+            self.left.splice(place..=place, source.behind());
         } else {
             // It was asked in the place of the one before it.
-            self.0
+            self.left
                 .retain(|one| one.behind().is_none_or(|behind| !is_same(&behind, source)));
         }
     }
@@ -59,13 +70,14 @@ impl Sources {
     ) -> (Vec<Given>, Vec<TileCoordinate>) {
         let mut given = Vec::new();
         let mut turn = 0;
-        while let Some(source) = self.0.get(turn).cloned() {
+        while let Some(source) = self.left.get(turn).cloned() {
             if missing.is_empty() {
                 break;
             }
             let answer = ask(&source, missing).await;
             given.extend(answer.tiles);
             missing = answer.unanswered;
+            self.note(answer.why);
             if !answer.no_tiles.is_empty() {
                 match source.behind() {
                     Some(behind) => {
@@ -73,17 +85,26 @@ impl Sources {
                         given.extend(answer.tiles);
                         missing.extend(answer.unanswered);
                         missing.extend(answer.no_tiles);
+                        self.note(answer.why);
                     }
                     None => missing.extend(answer.no_tiles),
                 }
             }
             if answer.is_out_of_reach {
-                self.0.remove(turn);
+                self.left.remove(turn);
             } else {
                 turn += 1;
             }
         }
         (given, missing)
+    }
+
+    fn note(&mut self, word: Option<AskError>) {
+        let is_silence =
+            |word: &Option<AskError>| matches!(word, None | Some(AskError::Unreachable(_)));
+        if is_silence(&self.word) || !is_silence(&word) {
+            self.word = word.or(self.word.take());
+        }
     }
 }
 
@@ -96,6 +117,8 @@ struct Said {
     no_tiles: Vec<TileCoordinate>,
     /// It was not reached at all.
     is_out_of_reach: bool,
+    /// Why one of those did not come.
+    why: Option<AskError>,
 }
 
 async fn ask(source: &Arc<dyn LogSource>, missing: Vec<TileCoordinate>) -> Said {
@@ -105,13 +128,21 @@ async fn ask(source: &Arc<dyn LogSource>, missing: Vec<TileCoordinate>) -> Said 
         unanswered: Vec::new(),
         no_tiles: Vec::new(),
         is_out_of_reach: false,
+        why: None,
     };
     for (index, asked) in missing.into_iter().enumerate() {
         match answers.get(index) {
-            Some(Err(AskError::Unreachable(_))) | None => said.unanswered.push(asked),
+            Some(Err(silence @ AskError::Unreachable(_))) => {
+                said.why = Some(silence.clone());
+                said.unanswered.push(asked);
+            }
+            None => said.unanswered.push(asked),
             Some(answer) => match as_tile(asked, answer) {
-                Some(tile) => said.tiles.push((tile, Arc::clone(source))),
-                None => said.no_tiles.push(asked),
+                Ok(tile) => said.tiles.push((tile, Arc::clone(source))),
+                Err(why) => {
+                    said.why = Some(why);
+                    said.no_tiles.push(asked);
+                }
             },
         }
     }
@@ -120,16 +151,18 @@ async fn ask(source: &Arc<dyn LogSource>, missing: Vec<TileCoordinate>) -> Said 
 }
 
 /// A tile as a source gave it, if it has the form of one that is wide enough.
-fn as_tile(asked: TileCoordinate, answer: &Result<TileBytes, AskError>) -> Option<Tile> {
-    let (width, bytes) = answer.as_ref().ok()?;
-    if *width < asked.width {
-        return None;
-    }
+fn as_tile(asked: TileCoordinate, answer: &Result<TileBytes, AskError>) -> Result<Tile, AskError> {
+    let (width, bytes) = answer.as_ref().map_err(AskError::clone)?;
     let coordinate = TileCoordinate {
         width: *width,
         ..asked
     };
-    Tile::new(coordinate, bytes.clone()).ok()
+    let tile = Tile::new(coordinate, bytes.clone()).ok();
+    tile.filter(|_| *width >= asked.width)
+        .ok_or_else(|| AskError::NoAnswer {
+            said: format!("what came is no tile {}", asked.path()),
+            status: None,
+        })
 }
 
 pub(super) fn is_same(one: &Arc<dyn LogSource>, other: &Arc<dyn LogSource>) -> bool {

@@ -191,6 +191,7 @@ impl FrontDoor {
                     respond::sumdb_tile(bytes, Source::Upstream)
                 }
                 TileAnswer::Beyond(reason) => respond::line(StatusCode::NOT_FOUND, reason),
+                TileAnswer::Unknown(trouble) => respond::unknown_tile(&trouble),
                 TileAnswer::NotToBeHad(reason) => {
                     respond::no_tile(coordinate, &reason, self.offline)
                 }

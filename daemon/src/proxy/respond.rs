@@ -12,7 +12,7 @@ use super::body::{Content, FileBody};
 use super::gate::TurnedAway;
 use super::route::RouteError;
 use crate::fetch::{FetchError, Fetched, Fetcher, NoteAnswer, NoteKey, UpstreamError};
-use crate::log::Finding;
+use crate::log::{Finding, Trouble};
 use crate::metrics::Source;
 
 /// An answer before it is sent, with the source it is counted under.
@@ -198,20 +198,28 @@ pub(crate) fn no_record(finding: &Finding, offline: bool) -> Answer {
                 trouble.reason
             ),
         ),
-        Finding::Unreachable(trouble) => {
-            let status = trouble
-                .status
-                .and_then(|status| StatusCode::from_u16(status).ok());
-            line(
-                status.unwrap_or(StatusCode::GATEWAY_TIMEOUT),
-                format!("the checksum database cannot be asked: {}", trouble.reason),
-            )
-        }
+        Finding::Unreachable(trouble) => line(
+            status_in(trouble),
+            format!("the checksum database cannot be asked: {}", trouble.reason),
+        ),
         Finding::Listed(record) => line(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("record {} has no tree head to go with it", record.id),
         ),
     }
+}
+
+/// Theirs, if somebody answered with one.
+fn status_in(trouble: &Trouble) -> StatusCode {
+    let status = trouble.status;
+    status
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .unwrap_or(StatusCode::GATEWAY_TIMEOUT)
+}
+
+/// A tile that nobody gave and that may exist.
+pub(crate) fn unknown_tile(trouble: &Trouble) -> Answer {
+    line(status_in(trouble), trouble.reason.to_string())
 }
 
 /// A tile that exists and that nobody gave.

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use modmesh_protocol::log::{SignedHead, Tile, TileCoordinate};
 
-use super::super::ask::Part;
+use super::super::ask::{AskError, Part};
+use super::super::finding::Trouble;
 use super::super::sources::Sources;
 use super::Mirror;
 use super::patience::neighbours_first;
 use crate::metrics::Source;
+
+/// The status of an answer that is none (RFC 9110, section 15.6.3).
+const NO_ANSWER: u16 = 502;
 
 /// What the front door gets for a tile.
 #[derive(Debug)]
@@ -19,8 +23,10 @@ pub(crate) enum TileAnswer {
     Passed(Vec<u8>),
     /// The tree of the current head has it, and nobody who could be asked gave it; the text is for a person.
     NotToBeHad(String),
-    /// It lies beyond every head that could be learned of here; the text is for a person.
+    /// It lies beyond every head that could be learned of here, and nobody who was asked has it; the text is for a person.
     Beyond(String),
+    /// It lies beyond these too, and whether there is such a tile could not be found out.
+    Unknown(Trouble),
 }
 
 impl Mirror {
@@ -77,7 +83,12 @@ impl Mirror {
                 .pop()
                 .and_then(|(tile, giver)| Some((tile.cut(coordinate.width)?, giver)));
             let Some((tile, giver)) = given else {
-                return TileAnswer::Beyond(self.beyond(coordinate));
+                return match upstream.last_word() {
+                    None | Some(AskError::Missing | AskError::NotListed) => {
+                        TileAnswer::Beyond(self.beyond(coordinate))
+                    }
+                    Some(error) => TileAnswer::Unknown(self.unknown(coordinate, error)),
+                };
             };
             let continues = |kept: &Arc<Tile>| tile.bytes().starts_with(kept.bytes());
             if narrower.as_ref().is_none_or(continues) {
@@ -89,6 +100,27 @@ impl Mirror {
             );
             giver.blame(Part::Tiles(&[coordinate]), &what, tile.bytes());
             upstream.give_up(&giver);
+            if upstream.is_empty() {
+                let said = format!("{} gave one that is false", giver.name());
+                let error = AskError::NoAnswer { said, status: None };
+                return TileAnswer::Unknown(self.unknown(coordinate, &error));
+            }
+        }
+    }
+
+    /// What is told of a tile that nobody gave and that may be there all the same.
+    fn unknown(&self, coordinate: TileCoordinate, error: &AskError) -> Trouble {
+        let status = match error {
+            AskError::NoAnswer { status, .. } => Some(status.unwrap_or(NO_ANSWER)),
+            _ => None,
+        };
+        let reason = format!(
+            "{}; upstream was asked for it: {error}",
+            self.beyond(coordinate)
+        );
+        Trouble {
+            reason: reason.into(),
+            status,
         }
     }
 

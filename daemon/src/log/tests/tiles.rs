@@ -87,3 +87,45 @@ async fn a_tile_that_a_proxy_forges_comes_from_the_database_itself() {
         }
     }
 }
+
+#[tokio::test]
+async fn of_a_tile_beyond_our_head_it_is_told_what_upstream_said() {
+    let log = Log::new(300);
+    let beyond = at(0, 5, 10);
+    for (manner, behind, expected) in [
+        (Manner::Honest, None, None),
+        (Manner::Troubled, None, Some(Some(503))),
+        (Manner::Away, None, Some(None)),
+        // A proxy's word is not the last one where the database itself can be asked.
+        (Manner::Troubled, Some(Manner::Honest), None),
+        (Manner::Honest, Some(Manner::Troubled), Some(Some(503))),
+        (Manner::Troubled, Some(Manner::Away), Some(Some(503))),
+        (Manner::Honest, Some(Manner::Away), None),
+    ] {
+        let state = kept(&log, 290, 300).await;
+        let proxy = Fake {
+            behind: behind.map(|manner| Fake::start("itself", &log, 300, manner)),
+            ..Fake::new("upstream", &log, 300, manner)
+        };
+        let around = Arc::new(Around {
+            upstream: Some(Arc::new(proxy)),
+            ..Around::default()
+        });
+        let said = match mirror(state.path(), &around).tile(beyond).await {
+            TileAnswer::Beyond(text) => {
+                assert!(text.contains("beyond the 300 records"), "{text}");
+                None
+            }
+            TileAnswer::Unknown(trouble) => {
+                assert!(trouble.reason.contains("300 records"), "{trouble:?}");
+                Some(trouble.status)
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said, expected, "{manner:?}, {behind:?}");
+    }
+    // Whose settings keep it from asking says what it can prove.
+    let state = kept(&log, 290, 300).await;
+    let answer = mirror(state.path(), &Arc::default()).tile(beyond).await;
+    assert!(matches!(answer, TileAnswer::Beyond(_)), "{answer:?}");
+}

@@ -125,6 +125,8 @@ pub(super) enum Manner {
     Babbling,
     /// It cannot be connected to.
     Away,
+    /// For every tile it says that it is in trouble.
+    Troubled,
 }
 
 /// A source that knows the first `size` records of `log`.
@@ -182,6 +184,14 @@ impl Fake {
     }
 
     fn tile(&self, at: TileCoordinate) -> Result<TileBytes, AskError> {
+        match self.manner {
+            Manner::Away => return Err(AskError::Unreachable("no route".into())),
+            Manner::Troubled => {
+                let (said, status) = ("in trouble".to_owned(), Some(503));
+                return Err(AskError::NoAnswer { said, status });
+            }
+            _ => {}
+        }
         let tile = self
             .log
             .tile(at.level, at.index, self.size)
@@ -191,7 +201,6 @@ impl Fake {
             Manner::Forged | Manner::ForgedAndShort if at.level == 0 => bytes[0] ^= 1,
             Manner::Without | Manner::ForgedAndShort => return Err(AskError::Missing),
             Manner::Babbling => bytes = b"<!doctype html>".to_vec(),
-            Manner::Away => return Err(AskError::Unreachable("no route".into())),
             _ => {}
         }
         Ok((width, bytes))
