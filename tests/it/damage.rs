@@ -167,3 +167,40 @@ fn a_state_folder_where_none_can_be_is_named() {
     }
     assert_eq!(fs::read(&file).unwrap(), b"three years of work");
 }
+
+/// Takes the tile away that the module's record stands in, and starts the host again where nobody has it.
+fn lose_a_tile(host: &mut TestHost) {
+    fs::remove_file(host.state().join("sumdb/sumdb.example.test/tile/8/0/001")).unwrap();
+    host.restart();
+    host.wait_until("it knows that the tile is lost", |host| {
+        missing_tiles(host) == 1
+    });
+}
+
+fn missing_tiles(host: &TestHost) -> u64 {
+    host.status()["sumdb"][0]["missing_tiles"].as_u64().unwrap()
+}
+
+#[test]
+fn what_the_mirror_lost_is_mended_when_the_first_neighbour_comes() {
+    let upstream = world();
+    let mut neighbour = ended(&upstream);
+    neighbour.restart();
+    let mut host = neighbour_of(&neighbour, &upstream);
+    host.get(&hello().url_path("mod")).expect_body();
+    assert!(host.stop().success() && neighbour.stop().success());
+    upstream.close();
+    lose_a_tile(&mut host);
+    neighbour.restart();
+    host.wait_until("the tile is here again", |host| missing_tiles(host) == 0);
+}
+
+#[test]
+fn what_the_mirror_lost_is_mended_when_upstream_is_back() {
+    let upstream = world();
+    let mut host = ended(&upstream);
+    upstream.close();
+    lose_a_tile(&mut host);
+    upstream.come_back();
+    host.wait_until("the tile is here again", |host| missing_tiles(host) == 0);
+}

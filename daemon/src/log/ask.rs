@@ -1,5 +1,6 @@
 //! How the mirror asks the outside: two small traits, with adapters over upstream and neighbours in `wiring`.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -96,6 +97,10 @@ pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
 
     /// A few neighbours, for tiles; where somebody else can be asked, none that was silent lately.
     fn neighbours(&self) -> Vec<Arc<dyn LogSource>>;
+
+    /// The names of those who can be asked for tiles now, as far as that is known: [`Surroundings::neighbours`], and the
+    /// upstream while it is not down.
+    fn within_reach(&self) -> HashSet<String>;
 
     /// A larger tree head was proved and is current from now on; `note` is its signed text.
     fn advanced(&self, note: &str);

@@ -1,5 +1,6 @@
 //! The mirror's sources: the upstream and the neighbours, seen as holders of parts of the log.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -436,6 +437,14 @@ impl Surroundings for AroundUs {
             .into_iter()
             .take(ASKED_FOR_TILES_MAX)
             .map(|peer| self.neighbour(peers, peer, None))
+            .collect()
+    }
+
+    fn within_reach(&self) -> HashSet<String> {
+        let upstream = self.upstream.iter().filter(|log| !log.upstream.is_down());
+        let neighbours = self.neighbours().into_iter().map(|one| one.name());
+        neighbours
+            .chain(upstream.map(|upstream| upstream.name()))
             .collect()
     }
 

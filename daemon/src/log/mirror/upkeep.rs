@@ -18,6 +18,8 @@ use super::Mirror;
 /// How old the current head may be before a larger one is asked for. Who learns of one tells the neighbours, so that of many
 /// hosts few ask.
 const CATCH_UP_EVERY: Duration = Duration::from_secs(10 * 60);
+/// How soon it is seen that somebody came who may have what is missing; twice as late after each one who was asked.
+const NEWCOMERS_EVERY: Duration = Duration::from_secs(1);
 /// How often a client that is ahead of us makes us ask.
 const CATCH_UP_SPACING: Duration = Duration::from_secs(5);
 /// How long asking everybody takes at most.
@@ -37,20 +39,46 @@ impl Mirror {
     /// Works until the future is dropped.
     pub(crate) async fn keep_whole(self) {
         self.serve_holders().await;
+        let mut asked = self.inner.surroundings.within_reach();
         self.mend().await;
         // Hosts that were started together do not ask together.
         let offset = CATCH_UP_EVERY.mul_f64(random_share());
         loop {
-            tokio::time::sleep(CATCH_UP_EVERY + offset).await;
+            let next = tokio::time::Instant::now() + CATCH_UP_EVERY + offset;
+            self.mend_with_newcomers(&mut asked, next).await;
             self.serve_holders().await;
             let age = self.head_written().and_then(|at| at.elapsed().ok());
             if self.head().is_some() && age.is_none_or(|age| age >= CATCH_UP_EVERY) {
                 self.catch_up().await;
             }
             if self.missing_tiles() > 0 {
+                asked = self.inner.surroundings.within_reach();
                 self.mend().await;
             }
         }
+    }
+
+    /// Mends what is missing whenever somebody can be asked who could not be at the last look, until `end`: a host that was
+    /// started first, or alone, need not wait for the next turn. `asked` are those who could be at the last one.
+    ///
+    /// Each look may ask everybody, so the pauses between them grow.
+    async fn mend_with_newcomers(&self, asked: &mut HashSet<String>, end: tokio::time::Instant) {
+        let mut pause = NEWCOMERS_EVERY;
+        while self.missing_tiles() > 0 {
+            let next = tokio::time::Instant::now() + pause;
+            if next >= end {
+                break;
+            }
+            tokio::time::sleep_until(next).await;
+            let now = self.inner.surroundings.within_reach();
+            let somebody_came = !now.is_subset(asked);
+            *asked = now;
+            if somebody_came {
+                self.mend().await;
+                pause *= 2;
+            }
+        }
+        tokio::time::sleep_until(end).await;
     }
 
     /// How many tiles are not here that clients may need when nobody else can be asked; as of the last look.

@@ -1,5 +1,6 @@
 //! A log of our own, and sources that give it: the true ones, and those that do not.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -314,6 +315,11 @@ impl Surroundings for Around {
 
     fn neighbours(&self) -> Vec<Arc<dyn LogSource>> {
         as_sources(&self.neighbours)
+    }
+
+    fn within_reach(&self) -> HashSet<String> {
+        let all = self.neighbours.iter().chain(&self.upstream);
+        all.map(|one| one.name()).collect()
     }
 
     fn advanced(&self, note: &str) {
