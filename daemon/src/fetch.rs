@@ -11,6 +11,7 @@ mod neighbours;
 mod notes;
 mod pace;
 mod race;
+mod said;
 mod sources;
 mod stories;
 mod story;
@@ -280,6 +281,10 @@ impl Fetcher {
         {
             obtained = self.gather(&key, asker, telling.story()).await;
         }
+        let obtained = match obtained {
+            Ok(landed) => Ok(landed),
+            Err(error) => Err(self.told_of(&key.url_path(), asker, error).await),
+        };
         telling.end(obtained.as_ref().map(|landed| landed.source));
         obtained
     }

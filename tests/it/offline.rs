@@ -188,6 +188,39 @@ fn what_upstream_said_is_no_module_is_none_while_the_line_is_cut_also_after_a_re
 }
 
 #[test]
+fn what_upstream_said_no_to_is_a_no_while_it_is_gone_and_until_it_says_otherwise() {
+    let upstream = world();
+    upstream.fault("*/v1.9.7.zip", Fault::status(403, "not for you"));
+    let mut host = online("A", &upstream).start();
+    let of = |version: &str, extension: &str| format!("example.com/hello/@v/{version}.{extension}");
+    let refused = [
+        ("v1.9.9", "info", 404),
+        ("v1.9.9", "mod", 404),
+        ("v1.9.9", "zip", 404),
+        ("v1.9.7", "zip", 403),
+    ];
+    for (version, extension, status) in refused {
+        let answer = host.get(&of(version, extension));
+        assert_eq!(answer.status, status, "{extension}: {}", answer.text());
+    }
+    upstream.close();
+    host.restart();
+    for (version, extension, status) in refused {
+        let answer = host.get(&of(version, extension));
+        assert_eq!(answer.status, status, "{extension}: {}", answer.text());
+        assert!(answer.text().contains("it said so"), "{}", answer.text());
+        assert!(answer.header("age").parse::<u64>().is_ok());
+    }
+    let unknown = host.get(&of("v1.9.8", "zip"));
+    assert!(unknown.status >= 500, "{}", unknown.text());
+    upstream.publish(&Module::package("example.com/hello", "v1.9.9"));
+    upstream.come_back();
+    host.wait_until("upstream's newer word counts", |host| {
+        host.get(&of("v1.9.9", "zip")).status == 200
+    });
+}
+
+#[test]
 fn of_a_tile_beyond_the_tree_a_client_is_told_what_upstream_said() {
     let upstream = world();
     let mut host = online("A", &upstream).start();

@@ -116,7 +116,7 @@ impl Fetcher {
         {
             return Ok(answer);
         }
-        if let Some(no) = self.said_before(key, asker).await {
+        if let Some(no) = self.said_before(&key.url_path(), asker).await {
             return Err(no);
         }
         let obtained = self.inner.notes.join((key.clone(), asker), || {
@@ -199,7 +199,7 @@ impl Fetcher {
             Ok(Err(nonsense)) => return Err(nonsense),
             Err(error) => error,
         };
-        self.keep_refusal(key, asker, &error).await;
+        self.keep_refusal(&key.url_path(), asker, &error).await;
         let instead = self.instead(key, asker, &error).await;
         match instead {
             Some(answer) => Ok(answer),

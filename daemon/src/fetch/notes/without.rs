@@ -140,7 +140,7 @@ impl Fetcher {
         error: UpstreamError,
     ) -> FetchError {
         if matches!(error, UpstreamError::Unreachable { .. })
-            && let Some(no) = self.said_before(key, asker).await
+            && let Some(no) = self.said_before(&key.url_path(), asker).await
         {
             return no;
         }
@@ -154,42 +154,6 @@ impl Fetcher {
             return FetchError::InsideHeld(module.into());
         }
         error
-    }
-
-    /// Upstream's own no of an earlier time, while it is gone.
-    pub(super) async fn said_before(&self, key: &NoteKey, asker: Asker) -> Option<FetchError> {
-        let upstream = self.upstream_for(asker)?;
-        if !upstream.is_down() {
-            return None;
-        }
-        let (store, name) = (self.inner.store.clone(), self.refusal_name(key, asker));
-        let read = tokio::task::spawn_blocking(move || store.read_refusal(&name)).await;
-        Some(FetchError::SaidBefore(Arc::new(read.ok()??)))
-    }
-
-    /// Keeps that upstream said no, for when it is gone.
-    pub(super) async fn keep_refusal(&self, key: &NoteKey, asker: Asker, error: &UpstreamError) {
-        let Some(answer) = error.answer() else {
-            return;
-        };
-        let (status, text) = (answer.status, answer.text.clone());
-        if !matches!(status, 403 | 404 | 410) {
-            return;
-        }
-        let text = text.unwrap_or_else(|| error.to_string());
-        let (store, name) = (self.inner.store.clone(), self.refusal_name(key, asker));
-        let kept = tokio::task::spawn_blocking(move || store.keep_refusal(&name, status, &text));
-        if let Ok(Err(error)) = kept.await {
-            tracing::debug!(note = key.url_path(), %error, "a refusal could not be kept");
-        }
-    }
-
-    /// Under what name a refusal is kept. Where `direct` is asked for the owner alone, it is also refused to him alone.
-    fn refusal_name(&self, key: &NoteKey, asker: Asker) -> String {
-        let upstream = self.inner.upstream.as_ref();
-        let by_direct = upstream.is_some_and(Upstream::has_direct) && asker == Asker::Owner;
-        let whose = if by_direct { "direct " } else { "" };
-        format!("{whose}{}", key.url_path())
     }
 
     /// Whether the database lists this very version of a shorter path: then the path of `of` is hardly a module itself.
