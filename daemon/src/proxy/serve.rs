@@ -16,16 +16,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::AnswerBody;
 use super::handle::Ends;
 use super::outgoing::Outgoing;
+use crate::fetch::Client;
 use crate::seldom::Seldom;
 use crate::shutdown::{END_DEADLINE, Shutdown};
 
 /// Connections at a time; `go` keeps at most a few dozen open.
 const CONNECTIONS_MAX: usize = 1024;
+/// Further places that are kept for the daemon's own user: enough for a `go`, whatever other users of this machine hold.
+const KEPT_FOR_OWNER: usize = 64;
 /// How long a client may take to send a request's head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a client may take nothing (or a drip) of its answer. `go` unpacks and hashes while it reads, and a laptop may
@@ -60,6 +63,7 @@ pub(crate) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     places: Arc<Semaphore>,
+    kept: Arc<Semaphore>,
     turned_away: Arc<Semaphore>,
     unread_max: Duration,
 }
@@ -73,6 +77,7 @@ impl Listener {
             socket,
             address,
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            kept: Arc::new(Semaphore::new(KEPT_FOR_OWNER)),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             unread_max: UNREAD_MAX,
         })
@@ -116,6 +121,11 @@ impl Listener {
         Ok((stream, client))
     }
 
+    /// A place for the connection. Whose it is is looked for only when the places for everybody are taken.
+    fn place_for(&self, ends: &Ends) -> Option<OwnedSemaphorePermit> {
+        free_one(&self.places).or_else(|| free_one(&self.kept).filter(|_| ends.is_own_user()))
+    }
+
     /// Gives a connection its place, or has its client told that there is none.
     fn welcome(
         &self,
@@ -125,9 +135,9 @@ impl Listener {
         graceful: &GracefulShutdown,
         shutdown: &Shutdown,
     ) {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            let server = stream.local_addr().unwrap_or(self.address);
-            let ends = Ends::new(client, server);
+        let server = stream.local_addr().unwrap_or(self.address);
+        let ends = Ends::new(client, server);
+        if let Some(place) = self.place_for(&ends) {
             let stream = Outgoing::new(stream, self.unread_max);
             let connection = converse(stream, ends, door.clone(), graceful.watcher());
             shutdown.spawn("connection", async move {
@@ -142,7 +152,7 @@ impl Listener {
                 "all places for connections are taken; a client is turned away"
             );
         }
-        if let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() {
+        if let Some(place) = free_one(&self.turned_away) {
             let telling = turn_away(stream, door.clone());
             shutdown.spawn("no place", async move {
                 // Who does not listen in time is cut off.
@@ -151,6 +161,11 @@ impl Listener {
             });
         }
     }
+}
+
+/// One of the places of a kind, if one is free.
+fn free_one(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(places).try_acquire_owned().ok()
 }
 
 async fn converse(stream: Outgoing<TcpStream>, ends: Ends, door: impl Answering, watcher: Watcher) {
@@ -218,12 +233,13 @@ mod tests {
         }
     }
 
-    /// A listener with one place and little patience.
-    async fn narrow(unread_max: Duration) -> (SocketAddr, Arc<Semaphore>) {
+    /// A listener with one place, `kept` more for the daemon's own user, and little patience.
+    async fn narrow(kept: usize, unread_max: Duration) -> (SocketAddr, Arc<Semaphore>) {
         let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap())
             .await
             .unwrap();
         listener.places = Arc::new(Semaphore::new(1));
+        listener.kept = Arc::new(Semaphore::new(kept));
         listener.unread_max = unread_max;
         let (address, places) = (listener.address(), Arc::clone(&listener.places));
         let (giver, shutdown) = (Giver(Metrics::new()), Shutdown::new());
@@ -247,7 +263,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_finds_all_places_taken_is_told_so() {
-        let (address, _) = narrow(UNREAD_MAX).await;
+        let (address, _) = narrow(0, UNREAD_MAX).await;
         let mut first = ask(address).await;
         // It has its place when its answer begins.
         first.read_u8().await.unwrap();
@@ -261,8 +277,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn places_are_kept_for_the_daemons_own_user() {
+        let (address, _) = narrow(1, UNREAD_MAX).await;
+        let mut clients = [ask(address).await, ask(address).await];
+        for client in &mut clients {
+            client.read_u8().await.unwrap();
+        }
+        let third = String::from_utf8(all_of(ask(address).await).await).unwrap();
+        assert!(third.starts_with("HTTP/1.1 503"), "{third}");
+        for client in clients {
+            assert!(all_of(client).await.len() > BODY_BYTES);
+        }
+    }
+
+    #[tokio::test]
     async fn a_client_that_does_not_read_gives_its_place_back() {
-        let (address, places) = narrow(Duration::from_millis(100)).await;
+        let (address, places) = narrow(0, Duration::from_millis(100)).await;
         let mut idle = ask(address).await;
         idle.read_u8().await.unwrap();
         let free = places.acquire().await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
 use harness::http::Response;
@@ -31,6 +32,10 @@ pub(crate) const TESTS: &[(&str, LabTest)] = &[
     (
         "another_user_gets_nothing_where_the_database_is_off",
         another_user_gets_nothing_where_the_database_is_off,
+    ),
+    (
+        "another_user_who_takes_all_places_does_not_shut_the_owner_out",
+        another_user_who_takes_all_places_does_not_shut_the_owner_out,
     ),
     (
         "another_user_cannot_read_the_state_folder",
@@ -181,6 +186,22 @@ fn another_user_gets_nothing_where_the_database_is_off() -> Result<(), Forbidden
     expect_not_fetched(&host, &upstream, &listed);
     assert_eq!(host.get(&listed.url_path("zip")).status, 200);
     expect_refused(&ask(&host, &listed.url_path("zip"))?, "");
+    Ok(())
+}
+
+fn another_user_who_takes_all_places_does_not_shut_the_owner_out() -> Result<(), Forbidden> {
+    let host = HostOptions::new("A").start();
+    let address = host.url().replace("http://", "");
+    let places = as_other_user(|| {
+        let calls = (0..1024).map(|_| TcpStream::connect(&address).unwrap());
+        calls.collect::<Vec<_>>()
+    })?;
+    // He has his places when the next one gets none.
+    host.wait_until("all places are taken", |host| {
+        ask(host, "healthz").is_ok_and(|answer| answer.status == 503)
+    });
+    assert_eq!(host.get("healthz").expect_body(), b"alive\n");
+    drop(places);
     Ok(())
 }
 
