@@ -51,3 +51,30 @@ fn a_head_that_go_brought_from_elsewhere_is_served_when_the_line_is_cut() {
     assert!(lookup.text().contains("\n700\n"), "{}", lookup.text());
     assert_eq!(host.status()["sumdb"][0]["missing_tiles"], 0);
 }
+
+#[test]
+fn a_host_without_upstream_follows_a_neighbour_that_never_had_its_head() {
+    let newer = Module::package("example.com/newer", "v1.0.0");
+    let mut log = TestLog::new("sumdb.example.test");
+    log.append(&hello());
+    log.pad_to(300);
+    let upstream = FakeUpstream::with_log(log);
+    upstream.publish(&hello());
+    let mut host = online("A", &upstream).start();
+    host.get(&hello().url_path("mod")).expect_body();
+    host.stop();
+    // Its record stands in another tile than the end of that head.
+    upstream.log(|log| log.pad_to(600));
+    upstream.publish(&newer);
+    upstream.log(|log| log.pad_to(700));
+    let neighbour = online("B", &upstream).start();
+    neighbour.get(&newer.url_path("mod")).expect_body();
+    host.restart_with(|options| options.upstream("off").peer(&neighbour.peer_address()));
+    host.wait_for_neighbours(1);
+    let lookup = "sumdb/sumdb.example.test/lookup/example.com/newer@v1.0.0";
+    host.wait_until("it has followed", |host| host.get(lookup).status == 200);
+    assert_eq!(host.status()["sumdb"][0]["tree_size"], 700);
+    // And with what joins the two heads here, its clients follow, too.
+    let tile = host.get("sumdb/sumdb.example.test/tile/8/0/001");
+    assert_eq!(tile.expect_body().len(), 8192);
+}

@@ -11,7 +11,7 @@ use libp2p::PeerId;
 use libp2p::swarm::Stream;
 use modmesh_protocol::limits::{HELLO_HEADS_MAX, HELLO_WAIT_MAX};
 use modmesh_protocol::log::DatabaseId;
-use modmesh_protocol::wire::{HeadSummary, Hello};
+use modmesh_protocol::wire::{CAN_FETCH, HeadSummary, Hello};
 use tokio::time::timeout;
 
 use super::frames::{self, FrameError};
@@ -95,12 +95,14 @@ fn settle(shared: &Arc<Shared>, peer: PeerId, outcome: Result<Hello, String>) {
     catch_up(shared, peer, &theirs);
 }
 
-/// Asks for the heads of those databases whose mirror reaches further at the other side.
+/// Asks for the heads of those databases whose mirror reaches further at the other side, or less far: who can fetch may get
+/// what the other side lacks to follow.
 fn catch_up(shared: &Arc<Shared>, peer: PeerId, theirs: &Hello) {
-    let ours = shared.shelf.heads();
+    let (ours, can_fetch) = (shared.shelf.heads(), shared.capabilities & CAN_FETCH != 0);
     for (database, size) in ours {
-        let further = |h: &HeadSummary| h.database == database.0 && h.size > size;
-        if !theirs.heads.iter().any(further) {
+        let is_news = |theirs: u64| theirs > size || theirs > 0 && theirs < size && can_fetch;
+        let of_it = |h: &&HeadSummary| h.database == database.0;
+        if !theirs.heads.iter().filter(of_it).any(|h| is_news(h.size)) {
             continue;
         }
         let shared = Arc::clone(shared);

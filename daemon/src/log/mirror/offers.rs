@@ -2,24 +2,39 @@
 //!
 //! They cost a neighbour nothing, so they cost this host little: one is worked on at a time, the largest of those that came
 //! meanwhile waits, and the others are dropped. What is lost so comes again with the next lookup or announcement.
+//!
+//! A neighbour that is behind and has no upstream can follow only if somebody has what continues its head. So that is fetched
+//! and kept here while upstream is there, for so many heads a day that nobody can have us keep the whole tree.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use modmesh_protocol::log::SignedHead;
 use tokio::sync::Semaphore;
 
 use super::super::ask::{LogSource, Part};
+use super::super::prove::ProveError;
 use super::super::sources::Sources;
 use super::Mirror;
 use crate::shutdown::Shutdown;
+
+/// Smaller heads of neighbours whose edges are fetched and kept in a day: up to four tiles each, 2 MiB in all.
+const EDGES_A_DAY_MAX: usize = 64;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The heads that wait, and whether one is worked on.
 #[derive(Debug)]
 pub(super) struct Offers {
     waiting: Mutex<Option<Offer>>,
     working: Arc<Semaphore>,
+    edges: Mutex<DayOfEdges>,
     shutdown: Shutdown,
 }
+
+/// When the last edges were fetched for neighbours, oldest first.
+#[derive(Debug, Default)]
+struct DayOfEdges(VecDeque<Instant>);
 
 #[derive(Debug)]
 struct Offer {
@@ -64,13 +79,40 @@ impl Mirror {
     async fn work_on(&self, offer: Offer) {
         let upstream = self.inner.surroundings.upstream();
         let mut sources = Sources::new([offer.from].into_iter().chain(upstream));
-        let merged = self
-            .inner
-            .prover
-            .merge(offer.head, None, &mut sources)
-            .await;
-        if let Err(error) = merged {
+        let head = Arc::new(offer.head);
+        let prover = &self.inner.prover;
+        if let Some(current) = self.head().filter(|ours| ours.size() > head.size()) {
+            let compared = prover.compare(&current, &head, &sources).await;
+            if !matches!(compared, Err(ProveError::Contradiction { .. })) {
+                self.keep_for_neighbour(&head, &current, sources).await;
+            }
+            return;
+        }
+        if let Err(error) = prover.merge(head, None, &mut sources).await {
             tracing::debug!(database = self.name(), %error, "an offered tree head was not adopted");
+        }
+    }
+
+    /// Sees to it that a neighbour with the head `theirs` can be given what continues it, if upstream has that.
+    async fn keep_for_neighbour(
+        &self,
+        theirs: &SignedHead,
+        current: &SignedHead,
+        mut sources: Sources,
+    ) {
+        let (prover, surroundings) = (&self.inner.prover, &self.inner.surroundings);
+        let mut nobody = Sources::new([]);
+        let here = prover.keep_edge_of(theirs, current, &mut nobody).await;
+        let is_there =
+            |upstream: &Arc<dyn LogSource>| surroundings.within_reach().contains(&upstream.name());
+        if !matches!(here, Err(ProveError::MissingTile(_)))
+            || !surroundings.upstream().as_ref().is_some_and(is_there)
+            || !self.inner.offers.edges().take(Instant::now())
+        {
+            return;
+        }
+        if let Err(error) = prover.keep_edge_of(theirs, current, &mut sources).await {
+            tracing::debug!(database = self.name(), size = theirs.size(), %error, "what continues a neighbour's tree head was not fetched");
         }
     }
 }
@@ -80,6 +122,7 @@ impl Offers {
         Self {
             waiting: Mutex::default(),
             working: Arc::new(Semaphore::new(1)),
+            edges: Mutex::default(),
             shutdown,
         }
     }
@@ -104,7 +147,42 @@ impl Offers {
         self.lock().is_some()
     }
 
+    fn edges(&self) -> std::sync::MutexGuard<'_, DayOfEdges> {
+        self.edges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Offer>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DayOfEdges {
+    /// Takes note of one more, unless it is one too many.
+    fn take(&mut self, now: Instant) -> bool {
+        let is_past = |at: &Instant| now.saturating_duration_since(*at) >= DAY;
+        while self.0.front().is_some_and(is_past) {
+            self.0.pop_front();
+        }
+        let is_one_more = self.0.len() < EDGES_A_DAY_MAX;
+        if is_one_more {
+            self.0.push_back(now);
+        }
+        is_one_more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_edges_a_day_are_fetched_for_neighbours() {
+        let (mut day, began) = (DayOfEdges::default(), Instant::now());
+        for _ in 0..EDGES_A_DAY_MAX {
+            assert!(day.take(began));
+        }
+        assert!(!day.take(began + DAY / 2));
+        assert!(day.take(began + DAY));
+        assert_eq!(day.0.len(), 1);
     }
 }

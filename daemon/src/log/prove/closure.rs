@@ -85,7 +85,10 @@ impl Prover {
                 .merge(Arc::clone(&held), None, &mut sources)
                 .await
                 .map(|_| ()),
-            Some(current) => self.keep_edge_of(&held, current, &mut sources).await,
+            Some(current) => {
+                let kept = self.keep_edge_of(&held, current, &mut sources).await;
+                kept.inspect(|()| self.write_head(&held))
+            }
         };
         match &served {
             Ok(()) => self.owed.paid(std::slice::from_ref(&held)),
@@ -95,7 +98,11 @@ impl Prover {
         served
     }
 
-    async fn keep_edge_of(
+    /// Fetches and keeps what continues `held` up to `current`, which is not smaller.
+    ///
+    /// # Errors
+    /// It contradicts ours; or what is needed is not to be had now.
+    pub(in super::super) async fn keep_edge_of(
         &self,
         held: &SignedHead,
         current: &SignedHead,
@@ -110,7 +117,6 @@ impl Prover {
             return Err(self.contradictions.show(held, current));
         }
         self.tiles.keep(&proof);
-        self.write_head(held);
         Ok(())
     }
 

@@ -141,6 +141,51 @@ impl Prover {
         offered: &Arc<SignedHead>,
         sources: &Sources,
     ) -> Result<(), ProveError> {
+        if let Some(compared) = self.compared_before(current, offered) {
+            return compared;
+        }
+        let Ok(turn) = Arc::clone(&self.comparing).try_acquire_owned() else {
+            return Ok(());
+        };
+        let (prover, sources) = (Arc::clone(self), sources.clone());
+        let (current, offered) = (Arc::clone(current), Arc::clone(offered));
+        self.shutdown.spawn("compare heads", async move {
+            let _turn = turn;
+            if let Err(error) = prover.compare(&current, &offered, &sources).await {
+                tracing::debug!(size = offered.size(), %error, "an older tree head was not compared");
+            }
+        });
+        Ok(())
+    }
+
+    /// Compares an older head with the `current` one, by the tiles that are here and those of the first of `sources`, who
+    /// showed it.
+    ///
+    /// # Errors
+    /// They contradict each other; or these tiles do not tell.
+    pub(in super::super) async fn compare(
+        &self,
+        current: &Arc<SignedHead>,
+        older: &Arc<SignedHead>,
+        sources: &Sources,
+    ) -> Result<(), ProveError> {
+        if let Some(compared) = self.compared_before(current, older) {
+            return compared;
+        }
+        self.remember(older);
+        let mut giver = sources.only_first();
+        let compared = self.prove_older(current, older, &mut giver).await;
+        compared.inspect_err(|_| {
+            self.compared().remove(&older.size());
+        })
+    }
+
+    /// What came of comparing this head before, or one of its size.
+    fn compared_before(
+        &self,
+        current: &Arc<SignedHead>,
+        offered: &SignedHead,
+    ) -> Option<Result<(), ProveError>> {
         let size = offered.size();
         let known = if size == current.size() {
             Some(Arc::clone(current))
@@ -149,26 +194,11 @@ impl Prover {
         };
         match known {
             Some(known) if known.head().root != offered.head().root => {
-                return Err(self.contradictions.show(&known, offered));
+                Some(Err(self.contradictions.show(&known, offered)))
             }
-            Some(_) => return Ok(()),
-            None if size == 0 => return Ok(()),
-            None => {}
+            Some(_) => Some(Ok(())),
+            None => (size == 0).then_some(Ok(())),
         }
-        let Ok(turn) = Arc::clone(&self.comparing).try_acquire_owned() else {
-            return Ok(());
-        };
-        self.remember(offered);
-        let (prover, mut giver) = (Arc::clone(self), sources.only_first());
-        let (current, offered) = (Arc::clone(current), Arc::clone(offered));
-        self.shutdown.spawn("compare heads", async move {
-            let _turn = turn;
-            if let Err(error) = prover.prove_older(&current, &offered, &mut giver).await {
-                prover.compared().remove(&offered.size());
-                tracing::debug!(size = offered.size(), %error, "an older tree head was not compared");
-            }
-        });
-        Ok(())
     }
 
     async fn prove_older(

@@ -1,9 +1,17 @@
 //! Heads that neighbours show on their own account.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
+use modmesh_protocol::log::TileCoordinate;
+use modmesh_protocol::module::ModuleVersion;
+
+use super::super::ask::{AskError, LogSource, LookupAnswer, Part, TileBytes};
+use super::super::mirror::Mirror;
 use super::world::{Around, Fake, Log, Manner, files_below, kept, mirror, module, until};
+use crate::metrics::Source;
 
 #[tokio::test]
 async fn a_lookup_does_not_wait_for_the_heads_of_silent_neighbours() {
@@ -66,13 +74,12 @@ async fn a_head_without_the_databases_signature_is_a_lie() {
 }
 
 #[tokio::test]
-async fn an_older_head_takes_nothing_from_upstream_and_leaves_nothing_here() {
+async fn without_upstream_an_older_head_takes_nothing_from_others_and_leaves_nothing_here() {
     let log = Log::new(1100);
     let state = kept(&log, 1050, 1100).await;
-    let upstream = Fake::start("upstream", &log, 1100, Manner::Honest);
+    let other = Fake::start("other", &log, 1100, Manner::Honest);
     let around = Arc::new(Around {
-        upstream: Some(upstream.clone()),
-        neighbours: vec![upstream.clone()],
+        neighbours: vec![other.clone()],
         ..Around::default()
     });
     let mirror = mirror(state.path(), &around);
@@ -84,7 +91,82 @@ async fn an_older_head_takes_nothing_from_upstream_and_leaves_nothing_here() {
         // The next one is dropped while this one is compared.
         until("it was compared", || !mirror.is_comparing()).await;
     }
-    assert_eq!(upstream.asked(), 0);
+    assert_eq!(other.asked(), 0);
     assert_eq!(files_below(state.path()), before);
     assert!(!neighbour.is_blamed());
+}
+
+/// A host, as its neighbours see it.
+#[derive(Debug)]
+struct Kin(Mirror);
+
+impl LogSource for Kin {
+    fn name(&self) -> String {
+        "kin".to_owned()
+    }
+
+    fn source(&self) -> Source {
+        Source::Peer
+    }
+
+    fn lookup<'a>(&'a self, _: &'a ModuleVersion) -> BoxFuture<'a, Result<LookupAnswer, AskError>> {
+        Box::pin(ready(Err(AskError::Missing)))
+    }
+
+    fn tiles<'a>(
+        &'a self,
+        coordinates: &'a [TileCoordinate],
+    ) -> BoxFuture<'a, Vec<Result<TileBytes, AskError>>> {
+        let kept = coordinates.iter().map(|at| {
+            let tile = self.0.kept_tile(at.level, at.index);
+            let wide = tile.filter(|tile| tile.coordinate().width >= at.width);
+            let tile = wide.ok_or(AskError::Missing)?;
+            Ok((tile.coordinate().width, tile.bytes().to_vec()))
+        });
+        Box::pin(ready(kept.collect()))
+    }
+
+    fn head(&self) -> BoxFuture<'_, Option<Vec<u8>>> {
+        Box::pin(async { self.latest().await.ok() })
+    }
+
+    fn latest(&self) -> BoxFuture<'_, Result<Vec<u8>, AskError>> {
+        let head = self.0.head().ok_or(AskError::Missing);
+        Box::pin(ready(head.map(|head| head.note().into())))
+    }
+
+    fn behind(&self) -> Option<Arc<dyn LogSource>> {
+        None
+    }
+
+    fn blame(&self, _: Part<'_>, what: &str, _: &[u8]) {
+        panic!("blamed: {what}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_upstream_can_follow_a_neighbour_that_saw_its_head_while_it_was_online() {
+    let log = Log::new(1100);
+    let (ours, theirs) = (kept(&log, 290, 300).await, kept(&log, 1090, 1100).await);
+    let behind = mirror(ours.path(), &Arc::default());
+    let around = Arc::new(Around {
+        upstream: Some(Fake::start("upstream", &log, 1100, Manner::Honest)),
+        ..Around::default()
+    });
+    let online = mirror(theirs.path(), &around);
+    online.offer_head(&log.head(300), Arc::new(Kin(behind.clone())));
+    until("what continues the smaller head is here", || {
+        let tile = online.kept_tile(0, 1);
+        tile.is_some_and(|tile| tile.coordinate().width == 256)
+    })
+    .await;
+    assert_eq!(online.head().unwrap().size(), 1100);
+    drop(online);
+    // The line is cut, and after a restart, too.
+    let alone = mirror(theirs.path(), &Arc::default());
+    behind.offer_head(&log.head(1100), Arc::new(Kin(alone)));
+    until("the larger head is current", || {
+        behind.head().unwrap().size() == 1100
+    })
+    .await;
 }
