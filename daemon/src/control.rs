@@ -122,7 +122,7 @@ impl Control {
             .iter()
             .map(|mirror| DatabaseStatus {
                 name: mirror.name().to_owned(),
-                tree_size: mirror.head().map_or(0, |head| head.size()),
+                tree_size: mirror.tree_size(),
                 records: mirror.records(),
                 head_age_seconds: mirror.head_written().and_then(seconds_since),
                 missing_tiles: mirror.missing_tiles() as u64,
@@ -185,7 +185,7 @@ impl Showing for Control {
             .store(totals.bytes, totals.blobs, self.store.losses());
         self.metrics.peers(self.peers.connected());
         for mirror in self.mirrors.all() {
-            let size = mirror.head().map_or(0, |head| head.size());
+            let size = mirror.tree_size();
             self.metrics.tree_size(mirror.name(), size);
         }
         self.metrics.text()

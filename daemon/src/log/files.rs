@@ -85,6 +85,11 @@ impl Files {
         head.ok()?.modified().ok()
     }
 
+    /// Removes a head that nobody holds.
+    pub(super) fn forget_head(&self, size: u64) {
+        let _gone = fs::remove_file(self.root.join("head").join(size.to_string()));
+    }
+
     fn head_files(&self) -> Vec<(u64, PathBuf)> {
         let mut found: Vec<(u64, PathBuf)> = fs::read_dir(self.root.join("head"))
             .into_iter()

@@ -111,14 +111,21 @@ impl Mirror {
         self.inner.prover.key().database_id()
     }
 
-    /// The head under which everything here is proved; nothing before the first lookup.
+    /// The head under which everything here is proved, for somebody who will hold it or rest on it; nothing before the first
+    /// lookup.
     pub(crate) fn head(&self) -> Option<Arc<SignedHead>> {
+        let _using = self.inner.prover.using();
         self.inner.prover.head()
+    }
+
+    /// How many records the tree of the current head has; 0 before the first one.
+    pub(crate) fn tree_size(&self) -> u64 {
+        self.inner.prover.head().map_or(0, |head| head.size())
     }
 
     /// When the current head was written here.
     pub(crate) fn head_written(&self) -> Option<SystemTime> {
-        let size = self.head()?.size();
+        let size = self.tree_size();
         self.inner.prover.files().head_written(size)
     }
 
@@ -169,11 +176,12 @@ impl Mirror {
     /// The kept record of `of`; nothing when the head that it was proved under was lost.
     fn kept_record(&self, of: &ModuleVersion) -> Option<Record> {
         let record = self.inner.prover.files().record(of)?;
-        (record.id < self.head()?.size()).then_some(record)
+        (record.id < self.tree_size()).then_some(record)
     }
 
     /// The kept tile at `level` and `index`, in its widest form.
     pub(crate) fn kept_tile(&self, level: u8, index: u64) -> Option<Arc<Tile>> {
+        let _using = self.inner.prover.using();
         self.inner.prover.kept_tile(level, index)
     }
 

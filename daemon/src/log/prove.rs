@@ -4,6 +4,7 @@
 
 mod closure;
 mod heads;
+mod unused;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -26,6 +27,7 @@ use crate::shutdown::Shutdown;
 
 use closure::Owed;
 use heads::Compared;
+use unused::Unused;
 
 /// Why something could not be proved.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +94,7 @@ pub(super) struct Prover {
     /// Held while the head is replaced, which waits for nobody but the disk.
     adopting: Mutex<()>,
     owed: Owed,
+    unused: Mutex<Unused>,
     compared: Mutex<Compared>,
     /// One older head is compared at a time; what comes meanwhile is dropped, for nothing rests on it.
     comparing: Arc<Semaphore>,
@@ -122,6 +125,7 @@ impl Prover {
             head: RwLock::new(head.map(Arc::new)),
             adopting: Mutex::default(),
             owed: Owed::new(lost),
+            unused: Mutex::default(),
             compared: Mutex::default(),
             comparing: Arc::new(Semaphore::new(1)),
             shutdown: shutdown.clone(),
@@ -156,6 +160,7 @@ impl Prover {
         answer: LookupAnswer,
         mut sources: Sources,
     ) -> Result<Arc<ListedRecord>, ProveError> {
+        let _using = self.using();
         let giver = sources.first().cloned();
         let result = self.prove_record(of, &answer, &mut sources).await;
         if let (Err(error), Some(giver)) = (&result, giver)

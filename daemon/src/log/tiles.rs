@@ -232,7 +232,8 @@ impl Tiles {
         memory.insert(place, tile);
     }
 
-    fn forget(&self, place: Place) {
+    /// Lets go of a tile that nothing rests on.
+    pub(super) fn forget(&self, place: Place) {
         self.memory().remove(&place);
         self.unwritten().remove(&place);
         self.files.forget_tile(place.0, place.1);
@@ -250,6 +251,11 @@ impl Tiles {
 }
 
 impl Proof {
+    /// The places of the tiles that were not here.
+    pub(super) fn fresh(&self) -> impl Iterator<Item = Place> {
+        self.fresh.keys().copied()
+    }
+
     /// Where the tile at `place` came from for this proof.
     pub(super) fn source(&self, place: Place) -> Source {
         self.fresh.get(&place).copied().unwrap_or(Source::Store)

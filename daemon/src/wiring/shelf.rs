@@ -78,7 +78,7 @@ impl Shelf for OpenShelf {
             .all()
             .iter()
             .map(|mirror| {
-                let size = mirror.head().map_or(0, |head| head.size());
+                let size = mirror.tree_size();
                 (mirror.database_id(), size)
             })
             .collect()

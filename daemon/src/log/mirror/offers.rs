@@ -81,7 +81,10 @@ impl Mirror {
         let mut sources = Sources::new([offer.from].into_iter().chain(upstream));
         let head = Arc::new(offer.head);
         let prover = &self.inner.prover;
-        if let Some(current) = self.head().filter(|ours| ours.size() > head.size()) {
+        if self.tree_size() > head.size()
+            && let Some(current) = self.head()
+        {
+            let _using = prover.using();
             let compared = prover.compare(&current, &head, &sources).await;
             if !matches!(compared, Err(ProveError::Contradiction { .. })) {
                 self.keep_for_neighbour(&head, &current, sources).await;

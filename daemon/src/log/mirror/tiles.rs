@@ -33,6 +33,7 @@ impl Mirror {
     /// The tile at `coordinate`, cut from a wider one where needed.
     pub(crate) async fn tile(&self, coordinate: TileCoordinate) -> TileAnswer {
         let prover = &self.inner.prover;
+        let _using = prover.using();
         let kept = prover
             .kept_tile(coordinate.level, coordinate.index)
             .and_then(|tile| tile.cut(coordinate.width));
@@ -125,7 +126,7 @@ impl Mirror {
     }
 
     fn beyond(&self, coordinate: TileCoordinate) -> String {
-        let size = self.head().map_or(0, |head| head.size());
+        let size = self.tree_size();
         format!(
             "tile {} lies beyond the {size} records of {} that this host can prove; it needs the internet once to catch up",
             coordinate.path(),

@@ -48,7 +48,7 @@ impl Mirror {
             self.mend_with_newcomers(&mut asked, next).await;
             self.serve_holders().await;
             let age = self.head_written().and_then(|at| at.elapsed().ok());
-            if self.head().is_some() && age.is_none_or(|age| age >= CATCH_UP_EVERY) {
+            if self.tree_size() > 0 && age.is_none_or(|age| age >= CATCH_UP_EVERY) {
                 self.catch_up().await;
             }
             if self.missing_tiles() > 0 {
@@ -204,7 +204,7 @@ impl Mirror {
         }
         larger.sort_by_key(|(head, _)| std::cmp::Reverse(head.size()));
         for (head, source) in larger {
-            let is_larger = self.head().is_none_or(|ours| ours.size() < head.size());
+            let is_larger = self.tree_size() < head.size();
             if !is_larger {
                 break;
             }

@@ -75,6 +75,7 @@ impl Prover {
         held: SignedHead,
         mut sources: Sources,
     ) -> Result<(), ProveError> {
+        let _using = self.using();
         let held = Arc::new(held);
         if held.size() == 0 {
             return Ok(());

@@ -3,17 +3,19 @@
 //! A larger head becomes current when it was proved an extension of the current one. The tiles for that are gathered while
 //! nothing is held and nothing is kept: the tiles are kept and the heads exchanged under one lock, and when somebody else was
 //! quicker the proof is made anew against their head. A new head is written after the tiles that prove it, so that a crash in
-//! between leaves the old head with all that it needs. An older head is compared with ours where that can be done, and dropped with
-//! the tiles that it took: nothing rests on it.
+//! between leaves the old head with all that it needs. What an old head alone needed goes with it if nobody used it
+//! (`unused.rs`). An older head is compared with ours where that can be done, and dropped with the tiles that it took:
+//! nothing rests on it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 
 use modmesh_protocol::log::{Goals, SignedHead, VerifierKey, authenticate, tiles_needed};
 
 use super::super::files::Files;
 use super::super::sources::Sources;
-use super::super::tiles::Proof;
+use super::super::tiles::{Place, Proof};
+use super::unused::places_for;
 use super::{ProveError, Prover};
 
 /// Heads that were compared, or are being compared, and need not be again. With their notes they take 4 MiB at most.
@@ -22,10 +24,28 @@ const HEADS_REMEMBERED_MAX: usize = 256;
 const ADOPTIONS_TRIED_MAX: usize = 8;
 
 /// That a larger head continues the current one.
-struct Extension {
-    proof: Proof,
+pub(super) struct Extension {
+    pub proof: Proof,
     /// Heads that were owed and are continued with it.
     paid: Vec<Arc<SignedHead>>,
+    /// Records that are proved with it.
+    records: Vec<u64>,
+}
+
+impl Extension {
+    /// Whether nothing but the larger head was to be proved.
+    pub(super) fn is_for_the_head_alone(&self) -> bool {
+        self.paid.is_empty() && self.records.is_empty()
+    }
+
+    /// The places of the tiles that it needs in its tree of `size` records besides those that continue the current head.
+    pub(super) fn needed_without_current(&self, size: u64) -> HashSet<Place> {
+        let goals = Goals {
+            records: self.records.clone(),
+            heads: self.paid.iter().map(|head| head.size()).collect(),
+        };
+        places_for(size, &goals)
+    }
 }
 
 /// Heads that were not larger than the current one, by size.
@@ -106,7 +126,11 @@ impl Prover {
                 self.contradictions.show(owed, offered);
             }
         }
-        Ok(Extension { proof, paid: owed })
+        Ok(Extension {
+            proof,
+            paid: owed,
+            records: goals.records,
+        })
     }
 
     /// Keeps the tiles of `extension` and exchanges `current` for `offered`; false, with nothing kept, when somebody else has
@@ -121,10 +145,13 @@ impl Prover {
         if self.head().as_ref().map(Arc::as_ptr) != current.map(Arc::as_ptr) {
             return false;
         }
-        self.tiles.keep(&extension.proof);
-        self.write_head(offered);
-        self.owed.paid(&extension.paid);
-        *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(offered));
+        let superseded = current.map(Arc::as_ref);
+        self.supersede(superseded, offered, extension, || {
+            self.tiles.keep(&extension.proof);
+            self.write_head(offered);
+            self.owed.paid(&extension.paid);
+            *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(offered));
+        });
         tracing::debug!(
             database = self.key.name(),
             size = offered.size(),

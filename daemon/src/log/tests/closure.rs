@@ -165,6 +165,21 @@ fn tile_files(state: &Path) -> Vec<std::path::PathBuf> {
     files.into_iter().map(|(path, _)| path).collect()
 }
 
+/// Makes the head of this size current, as a host does that learns of it by itself.
+async fn advance(mirror: &Mirror, log: &Log, from: &Arc<Fake>, size: u64) {
+    mirror.offer_head(&log.head(size), from.clone());
+    super::world::until("the larger head is current", || mirror.tree_size() == size).await;
+}
+
+/// The sizes of the heads that are kept.
+fn kept_heads(state: &Path) -> Vec<u64> {
+    let heads = fs::read_dir(state.join("sumdb/sum.example/head")).unwrap();
+    let size = |head: fs::DirEntry| head.file_name().to_str().unwrap().parse().unwrap();
+    let mut sizes: Vec<u64> = heads.map(|head| size(head.unwrap())).collect();
+    sizes.sort_unstable();
+    sizes
+}
+
 async fn is_whole(state: &Path, log: &Log, record: u64, older: &[u64]) -> Result<(), String> {
     for held in older {
         serves_holder_of(state, log, *held).await?;
@@ -245,6 +260,78 @@ async fn a_head_is_not_written_before_the_tiles_that_it_rests_on() {
     assert!(heads.join("1100").exists());
     drop(full);
     is_whole(state.path(), &log, 1095, &[300, 1100])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn heads_that_nobody_used_leave_nothing_and_all_others_stay_whole() {
+    let log = Log::new(3000);
+    let upstream = Fake::start("upstream", &log, 3000, Manner::Honest);
+    let state = kept(&log, 290, 300).await;
+    let quiet = mirror(state.path(), &around(&upstream));
+    for size in [800, 1300, 1800, 2300] {
+        advance(&quiet, &log, &upstream, size).await;
+    }
+    assert_eq!(kept_heads(state.path()), [300, 2300]);
+    // The record's, the one above it, and the edge of the newest head.
+    assert_eq!(tile_files(state.path()).len(), 3);
+    // Now a client gets that head, and another one that of a host that was started again.
+    quiet.lookup(&module(290)).await.unwrap();
+    advance(&quiet, &log, &upstream, 2500).await;
+    advance(&quiet, &log, &upstream, 2600).await;
+    drop(quiet);
+    let again = mirror(state.path(), &around(&upstream));
+    again.lookup(&module(290)).await.unwrap();
+    for size in [2650, 2900, 3000] {
+        advance(&again, &log, &upstream, size).await;
+    }
+    again.mend().await;
+    assert_eq!(again.missing_tiles(), 0);
+    drop(again);
+    let used = [300, 2300, 2600, 3000];
+    assert_eq!(kept_heads(state.path()), used);
+    is_whole(state.path(), &log, 290, &used).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tree_that_grows_a_level_loses_nothing_of_what_was_proved_in_the_smaller_one() {
+    let log = Log::new(70_000);
+    let upstream = Fake::start("upstream", &log, 70_000, Manner::Honest);
+    let state = kept(&log, 190, 200).await;
+    let quiet = mirror(state.path(), &around(&upstream));
+    for size in [10_000, 66_000, 67_000, 70_000] {
+        advance(&quiet, &log, &upstream, size).await;
+    }
+    drop(quiet);
+    assert_eq!(kept_heads(state.path()), [200, 70_000]);
+    // What leads from there to the new root, too.
+    let alone = mirror(state.path(), &Arc::default());
+    alone.mend().await;
+    assert_eq!(alone.missing_tiles(), 0);
+    drop(alone);
+    is_whole(state.path(), &log, 190, &[200, 70_000])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_head_that_neighbours_are_told_of_stays() {
+    let log = Log::new(1100);
+    let upstream = Fake::start("upstream", &log, 1100, Manner::Honest);
+    let state = kept(&log, 290, 300).await;
+    let among = Arc::new(Around {
+        neighbours: vec![Fake::start("neighbour", &log, 300, Manner::Honest)],
+        upstream: Some(upstream.clone()),
+        ..Around::default()
+    });
+    let mirror = mirror(state.path(), &among);
+    for size in [800, 1100] {
+        advance(&mirror, &log, &upstream, size).await;
+    }
+    drop(mirror);
+    assert_eq!(kept_heads(state.path()), [300, 800, 1100]);
+    is_whole(state.path(), &log, 290, &[300, 800, 1100])
         .await
         .unwrap();
 }
