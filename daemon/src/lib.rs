@@ -21,9 +21,6 @@ mod start;
 mod state;
 mod store;
 mod trust;
-#[cfg(test)]
-#[path = "../../tests/harness/unheard.rs"]
-mod unheard;
 pub mod upstream;
 mod wiring;
 

@@ -6,4 +6,6 @@ mod lanes;
 mod locate;
 mod rogue;
 mod trust;
+#[path = "../../../tests/harness/unheard.rs"]
+mod unheard;
 mod walk;
