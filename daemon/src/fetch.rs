@@ -7,6 +7,7 @@
 mod attempt;
 mod error;
 mod gate;
+mod go_sum;
 mod neighbours;
 mod notes;
 mod pace;
@@ -28,6 +29,7 @@ pub(crate) use error::FetchError;
 pub(crate) use notes::{NoteAnswer, NoteKey};
 // The two doors speak to the corridor alone, in the words that the corridor's own signatures use.
 pub(crate) use crate::policy::{Client, Treatment};
+pub(crate) use crate::trust::Permanence;
 pub(crate) use crate::upstream::UpstreamError;
 use neighbours::Asked;
 use pace::UpstreamPace;
@@ -43,7 +45,7 @@ use crate::policy::{Asker, Policy};
 use crate::seldom::Seldom;
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
-use crate::trust::{Authority, Expected, Giver, Scope};
+use crate::trust::{Authority, Expected, Giver, GoSums, Scope};
 use crate::upstream::{Begin, Downloaded, Upstream};
 
 /// How long a file is waited for that only busy neighbours have, from when the first of them said so.
@@ -79,6 +81,8 @@ pub(crate) struct Parts {
     pub store: Store,
     pub judges: Judges,
     pub policy: Policy,
+    /// What this host's user gave of go.sum files.
+    pub go_sums: GoSums,
     pub peers: Peers,
     /// Nothing when this host is to stay offline.
     pub upstream: Option<Upstream>,
@@ -174,9 +178,19 @@ impl Fetcher {
         key: &ArtifactKey,
         client: &dyn Client,
     ) -> Result<Fetched, FetchError> {
-        if let Some(stored) = self.stored(key).await {
-            return self.hand_out(stored, Source::Store, client);
+        let Some(held) = self.stored(key).await else {
+            return self.fetch(key, client).await;
+        };
+        if self.is_doubted(&held.entry.proof)
+            && let Ok(another) = self.fetch(key, client).await
+        {
+            return Ok(another);
         }
+        self.hand_out(held, Source::Store, client)
+    }
+
+    /// What is not here, or not believed.
+    async fn fetch(&self, key: &ArtifactKey, client: &dyn Client) -> Result<Fetched, FetchError> {
         self.may_be_fetched_for(key, client).await?;
         let asker = self.asker_of_file(client);
         let landed = self
@@ -258,7 +272,10 @@ impl Fetcher {
     ) -> Result<Fetched, FetchError> {
         match stored.entry.proof.scope() {
             Scope::Proven => {}
-            Scope::Unlisted => self.inner.policy.may_have_unproven(client)?,
+            Scope::Local if stored.entry.proof.unlisted().is_none() => {
+                self.inner.policy.may_have_pending(client)?;
+            }
+            Scope::Local | Scope::Unlisted => self.inner.policy.may_have_unproven(client)?,
             Scope::Pending => {
                 self.inner.policy.may_have_pending(client)?;
                 self.inner.metrics.pending_served();
@@ -270,7 +287,9 @@ impl Fetcher {
     /// The leader's work, and its story.
     async fn obtain(self, key: ArtifactKey, asker: Asker) -> Result<Landed, FetchError> {
         // Somebody else may have landed between the caller's look and this flight.
-        if let Some(stored) = self.stored(&key).await {
+        if let Some(stored) = self.stored(&key).await
+            && !self.is_doubted(&stored.entry.proof)
+        {
             return Ok(Landed::new(stored, Source::Store));
         }
         let telling = self.inner.stories.begin(&key);

@@ -1,11 +1,13 @@
 //! Starting and ending: opens the rooms in the order in which they need each other, and closes them in the other order.
 
 mod databases;
+mod go_sums;
 mod running;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -32,6 +34,7 @@ use crate::trust::Authority;
 use crate::upstream::{self, SumdbAddress, Upstream};
 use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog, Way};
 use databases::Databases;
+use go_sums::GoSumFiles;
 
 /// Events that a listener may fall behind by before it loses the oldest.
 const EVENTS_MAX: usize = 256;
@@ -75,6 +78,17 @@ pub enum StartError {
     /// Two databases share a name, and so a folder and a place in URLs.
     #[error("two checksum databases are called {0}: name one of them only")]
     SameDatabase(String),
+    /// A file of the setting `go-sum` cannot be used.
+    #[error(
+        "the go.sum file {} cannot be used: {reason}; mend it, or take it out of --go-sum",
+        .path.display()
+    )]
+    GoSum {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The upstream cannot be used.
     #[error("the upstream cannot be used: {0}")]
     Upstream(#[from] upstream::StartError),
@@ -92,6 +106,7 @@ impl Daemon {
         let began = Instant::now();
         os::raise_descriptor_limit();
         let databases = Databases::of(&config)?;
+        let mut go_sums = GoSumFiles::read(&config.go_sums).await?;
         let listeners = listen(&config.listen).await?;
         let state = open_state(&config).await?;
         let back_door = BackDoor::open(state.root());
@@ -131,6 +146,7 @@ impl Daemon {
                 store: store.clone(),
                 judges: judges(&mirrors),
                 policy: Policy::new(config.private.clone(), judges_modules),
+                go_sums: Default::default(),
                 peers: peers.clone(),
                 upstream: upstream.clone(),
                 metrics: metrics.clone(),
@@ -138,6 +154,9 @@ impl Daemon {
             },
             &shutdown,
         );
+        go_sums.give(&fetcher).await;
+        let watching = until_the_end(shutdown.clone(), go_sums.watch(fetcher.clone()));
+        shutdown.spawn("go.sum files", watching);
         let control = Arc::new(Control {
             began,
             listen: listeners.iter().map(Listener::address).collect(),
