@@ -322,7 +322,8 @@ Examples:
 
 const RUN_EXAMPLES: &str = "\
 GOPROXY is set to the daemon's address alone, for this command only; modmesh ends with its exit code. When no \
-daemon answers, one is started in the background; it ends after 10 minutes without a request.
+daemon answers, one is started in the background; it ends after 10 minutes without a request. The go.sum of the \
+project vouches at the daemon, for this host alone, for what the checksum database says nothing of.
 
 Examples:
   modmesh run -- go build ./...

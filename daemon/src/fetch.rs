@@ -8,6 +8,7 @@ mod attempt;
 mod error;
 mod gate;
 mod go_sum;
+mod listing;
 mod neighbours;
 mod notes;
 mod pace;
@@ -31,6 +32,7 @@ pub(crate) use notes::{NoteAnswer, NoteKey};
 pub(crate) use crate::policy::{Client, Treatment};
 pub(crate) use crate::trust::Permanence;
 pub(crate) use crate::upstream::UpstreamError;
+use listing::Listing;
 use neighbours::Asked;
 use pace::UpstreamPace;
 use sources::{Miss, Want};
@@ -46,7 +48,7 @@ use crate::seldom::Seldom;
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
 use crate::trust::{Authority, Expected, Giver, GoSums, Scope};
-use crate::upstream::{Begin, Downloaded, Upstream};
+use crate::upstream::Upstream;
 
 /// How long a file is waited for that only busy neighbours have, from when the first of them said so.
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
@@ -111,35 +113,6 @@ pub(crate) struct Fetched {
 struct Landed {
     stored: Arc<Stored>,
     source: Source,
-}
-
-/// Where upstream's list is asked for one file.
-struct Listing {
-    begin: Begin,
-    /// Why what it gave first was refused.
-    refused: Option<FetchError>,
-}
-
-impl Default for Listing {
-    fn default() -> Self {
-        Self {
-            begin: Begin::First,
-            refused: None,
-        }
-    }
-}
-
-impl Listing {
-    /// What came `from` there did not pass the gate: it is fetched again in one piece if it was put together, else from
-    /// where the list goes on.
-    fn gave_false(&mut self, from: &Downloaded, error: FetchError) {
-        self.begin = match self.begin {
-            Begin::Again(_) => Begin::After(from.entry),
-            _ if from.resumed => Begin::Again(from.entry),
-            _ => Begin::After(from.entry),
-        };
-        self.refused.get_or_insert(error);
-    }
 }
 
 impl Landed {

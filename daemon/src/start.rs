@@ -1,13 +1,12 @@
 //! Starting and ending: opens the rooms in the order in which they need each other, and closes them in the other order.
 
 mod databases;
+mod error;
 mod go_sums;
 mod running;
 
 use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use modmesh_protocol::limits::ASKED_AT_ONCE_MAX;
 use modmesh_protocol::log::DatabaseId;
 use tokio::sync::broadcast;
 
+pub use error::StartError;
 pub use running::{Event, Running};
 
 use crate::config::Config;
@@ -24,7 +24,7 @@ use crate::fetch::{Fetcher, Judges, Parts};
 use crate::log::{Mirror, Mirrors};
 use crate::metrics::Metrics;
 use crate::os;
-use crate::peers::{Peers, PeersConfig, PeersError};
+use crate::peers::{Peers, PeersConfig};
 use crate::policy::Policy;
 use crate::proxy::{DoorKeeper, FrontDoor, Listener};
 use crate::shutdown::Shutdown;
@@ -50,52 +50,6 @@ const TELL_AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
 /// A modmesh daemon.
 #[derive(Debug, Clone, Copy)]
 pub struct Daemon;
-
-/// Why a daemon did not start: one line that says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The state folder cannot be used.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// The listen address cannot be had.
-    #[error(
-        "cannot listen on {address}: {error}; is another modmesh (or something else) using it? give a free one with --listen"
-    )]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// The store cannot be opened.
-    #[error("cannot open the store in {folder}: {reason}")]
-    Store {
-        /// The state folder.
-        folder: String,
-        /// What went wrong.
-        reason: String,
-    },
-    /// Two databases share a name, and so a folder and a place in URLs.
-    #[error("two checksum databases are called {0}: name one of them only")]
-    SameDatabase(String),
-    /// A file of the setting `go-sum` cannot be used.
-    #[error(
-        "the go.sum file {} cannot be used: {reason}; mend it, or take it out of --go-sum",
-        .path.display()
-    )]
-    GoSum {
-        /// Its path.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The upstream cannot be used.
-    #[error("the upstream cannot be used: {0}")]
-    Upstream(#[from] upstream::StartError),
-    /// The neighbours' side cannot be started.
-    #[error(transparent)]
-    Peers(#[from] PeersError),
-}
 
 impl Daemon {
     /// Starts a daemon; it serves when this returns.

@@ -39,7 +39,7 @@ pub(crate) use staging::{Room, Staged, Staging};
 
 use crate::os;
 use crate::seldom::Seldom;
-use crate::trust::{DatabaseKeys, ListedRecord, MeasuredFile, Scope};
+use crate::trust::{DatabaseKeys, MeasuredFile, Scope};
 use catalog::Catalog;
 use index::Index;
 use layout::{Layout, proof_of};
@@ -251,16 +251,6 @@ impl Store {
                 .catalog
                 .get(KeyHash::of_file(&key))
                 .is_some_and(|entry| entry.proof.scope() == scope)
-        })
-    }
-
-    /// The record on which a file of `of` that is here rests.
-    pub(crate) fn record_of(&self, of: &ModuleVersion) -> Option<ListedRecord> {
-        [FileKind::Mod, FileKind::Zip].into_iter().find_map(|kind| {
-            let of = of.clone();
-            let key = ArtifactKey { of, kind };
-            let entry = self.inner.catalog.get(KeyHash::of_file(&key))?;
-            entry.proof.record().cloned()
         })
     }
 

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use harness::host::modmesh_binary;
 use harness::process::{self, Output};
-use harness::{FakeUpstream, GoHome, HostOptions, LyingPeer, Module, PeerLie, TestHost, ZipLie};
+use harness::{
+    FakeUpstream, Fault, GoHome, HostOptions, LyingPeer, Module, PeerLie, TestHost, ZipLie,
+};
 
 use crate::scene::{hello, neighbour_of, online, stored};
 
@@ -26,7 +28,7 @@ fn forged() -> Module {
 
 /// Gives the text of a go.sum to a host, at its back door.
 #[track_caller]
-fn give(host: &TestHost, name: &str, text: &str) -> serde_json::Value {
+pub(crate) fn give(host: &TestHost, name: &str, text: &str) -> serde_json::Value {
     let length = text.len();
     let answer = host.at_back_door(&format!(
         "POST /v1/gosum?name={name} HTTP/1.1\r\nHost: modmesh\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
@@ -299,6 +301,45 @@ fn what_a_go_sum_vouched_for_survives_a_restart_and_is_judged_when_the_database_
 }
 
 #[test]
+fn whatever_keeps_the_database_silent_a_go_sum_speaks() {
+    let internal = Module::package("internal.example/m", "v1.0.0");
+    let upstream = FakeUpstream::start([hello()]);
+    upstream.publish_unlisted(&internal);
+    let lines = format!("{}{}", hello().sum_lines(), internal.sum_lines());
+    let asking = online("A", &upstream).only_sumdb(&upstream.sumdb_with_url());
+    let host = asking.start();
+    give(&host, "/p/go.sum", &lines);
+    let note = |of: &str| {
+        let here = host.explain_file(of, "zip")["here"].clone();
+        assert_eq!(here["scope"], "local", "{of}: {here:#}");
+        here["note"].as_str().unwrap().to_owned()
+    };
+    // It has no record, or it cannot be asked.
+    host.get(&internal.url_path("zip")).expect_body();
+    assert!(note(&internal.name()).contains("has no record of it"));
+    upstream.fault("*lookup/*", Fault::status(503, "closed for today"));
+    host.get(&hello().url_path("zip")).expect_body();
+    assert!(note(OF).contains("could not be asked yet"));
+    assert_eq!(host.metric("modmesh_pending_served_total", &[]), 0.0);
+
+    // What is false is refused in either case.
+    upstream.put(&hello().url_path("mod"), forged().go_mod());
+    upstream.put(
+        &internal.url_path("mod"),
+        b"module internal.example/m // no\n".to_vec(),
+    );
+    for module in [hello(), internal] {
+        let refused = host.get(&module.url_path("mod"));
+        assert_eq!(refused.status, 502);
+        assert!(
+            refused.text().contains("/p/go.sum lists h1:"),
+            "{}",
+            refused.text()
+        );
+    }
+}
+
+#[test]
 fn a_kept_file_that_a_go_sum_doubts_is_fetched_anew_and_handed_out_where_that_fails() {
     let upstream = FakeUpstream::start([hello()]);
     upstream.put(&hello().url_path("zip"), forged().zip());
@@ -354,51 +395,4 @@ fn files_of_go_sum_can_be_settings_and_private_modules_stay_private() {
     let open = named(without_database("C", "off").peer(&first.peer_address())).start();
     open.wait_for_neighbours(1);
     open.go("off").download(OF).expect_success();
-}
-
-#[test]
-fn what_is_no_go_sum_is_refused_at_the_back_door_and_unknown_at_the_front() {
-    let host = without_database("A", "off").start();
-    let ask = |head: &str| {
-        host.at_back_door(&format!(
-            "{head}\r\nHost: modmesh\r\nConnection: close\r\n\r\n"
-        ))
-    };
-    let large = ask("POST /v1/gosum?name=a HTTP/1.1\r\nContent-Length: 99999999");
-    assert!(large.starts_with("HTTP/1.1 413"), "{large}");
-    assert!(large.contains("larger than 16 MiB"), "{large}");
-    for (head, status) in [
-        ("POST /v1/gosum HTTP/1.1\r\nContent-Length: 0", "400"),
-        (
-            "POST /v1/gosum?name=%0a HTTP/1.1\r\nContent-Length: 0",
-            "400",
-        ),
-        ("GET /v1/gosum?name=a HTTP/1.1", "405"),
-        ("POST /v1/stop HTTP/1.1\r\nContent-Length: 1", "413"),
-    ] {
-        let answer = ask(head);
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status}")),
-            "{head}: {answer}"
-        );
-    }
-    let lines = "\n".repeat(200_001);
-    let answer = host.at_back_door(&format!(
-        "POST /v1/gosum?name=a HTTP/1.1\r\nHost: m\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{lines}",
-        lines.len()
-    ));
-    assert!(
-        answer.starts_with("HTTP/1.1 413") && answer.contains("200000 lines"),
-        "{answer}"
-    );
-    let taken = give(
-        &host,
-        "a",
-        "example.com/m v1.0.0\n\nexample.com/m v1.0.0 h2:abc\n",
-    );
-    assert_eq!((&taken["lines"], &taken["faults"]), (&0.into(), &1.into()));
-    assert_eq!(taken["faults_told"][0]["line"], 1);
-    let front = host.get("v1/gosum?name=a");
-    assert_eq!(front.status, 404);
-    assert_eq!(host.status()["go_sum"]["files"], 1);
 }
