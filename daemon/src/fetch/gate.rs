@@ -14,7 +14,7 @@ use crate::metrics::Source;
 use crate::policy::{Client, Treatment};
 use crate::store::{Staged, Stored};
 use crate::trust::{
-    Expected, Finding, Giver, ListedRecord, Proof, Rejection, Silence, Unlisted, judge,
+    Authority, Expected, Finding, Giver, ListedRecord, Proof, Rejection, Silence, Unlisted, judge,
 };
 
 /// How long one round goes on with files that the database cannot be asked about.
@@ -211,7 +211,7 @@ impl Fetcher {
                 self.overrule(&key.of, &record);
                 (Expected::Listed(record), by)
             }
-            Err(silence) => (self.by_go_sum(key, treatment, silence), by),
+            Err(silence) => (self.by_go_sum(key, silence), by),
         }
     }
 
@@ -221,18 +221,12 @@ impl Fetcher {
         of: &ModuleVersion,
         treatment: Treatment,
     ) -> (Result<Arc<ListedRecord>, Silence>, Arc<str>) {
-        let by_settings = |why| (Err(Silence::Unlisted(why)), "settings".into());
-        let judges = &self.inner.judges;
-        let authority = match treatment {
-            Treatment::Private => {
-                return by_settings(Unlisted::Private);
-            }
-            Treatment::Judged => judges.modules.as_ref(),
-            Treatment::Toolchain => judges.toolchains.as_ref(),
-            Treatment::Unjudged => None,
-        };
-        let Some(authority) = authority else {
-            return by_settings(Unlisted::DatabaseOff);
+        let Some(authority) = self.judge_by(treatment) else {
+            let why = match treatment {
+                Treatment::Private => Unlisted::Private,
+                _ => Unlisted::DatabaseOff,
+            };
+            return (Err(Silence::Unlisted(why)), "settings".into());
         };
         let told = authority.find(of).await;
         let said = match told.finding {
@@ -241,6 +235,16 @@ impl Fetcher {
             Finding::Unreachable(trouble) => Err(Silence::Pending(trouble.reason)),
         };
         (said, told.by)
+    }
+
+    /// Who judges what is treated so; nobody where the settings judge.
+    pub(super) fn judge_by(&self, treatment: Treatment) -> Option<&Arc<dyn Authority>> {
+        let judges = &self.inner.judges;
+        match treatment {
+            Treatment::Judged => judges.modules.as_ref(),
+            Treatment::Toolchain => judges.toolchains.as_ref(),
+            Treatment::Private | Treatment::Unjudged => None,
+        }
     }
 
     fn announce(&self, proof: &Proof) {

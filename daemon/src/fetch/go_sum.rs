@@ -41,6 +41,10 @@ impl Fetcher {
     ) -> Result<TakenGoSum, NoRoom> {
         let (mut sums, mut contradicted) = (HashMap::new(), Vec::new());
         for (key, sum) in &go_sum.sums {
+            if self.treatment(&key.of.module) == Treatment::Toolchain {
+                // `go` insists on the database for them, and so does this host.
+                continue;
+            }
             let record = self.inner.store.record_of(&key.of);
             let overruled = record.filter(|record| {
                 sum_of(&record.sums, key.kind).is_some_and(|proved| proved != *sum)
@@ -91,17 +95,9 @@ impl Fetcher {
         proof.record().is_none() && self.inner.go_sums.line(proof.key()).is_some_and(is_other)
     }
 
-    /// What a file must be of which the database says nothing: what a go.sum says, if one does. `go` insists on the database
-    /// for toolchains, and so does this host.
-    pub(super) fn by_go_sum(
-        &self,
-        key: &ArtifactKey,
-        treatment: Treatment,
-        silence: Silence,
-    ) -> Expected {
-        if treatment != Treatment::Toolchain
-            && let Some((sum, from)) = self.inner.go_sums.line(key)
-        {
+    /// What a file must be of which the database says nothing: what a go.sum says, if one does.
+    pub(super) fn by_go_sum(&self, key: &ArtifactKey, silence: Silence) -> Expected {
+        if let Some((sum, from)) = self.inner.go_sums.line(key) {
             return Expected::GoSum(Arc::new(Vouched { sum, from, silence }));
         }
         match silence {
