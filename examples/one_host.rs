@@ -27,6 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         upstream: ProxyList::parse(String::from_utf8(upstream)?.trim())?,
         databases: vec![SumdbSetting::Database(DatabaseSpec::sum_golang_org())],
         client_sumdb_dirs: Vec::new(),
+        go_sums: Vec::new(),
         private: Patterns::parse("")?,
         peer_listen: vec!["0.0.0.0:0".parse()?],
         peer_listen_asked: false,

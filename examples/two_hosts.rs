@@ -24,6 +24,7 @@ fn config(state_dir: PathBuf, upstream: &str) -> Result<Config, Box<dyn Error>> 
         upstream: ProxyList::parse(upstream)?,
         databases: vec![SumdbSetting::Database(DatabaseSpec::sum_golang_org())],
         client_sumdb_dirs: Vec::new(),
+        go_sums: Vec::new(),
         private: Patterns::parse("")?,
         peer_listen: vec!["127.0.0.1:0".parse()?],
         peer_listen_asked: true,

@@ -166,6 +166,9 @@ pub(crate) struct SettingArguments {
     /// Checksum database, as in GOSUMDB; repeated ones are mirrored too [default: go env GOSUMDB]
     #[arg(long, value_name = "GOSUMDB")]
     sumdb: Vec<String>,
+    /// A go.sum that vouches, for this host alone, for what the database says nothing of; may be repeated
+    #[arg(long, value_name = "FILE")]
+    go_sum: Vec<String>,
     /// Modules whose names stay on this host, as in GOPRIVATE [default: go env GONOSUMDB]
     #[arg(long, value_name = "PATTERNS")]
     private: Vec<String>,
@@ -214,6 +217,7 @@ impl SettingArguments {
             (Name::StoreLimit, one(&self.store_limit)),
             (Name::Upstream, one(&self.upstream)),
             (Name::Sumdb, self.sumdb.clone()),
+            (Name::GoSum, self.go_sum.clone()),
             (Name::Private, self.private.clone()),
             (Name::PeerListen, self.peer_listen.clone()),
             (Name::Peer, self.peer.clone()),
@@ -318,7 +322,8 @@ Examples:
 
 const RUN_EXAMPLES: &str = "\
 GOPROXY is set to the daemon's address alone, for this command only; modmesh ends with its exit code. When no \
-daemon answers, one is started in the background; it ends after 10 minutes without a request.
+daemon answers, one is started in the background; it ends after 10 minutes without a request. The go.sum of the \
+project vouches at the daemon, for this host alone, for what the checksum database says nothing of.
 
 Examples:
   modmesh run -- go build ./...

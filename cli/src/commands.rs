@@ -1,6 +1,7 @@
 //! The commands, one file each, and the ways in which they fail.
 
 pub(crate) mod config;
+mod database_url;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod peers;

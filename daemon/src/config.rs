@@ -26,6 +26,9 @@ pub struct Config {
     pub databases: Vec<SumdbSetting>,
     /// Where clients of this host keep the tree heads that they hold: `GOPATH/pkg/sumdb`.
     pub client_sumdb_dirs: Vec<PathBuf>,
+    /// Files of go.sum that vouch, on this host alone, for what the database says nothing of. Read at the start and when they
+    /// change.
+    pub go_sums: Vec<PathBuf>,
     /// Modules whose names neither the database nor any neighbour may hear.
     pub private: Patterns,
     /// Where neighbours are listened for.

@@ -3,6 +3,7 @@
 
 mod back_door;
 mod explain;
+mod go_sum;
 mod question;
 
 use std::net::SocketAddr;
@@ -10,8 +11,8 @@ use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use modmesh_protocol::control::{
-    DatabaseStatus, NOTICE_OF_A_PROBLEM, NOTICE_OF_SECURITY, PeerCounts, PeerStatus, Status,
-    StoreStatus, Traffic, UpstreamStatus,
+    DatabaseStatus, GoSumStatus, NOTICE_OF_A_PROBLEM, NOTICE_OF_SECURITY, PeerCounts, PeerStatus,
+    Status, StoreStatus, Traffic, UpstreamStatus,
 };
 
 use crate::fetch::Fetcher;
@@ -75,6 +76,7 @@ impl Control {
     /// Lines for a person, each with its remedy.
     pub(crate) fn notices(&self) -> Vec<String> {
         let mut notices = self.contradictions();
+        notices.extend(self.refused_lines());
         let trouble = self.store.trouble();
         notices.extend(trouble.map(|trouble| format!("{NOTICE_OF_A_PROBLEM}: {trouble}")));
         notices.extend(self.why_nothing_is_shared());
@@ -92,6 +94,14 @@ impl Control {
             ))
         };
         self.mirrors.all().iter().filter_map(tell).collect()
+    }
+
+    /// Lines of go.sum that the database contradicts. No module is named where others may look.
+    fn refused_lines(&self) -> Option<String> {
+        let refused = self.fetcher.go_sums().refused;
+        (refused > 0).then(|| format!(
+            "{NOTICE_OF_SECURITY}: {refused} lines of go.sum files that were given to this host contradict the checksum database and are refused; the log names them (and `modmesh run` does): find out who changed them, mend the file, and give it again"
+        ))
     }
 
     fn why_nothing_is_shared(&self) -> Option<String> {
@@ -140,6 +150,7 @@ impl Showing for Control {
     fn status(&self) -> Status {
         let totals = self.store.totals();
         let [from_store_bytes, from_peers_bytes, from_upstream_bytes] = self.metrics.served_bytes();
+        let go_sums = self.fetcher.go_sums();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             peer_id: self.peers.name(),
@@ -155,6 +166,11 @@ impl Showing for Control {
             offline: self.offline,
             upstream: self.upstreams(),
             sumdb: self.databases(),
+            go_sum: GoSumStatus {
+                files: go_sums.files,
+                lines: go_sums.lines,
+                refused: go_sums.refused,
+            },
             store: StoreStatus {
                 bytes: totals.bytes,
                 limit_bytes: self.store.limit_bytes(),

@@ -7,6 +7,8 @@
 mod attempt;
 mod error;
 mod gate;
+mod go_sum;
+mod listing;
 mod neighbours;
 mod notes;
 mod pace;
@@ -29,7 +31,9 @@ pub(crate) use error::FetchError;
 pub(crate) use notes::{NoteAnswer, NoteKey};
 // The two doors speak to the corridor alone, in the words that the corridor's own signatures use.
 pub(crate) use crate::policy::{Client, Treatment};
+pub(crate) use crate::trust::Permanence;
 pub(crate) use crate::upstream::UpstreamError;
+use listing::Listing;
 use neighbours::Asked;
 use pace::UpstreamPace;
 use sources::{Miss, Want};
@@ -44,8 +48,8 @@ use crate::policy::{Asker, Policy};
 use crate::seldom::Seldom;
 use crate::shutdown::Shutdown;
 use crate::store::{Staged, Store, Stored};
-use crate::trust::{Authority, Expected, Giver, Scope};
-use crate::upstream::{Begin, Downloaded, Upstream};
+use crate::trust::{Authority, Expected, Giver, GoSums, Scope};
+use crate::upstream::Upstream;
 
 /// How long a file is waited for that only busy neighbours have, from when the first of them said so.
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
@@ -80,6 +84,8 @@ pub(crate) struct Parts {
     pub store: Store,
     pub judges: Judges,
     pub policy: Policy,
+    /// What this host's user gave of go.sum files.
+    pub go_sums: GoSums,
     pub peers: Peers,
     /// Nothing when this host is to stay offline.
     pub upstream: Option<Upstream>,
@@ -108,35 +114,6 @@ pub(crate) struct Fetched {
 struct Landed {
     stored: Arc<Stored>,
     source: Source,
-}
-
-/// Where upstream's list is asked for one file.
-struct Listing {
-    begin: Begin,
-    /// Why what it gave first was refused.
-    refused: Option<FetchError>,
-}
-
-impl Default for Listing {
-    fn default() -> Self {
-        Self {
-            begin: Begin::First,
-            refused: None,
-        }
-    }
-}
-
-impl Listing {
-    /// What came `from` there did not pass the gate: it is fetched again in one piece if it was put together, else from
-    /// where the list goes on.
-    fn gave_false(&mut self, from: &Downloaded, error: FetchError) {
-        self.begin = match self.begin {
-            Begin::Again(_) => Begin::After(from.entry),
-            _ if from.resumed => Begin::Again(from.entry),
-            _ => Begin::After(from.entry),
-        };
-        self.refused.get_or_insert(error);
-    }
 }
 
 impl Landed {
@@ -175,9 +152,19 @@ impl Fetcher {
         key: &ArtifactKey,
         client: &dyn Client,
     ) -> Result<Fetched, FetchError> {
-        if let Some(stored) = self.stored(key).await {
-            return self.hand_out(stored, Source::Store, client);
+        let Some(held) = self.stored(key).await else {
+            return self.fetch(key, client).await;
+        };
+        if self.is_doubted(&held.entry.proof)
+            && let Ok(another) = self.fetch(key, client).await
+        {
+            return Ok(another);
         }
+        self.hand_out(held, Source::Store, client)
+    }
+
+    /// What is not here, or not believed.
+    async fn fetch(&self, key: &ArtifactKey, client: &dyn Client) -> Result<Fetched, FetchError> {
         self.may_be_fetched_for(key, client).await?;
         let asker = self.asker_of_file(client);
         let landed = self
@@ -259,7 +246,10 @@ impl Fetcher {
     ) -> Result<Fetched, FetchError> {
         match stored.entry.proof.scope() {
             Scope::Proven => {}
-            Scope::Unlisted => self.inner.policy.may_have_unproven(client)?,
+            Scope::Local if stored.entry.proof.unlisted().is_none() => {
+                self.inner.policy.may_have_pending(client)?;
+            }
+            Scope::Local | Scope::Unlisted => self.inner.policy.may_have_unproven(client)?,
             Scope::Pending => {
                 self.inner.policy.may_have_pending(client)?;
                 self.inner.metrics.pending_served();
@@ -271,7 +261,9 @@ impl Fetcher {
     /// The leader's work, and its story.
     async fn obtain(self, key: ArtifactKey, asker: Asker) -> Result<Landed, FetchError> {
         // Somebody else may have landed between the caller's look and this flight.
-        if let Some(stored) = self.stored(&key).await {
+        if let Some(stored) = self.stored(&key).await
+            && !self.is_doubted(&stored.entry.proof)
+        {
             return Ok(Landed::new(stored, Source::Store));
         }
         let telling = self.inner.stories.begin(&key);

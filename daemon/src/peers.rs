@@ -287,6 +287,15 @@ impl Peers {
         }
     }
 
+    /// A file of `peer` was refused on the word of this host's user alone, who may be mistaken: no lie, but for a while it is
+    /// asked last.
+    pub fn doubted(&self, peer: &PeerName, what: String) {
+        if let Some(id) = peer_id_of(peer) {
+            self.shared.roster.failed(&id, what);
+            self.shared.roster.broke_its_word(&id);
+        }
+    }
+
     /// `peer` alone said something untrue: it is put out and left alone for an hour, and its words are kept for people.
     pub fn blame(&self, peer: &PeerName, lie: Lie) {
         self.shared.blame(peer, lie);

@@ -1,10 +1,11 @@
 //! Starting and ending: opens the rooms in the order in which they need each other, and closes them in the other order.
 
 mod databases;
+mod error;
+mod go_sums;
 mod running;
 
 use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,6 +15,7 @@ use modmesh_protocol::limits::ASKED_AT_ONCE_MAX;
 use modmesh_protocol::log::DatabaseId;
 use tokio::sync::broadcast;
 
+pub use error::StartError;
 pub use running::{Event, Running};
 
 use crate::config::Config;
@@ -22,7 +24,7 @@ use crate::fetch::{Fetcher, Judges, Parts};
 use crate::log::{Mirror, Mirrors};
 use crate::metrics::Metrics;
 use crate::os;
-use crate::peers::{Peers, PeersConfig, PeersError};
+use crate::peers::{Peers, PeersConfig};
 use crate::policy::Policy;
 use crate::proxy::{DoorKeeper, FrontDoor, Listener};
 use crate::shutdown::Shutdown;
@@ -32,6 +34,7 @@ use crate::trust::Authority;
 use crate::upstream::{self, SumdbAddress, Upstream};
 use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog, Way};
 use databases::Databases;
+use go_sums::GoSumFiles;
 
 /// Events that a listener may fall behind by before it loses the oldest.
 const EVENTS_MAX: usize = 256;
@@ -48,41 +51,6 @@ const TELL_AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug, Clone, Copy)]
 pub struct Daemon;
 
-/// Why a daemon did not start: one line that says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The state folder cannot be used.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// The listen address cannot be had.
-    #[error(
-        "cannot listen on {address}: {error}; is another modmesh (or something else) using it? give a free one with --listen"
-    )]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// The store cannot be opened.
-    #[error("cannot open the store in {folder}: {reason}")]
-    Store {
-        /// The state folder.
-        folder: String,
-        /// What went wrong.
-        reason: String,
-    },
-    /// Two databases share a name, and so a folder and a place in URLs.
-    #[error("two checksum databases are called {0}: name one of them only")]
-    SameDatabase(String),
-    /// The upstream cannot be used.
-    #[error("the upstream cannot be used: {0}")]
-    Upstream(#[from] upstream::StartError),
-    /// The neighbours' side cannot be started.
-    #[error(transparent)]
-    Peers(#[from] PeersError),
-}
-
 impl Daemon {
     /// Starts a daemon; it serves when this returns.
     ///
@@ -92,6 +60,7 @@ impl Daemon {
         let began = Instant::now();
         os::raise_descriptor_limit();
         let databases = Databases::of(&config)?;
+        let mut go_sums = GoSumFiles::read(&config.go_sums).await?;
         let listeners = listen(&config.listen).await?;
         let state = open_state(&config).await?;
         let back_door = BackDoor::open(state.root());
@@ -131,6 +100,7 @@ impl Daemon {
                 store: store.clone(),
                 judges: judges(&mirrors),
                 policy: Policy::new(config.private.clone(), judges_modules),
+                go_sums: Default::default(),
                 peers: peers.clone(),
                 upstream: upstream.clone(),
                 metrics: metrics.clone(),
@@ -138,6 +108,9 @@ impl Daemon {
             },
             &shutdown,
         );
+        go_sums.give(&fetcher).await;
+        let watching = until_the_end(shutdown.clone(), go_sums.watch(fetcher.clone()));
+        shutdown.spawn("go.sum files", watching);
         let control = Arc::new(Control {
             began,
             listen: listeners.iter().map(Listener::address).collect(),

@@ -1,9 +1,10 @@
-//! The gate. What a file's h1 must be comes from the checksum database ([`Authority`]); what it is comes from the file;
-//! only where the two agree, and a zip is one that Go would accept, is a [`Proof`] made. Nothing else in the house can
-//! make one, and nothing enters the store without one.
+//! The gate. What a file's h1 must be comes from the checksum database ([`Authority`]), or, where that says nothing, from a
+//! go.sum of this host's user ([`GoSums`]); what it is comes from the file; only where the two agree, and a zip is one that
+//! Go would accept, is a [`Proof`] made. Nothing else in the house can make one, and nothing enters the store without one.
 //!
 //! The gate reads files that lie in staging; it never sees the network, and never decides who is to blame for a lie.
 
+mod go_sums;
 mod proof;
 
 use std::fs::File;
@@ -16,8 +17,9 @@ use modmesh_protocol::h1;
 use modmesh_protocol::zip::{self, FileAt, Grammar, ZipError};
 
 pub(crate) use crate::log::{Authority, Finding, ListedRecord};
-use proof::Ground;
+pub(crate) use go_sums::{GoSumTotals, GoSums, NoRoom, Permanence, Silence, Vouched};
 pub(crate) use proof::{DatabaseKeys, MeasuredFile, Proof, Scope, Unlisted};
+use proof::{Ground, OnGoSum};
 
 /// Largest go.mod that Go reads (`MaxGoMod` in golang.org/x/mod/zip).
 pub(crate) const GO_MOD_BYTES_MAX: u64 = 16 << 20;
@@ -29,6 +31,8 @@ pub(crate) const ZIP_BYTES_MAX: u64 = 500 << 20;
 pub(crate) enum Expected {
     /// The checksum database lists the version.
     Listed(Arc<ListedRecord>),
+    /// The database says nothing, and a go.sum of this host's user does.
+    GoSum(Arc<Vouched>),
     /// There is nothing to compare with.
     Unlisted(Unlisted),
     /// The database could not be asked; says why.
@@ -55,6 +59,13 @@ pub(crate) enum Rejection {
     /// The checksum database has a record of the version, but no line for this file.
     #[error("the checksum database's record of this version has no line for {0}")]
     NoLine(ArtifactKey),
+    /// The contents are not those that a go.sum of this host's user lists.
+    #[error("{key} has {actual}, but {} lists {}, and there is nobody else to judge it ({})", .vouched.from, .vouched.sum, .vouched.silence)]
+    NotAsGoSum {
+        key: ArtifactKey,
+        vouched: Arc<Vouched>,
+        actual: H1,
+    },
     /// Go would refuse this zip, or a neighbour sent one that is not in canonical form.
     #[error("{key} is no acceptable module zip: {reason}")]
     Zip { key: ArtifactKey, reason: ZipError },
@@ -70,9 +81,17 @@ impl Rejection {
     /// Whether the giver's bytes are at fault, as opposed to this host's disk.
     pub(crate) fn is_lie(&self) -> bool {
         match self {
-            Self::Mismatch { .. } | Self::NoLine(_) | Self::Zip { .. } => true,
+            Self::Mismatch { .. }
+            | Self::NoLine(_)
+            | Self::NotAsGoSum { .. }
+            | Self::Zip { .. } => true,
             Self::Read { .. } => false,
         }
+    }
+
+    /// Whether it convicts the giver in the eyes of anybody. A go.sum that nobody else saw may be what is false.
+    pub(crate) fn convicts(&self) -> bool {
+        self.is_lie() && !matches!(self, Self::NotAsGoSum { .. })
     }
 }
 
@@ -107,6 +126,14 @@ pub(crate) fn judge(
                 });
             }
             Ground::Record(Arc::clone(listed))
+        }
+        Expected::GoSum(vouched) if vouched.sum == actual => Ground::GoSum(OnGoSum::of(vouched)),
+        Expected::GoSum(vouched) => {
+            return Err(Rejection::NotAsGoSum {
+                key: key.clone(),
+                vouched: Arc::clone(vouched),
+                actual,
+            });
         }
         Expected::Unlisted(why) => Ground::Unlisted(*why),
         Expected::Pending(_) => Ground::Pending,
@@ -162,6 +189,38 @@ mod tests {
     use modmesh_protocol::module::ModuleVersion;
 
     use super::*;
+
+    #[test]
+    fn a_go_sum_vouches_for_what_it_names_and_convicts_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, text) = (folder.path().join("m"), b"module example.com/m\n");
+        std::fs::write(&path, text).unwrap();
+        let key = ArtifactKey {
+            of: ModuleVersion::parse("example.com/m@v1.0.0").unwrap(),
+            kind: FileKind::Mod,
+        };
+        let measured = MeasuredFile {
+            blob: BlobId::of(text),
+            length: text.len() as u64,
+        };
+        let judge_as = |sum| {
+            let vouched = Vouched {
+                sum,
+                from: "/project/go.sum".into(),
+                silence: Silence::Unlisted(Unlisted::DatabaseOff),
+            };
+            let expected = Expected::GoSum(Arc::new(vouched));
+            let file = File::open(&path).unwrap();
+            judge(file, measured, &key, &expected, Giver::Neighbour, 1)
+        };
+        let proof = judge_as(h1::of_go_mod(text)).unwrap();
+        assert_eq!(proof.scope(), Scope::Local);
+        assert!(!proof.is_shareable() && proof.is_unsettled());
+        assert_eq!(Proof::from_file(&proof.to_file()), Ok(proof));
+        let rejection = judge_as(H1([7; 32])).unwrap_err();
+        assert!(rejection.is_lie() && !rejection.convicts());
+        assert!(rejection.to_string().contains("/project/go.sum"));
+    }
 
     #[test]
     fn a_file_that_cannot_be_read_back_is_the_disks_fault_and_no_lie() {

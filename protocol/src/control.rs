@@ -1,16 +1,18 @@
-//! What the daemon tells the command line: the JSON of `/api/v1/status` and `/api/v1/peers`, and of `/v1/explain` on its own
-//! socket.
+//! What the daemon tells the command line: the JSON of `/api/v1/status` and `/api/v1/peers`, and of `/v1/explain` and
+//! `/v1/gosum` on its own socket.
 //!
 //! `modmesh status --json` and `modmesh peers --json` print these values unchanged, and scripts rely on the names: fields
 //! are added, never renamed or removed. Readers skip fields they do not know, and fields added after the first release
 //! carry a default, so that an older command line understands a newer daemon and the reverse.
 
 mod explain;
+mod go_sum;
 
 pub use explain::{
     Did, Explanation, FileExplanation, FileHere, Neighbours, Outcome, RecordName, Step, Story,
     Treatment, WouldAsk,
 };
+pub use go_sum::{GO_SUM_NAME_BYTES_MAX, GO_SUM_NAMED_MAX, GoSumFault, GoSumStatus, GoSumTaken};
 
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +47,9 @@ pub struct Status {
     pub upstream: Vec<UpstreamStatus>,
     /// The checksum databases, the judging one first; empty when all are `off`.
     pub sumdb: Vec<DatabaseStatus>,
+    /// The go.sum files that were given to it.
+    #[serde(default)]
+    pub go_sum: GoSumStatus,
     /// The store.
     pub store: StoreStatus,
     /// Bytes given and sent since start.

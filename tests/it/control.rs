@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use harness::{FakeUpstream, HostOptions};
 
+use crate::go_sum::give;
 use crate::scene::{hello, online};
 
 const HELLO: &str = "example.com/hello@v1.0.0";
@@ -141,4 +142,51 @@ fn a_folder_too_deep_for_a_socket_costs_the_socket_alone() {
     for word in ["107", "--state"] {
         assert!(refused.stderr.contains(word), "{word}: {refused}");
     }
+}
+
+#[test]
+fn what_is_no_go_sum_is_refused_at_the_back_door_and_unknown_at_the_front() {
+    let host = HostOptions::new("A").start();
+    let ask = |head: &str| {
+        host.at_back_door(&format!(
+            "{head}\r\nHost: modmesh\r\nConnection: close\r\n\r\n"
+        ))
+    };
+    let large = ask("POST /v1/gosum?name=a HTTP/1.1\r\nContent-Length: 99999999");
+    assert!(large.starts_with("HTTP/1.1 413"), "{large}");
+    assert!(large.contains("larger than 16 MiB"), "{large}");
+    for (head, status) in [
+        ("POST /v1/gosum HTTP/1.1\r\nContent-Length: 0", "400"),
+        (
+            "POST /v1/gosum?name=%0a HTTP/1.1\r\nContent-Length: 0",
+            "400",
+        ),
+        ("GET /v1/gosum?name=a HTTP/1.1", "405"),
+        ("POST /v1/stop HTTP/1.1\r\nContent-Length: 1", "413"),
+    ] {
+        let answer = ask(head);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{head}: {answer}"
+        );
+    }
+    let lines = "\n".repeat(200_001);
+    let answer = host.at_back_door(&format!(
+        "POST /v1/gosum?name=a HTTP/1.1\r\nHost: m\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{lines}",
+        lines.len()
+    ));
+    assert!(
+        answer.starts_with("HTTP/1.1 413") && answer.contains("200000 lines"),
+        "{answer}"
+    );
+    let taken = give(
+        &host,
+        "a",
+        "example.com/m v1.0.0\n\nexample.com/m v1.0.0 h2:abc\n",
+    );
+    assert_eq!((&taken["lines"], &taken["faults"]), (&0.into(), &1.into()));
+    assert_eq!(taken["faults_told"][0]["line"], 1);
+    let front = host.get("v1/gosum?name=a");
+    assert_eq!(front.status, 404);
+    assert_eq!(host.status()["go_sum"]["files"], 1);
 }

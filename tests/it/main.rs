@@ -21,6 +21,7 @@ mod eviction;
 mod explain;
 mod first_minute;
 mod fuzz;
+mod go_sum;
 mod hanging_up;
 mod heads;
 mod held_heads;

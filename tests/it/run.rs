@@ -224,6 +224,7 @@ fn a_daemon_that_nobody_asks_ends_by_itself_and_in_order() {
         upstream: ProxyList::parse("off").unwrap(),
         databases: Vec::new(),
         client_sumdb_dirs: Vec::new(),
+        go_sums: Vec::new(),
         private: Default::default(),
         peer_listen: vec!["127.0.0.1:0".parse().unwrap()],
         peer_listen_asked: true,

@@ -127,6 +127,7 @@ fn daemon(upstream: &str, sumdb: &str, state: &TempDir) -> Config {
         upstream: ProxyList::parse(upstream).unwrap(),
         databases: vec![SumdbSetting::parse(sumdb).unwrap()],
         client_sumdb_dirs: Vec::new(),
+        go_sums: Vec::new(),
         private: Patterns::parse("").unwrap(),
         peer_listen: vec!["127.0.0.1:0".parse().unwrap()],
         peer_listen_asked: true,

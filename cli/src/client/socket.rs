@@ -7,7 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::Method;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use modmesh_protocol::control::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
@@ -62,7 +63,27 @@ impl SocketClient {
 
     /// The body of the answer for `path_and_query`, which must be 200.
     pub(crate) async fn get(&self, path_and_query: &str) -> Result<String, SocketError> {
-        let asking = self.ask(path_and_query);
+        self.settled(Method::GET, path_and_query, Bytes::new())
+            .await
+    }
+
+    /// The body of the answer to `body`, which must be 200.
+    pub(crate) async fn post(
+        &self,
+        path_and_query: &str,
+        body: Vec<u8>,
+    ) -> Result<String, SocketError> {
+        self.settled(Method::POST, path_and_query, body.into())
+            .await
+    }
+
+    async fn settled(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: Bytes,
+    ) -> Result<String, SocketError> {
+        let asking = self.ask(method, path_and_query, body);
         let (status, body) = tokio::time::timeout(ANSWER_DEADLINE, asking)
             .await
             .unwrap_or_else(|_| Err(SocketError::TimedOut(self.path.clone())))?;
@@ -80,7 +101,12 @@ impl SocketClient {
         serde_json::from_str(body).map_err(|error| SocketError::Json(self.path.clone(), error))
     }
 
-    async fn ask(&self, path_and_query: &str) -> Result<(u16, String), SocketError> {
+    async fn ask(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: Bytes,
+    ) -> Result<(u16, String), SocketError> {
         let broken = |error: &dyn std::fmt::Display| {
             SocketError::Broken(self.path.clone(), error.to_string())
         };
@@ -90,9 +116,11 @@ impl SocketClient {
             .map_err(|error| broken(&error))?;
         // It ends with the answer; what goes wrong in it is seen there.
         tokio::spawn(connection);
-        let request = hyper::Request::get(path_and_query)
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(path_and_query)
             .header("host", "modmesh")
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(body))
             .map_err(|error| broken(&error))?;
         let answer = sender
             .send_request(request)

@@ -94,6 +94,17 @@ fn shown(settings: &Settings, name: Name) -> (Json, Source) {
         }
         Name::Upstream => text(&settings.upstream),
         Name::Sumdb => list(&settings.databases),
+        Name::GoSum => {
+            let paths = settings
+                .go_sums
+                .value
+                .iter()
+                .map(|path| path.to_string_lossy());
+            (
+                json!(paths.collect::<Vec<_>>()),
+                settings.go_sums.source.clone(),
+            )
+        }
         Name::Private => text(&settings.private),
         Name::PeerListen => list(&settings.peer_listen),
         Name::Peer => list(&settings.peers),

@@ -79,6 +79,7 @@ async fn examine(gathered: &Gathered) -> Result<Vec<Finding>, Failure> {
         answer: go,
         in_environment: gathered.variable("GOPROXY")?,
         flags_in_environment: gathered.variable("GOFLAGS")?,
+        database_in_environment: gathered.variable("GOSUMDB")?,
         listen: match &answer {
             Ok(told) => listened(&told.status, gathered.listen()?.value),
             Err(_) => gathered.listen()?.value,

@@ -224,6 +224,7 @@ fn done(did: &Did) -> String {
             reason,
         } => match (record, reason) {
             (Some(record), _) => format!("record {}, from {from}", named(record)),
+            (None, Some(why)) if from == "go.sum" => format!("no record, but go.sum: {why}"),
             (None, Some(why)) => format!("no record, says {from}: {why}"),
             (None, None) => format!("no record, says {from}"),
         },

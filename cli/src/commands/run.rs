@@ -3,10 +3,11 @@
 //! Where no daemon answers, one is started in the background; where something else answers, or another user's daemon,
 //! nothing is run, because `go` would be sent to a stranger. The command gets no other variable: GOFLAGS, GONOSUMDB and the rest are its
 //! owner's. Modmesh stays beside the command until it ends: it hands on SIGTERM and SIGHUP, leaves ctrl-c to the
-//! terminal (which sends it to both), keeps a background daemon from ending for idleness, and ends with the command's
+//! terminal (which sends it to both), gives the daemon the go.sum of the project it stands in (`go_sum`), keeps a background daemon from ending for idleness, and ends with the command's
 //! exit code.
 
 mod background;
+mod go_sum;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::Failure;
 use crate::arguments::RunArguments;
 use crate::client::{Client, ClientError};
 use crate::ours::Purpose;
+use crate::output;
 use crate::settings::Gathered;
 
 /// How often a daemon is asked for its health while a command runs, so that it does not end for idleness.
@@ -36,6 +38,9 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
         // A daemon that starts has its port before it can answer there.
         Ok(true) | Err(ClientError::TimedOut(_)) => background::wait_until_ready(&client).await?,
         Err(error) => return Err(error.into()),
+    }
+    for complaint in go_sum::give(&client, &gathered).await {
+        output::complain(&complaint);
     }
     let failed = |error| Failure::Command {
         program: program.clone(),

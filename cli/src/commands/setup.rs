@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::Failure;
+use super::database_url::PastUs;
 use crate::addresses::base_url;
 use crate::arguments::SetupArguments;
 use crate::client::ClientError;
@@ -83,6 +84,12 @@ pub(crate) async fn setup(arguments: SetupArguments) -> Result<ExitCode, Failure
     }
     carry_out(&plan, &state_dir).await?;
     if !arguments.undo {
+        let in_environment = gathered.variable("GOSUMDB")?;
+        let past_us = PastUs::of(&answer.gosumdb, in_environment.as_deref(), &facts.listen);
+        if let Some(past_us) = past_us {
+            let (text, remedy) = (past_us.text(), past_us.remedy());
+            output::say(&format!("note: {text}: {remedy}"));
+        }
         tell_what_follows(&gathered, &answer, &plan, client.base_url(), alive);
     } else if facts.in_environment.is_some() {
         output::say("note: GOPROXY is also set in the environment, which comes first for go");

@@ -52,6 +52,11 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
             ("database", value)
         })),
     }
+    let go_sum = &status.go_sum;
+    if go_sum.files > 0 {
+        let (lines, files) = (count(go_sum.lines, "line"), count(go_sum.files, "file"));
+        rows.push(("go.sum", format!("{lines} of {files}, for this host alone")));
+    }
     let (store, traffic, peers) = (&status.store, &status.traffic, &status.peers);
     rows.extend([
         ("state", status.state_dir.clone()),

@@ -64,6 +64,7 @@ pub(super) fn settings(layers: &[Layer], built_in: &BuiltIn) -> Result<Settings,
         upstream: upstream(layers, built_in, &listen.value, offline.value)?,
         allow_hosts: list(layers, Name::AllowHost, Vec::new, host_name)?,
         databases: databases(layers, &listen.value)?,
+        go_sums: list(layers, Name::GoSum, Vec::new, |text| path(text, built_in))?,
         private: private(layers)?,
         peer_listen: addresses(layers, Name::PeerListen, || {
             vec![
@@ -111,13 +112,18 @@ pub(super) fn state_dir(
         if text.trim().is_empty() {
             return Err("the path of a folder is expected".to_owned());
         }
-        // No shell expands the file's `~/`.
-        let path = match (text.strip_prefix("~/"), &built_in.home) {
-            (Some(rest), Some(home)) => home.join(rest),
-            _ => PathBuf::from(text),
-        };
-        std::path::absolute(path).map_err(|error| format!("{text:?}: {error}"))
+        path(text, built_in)
     })
+}
+
+/// A path, made absolute.
+fn path(text: &str, built_in: &BuiltIn) -> Result<PathBuf, String> {
+    // No shell expands the file's `~/`.
+    let path = match (text.strip_prefix("~/"), &built_in.home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(text),
+    };
+    std::path::absolute(path).map_err(|error| format!("{text:?}: {error}"))
 }
 
 fn refuse_what_is_to_come(layers: &[Layer]) -> Result<(), SettingsError> {

@@ -16,6 +16,7 @@ pub(crate) enum Name {
     StoreLimit,
     Upstream,
     Sumdb,
+    GoSum,
     Private,
     PeerListen,
     Peer,
@@ -74,13 +75,14 @@ pub(crate) fn winner(layers: &[Layer], name: Name) -> Option<&Given> {
 
 impl Name {
     /// Every setting, in the order in which `modmesh config` shows them.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Listen,
         Self::AllowHost,
         Self::State,
         Self::StoreLimit,
         Self::Upstream,
         Self::Sumdb,
+        Self::GoSum,
         Self::Private,
         Self::PeerListen,
         Self::Peer,
@@ -101,6 +103,7 @@ impl Name {
             Self::StoreLimit => "store-limit",
             Self::Upstream => "upstream",
             Self::Sumdb => "sumdb",
+            Self::GoSum => "go-sum",
             Self::Private => "private",
             Self::PeerListen => "peer-listen",
             Self::Peer => "peer",
@@ -124,6 +127,7 @@ impl Name {
             Self::Listen
             | Self::AllowHost
             | Self::Sumdb
+            | Self::GoSum
             | Self::Private
             | Self::PeerListen
             | Self::Peer => Shape::List,

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::host::Host;
+use crate::unheard::Unheard;
 
 #[test]
 fn a_value_that_cannot_be_used_names_the_place_it_was_written_in() {
@@ -224,4 +225,80 @@ fn a_file_that_cannot_be_used_is_refused() {
     up(file.to_str().unwrap()).refused(2, &["a.toml", "line 2"]);
     let file = host.file("b.toml", "stor-limit = '1GiB'");
     up(file.to_str().unwrap()).refused(2, &["stor-limit", "did you mean `store-limit`"]);
+}
+
+#[test]
+fn a_database_that_go_asks_past_modmesh_is_said_with_its_remedy() {
+    let go_env = |sumdb: &str| {
+        format!(
+            r#"{{"GOPROXY":"https://proxy.example","GOSUMDB":"{sumdb}","GOENV":"'"$HOME"'/goenv"}}"#
+        )
+    };
+    let go = |sumdb: &str| {
+        let answer = go_env(sumdb);
+        format!(r#"case "$2" in -w) echo "$3" > "$HOME/goenv";; *) echo '{answer}';; esac"#)
+    };
+    let unheard = Unheard::new();
+    let address = unheard.address().to_string();
+    let ours = format!("sum.golang.org http://{address}/sumdb/sum.golang.org");
+    for (sumdb, past) in [
+        ("sum.golang.org", None),
+        (ours.as_str(), None),
+        ("sum.golang.google.cn", Some("https://sum.golang.google.cn")),
+        (
+            "sum.golang.org https://sums.corp.example",
+            Some("https://sums.corp.example"),
+        ),
+    ] {
+        let host = Host::with_go(&go(sumdb));
+        let doctor = host.modmesh(&["doctor", "--listen", &address]);
+        let setup = host.modmesh(&["setup", "--listen", &address]);
+        assert_eq!(setup.code, Some(0), "{setup:?}");
+        for said in [&doctor.stdout, &setup.stdout] {
+            let lines: Vec<&str> = said
+                .lines()
+                .filter(|line| line.contains("past modmesh"))
+                .collect();
+            let Some(url) = past else {
+                assert!(lines.is_empty(), "{sumdb}: {said}");
+                continue;
+            };
+            assert_eq!(lines.len(), 1, "{sumdb}: {said}");
+            for words in [
+                url,
+                "go env -w GOSUMDB='sum.golang.org'",
+                "--sumdb 'sum.golang.org https://",
+            ] {
+                assert!(said.contains(words), "{sumdb}: {words} in {said}");
+            }
+        }
+        // What the environment says is to be mended there.
+        let of_environment =
+            host.modmesh_with(&[("GOSUMDB", sumdb)], &["doctor", "--listen", &address]);
+        let there = of_environment
+            .stdout
+            .contains("GOSUMDB in the environment leads go");
+        assert_eq!(there, past.is_some(), "{of_environment:?}");
+    }
+}
+
+#[test]
+fn a_file_of_go_sum_is_named_in_every_layer() {
+    let host = Host::new();
+    let shown = host.modmesh(&[
+        "config",
+        "--go-sum",
+        "one/go.sum",
+        "--go-sum",
+        "/two/go.sum",
+    ]);
+    let one = host.path("one/go.sum");
+    let both = format!("{}, /two/go.sum", one.display());
+    assert!(shown.stdout.contains(&both), "{shown:?}");
+    let shown = host.modmesh_with(&[("MODMESH_GO_SUM", "/a/go.sum,/b/go.sum")], &["config"]);
+    assert!(shown.stdout.contains("/a/go.sum, /b/go.sum"), "{shown:?}");
+    let file = host.file("modmesh.toml", "go-sum = ['~/c/go.sum']");
+    let shown = host.modmesh(&["config", "--config", file.to_str().unwrap()]);
+    let c = host.path("c/go.sum");
+    assert!(shown.stdout.contains(&c.display().to_string()), "{shown:?}");
 }

@@ -17,11 +17,12 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use modmesh_protocol::control::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
+use modmesh_protocol::go_sum::{GO_SUM_BYTES_MAX, GoSumError};
 use serde::Serialize;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -43,6 +44,8 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How long accepting rests after it failed, which it does when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Files of go.sum that are read and judged at a time, each of up to 16 MiB.
+static GO_SUMS: Semaphore = Semaphore::const_new(2);
 static UNACCEPTED: Seldom = Seldom::new();
 
 type Answer = Response<Full<Bytes>>;
@@ -161,7 +164,7 @@ fn is_ours(stream: &UnixStream) -> bool {
 async fn converse(stream: UnixStream, control: Arc<Control>, watcher: Watcher) {
     let service = service_fn(|request| {
         let control = control.clone();
-        async move { Ok::<_, Infallible>(answer(&request, &control).await) }
+        async move { Ok::<_, Infallible>(answer(request, &control).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -175,18 +178,51 @@ async fn converse(stream: UnixStream, control: Arc<Control>, watcher: Watcher) {
     }
 }
 
-async fn answer<B: Body>(request: &Request<B>, control: &Control) -> Answer {
-    // No question has a body, so that none is ever read.
-    if !request.body().is_end_stream() {
+async fn answer<B>(request: Request<B>, control: &Control) -> Answer
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let question = question::parse(request.method(), request.uri());
+    // No other question has a body, so that none is ever read.
+    if !matches!(question, Ok(Question::GoSum(_))) && !request.body().is_end_stream() {
         return line(StatusCode::PAYLOAD_TOO_LARGE, "a question here has no body");
     }
-    match question::parse(request.method(), request.uri()) {
+    match question {
         Ok(Question::Explain(of)) => json(&control.explain(&of).await),
+        Ok(Question::GoSum(name)) => go_sum(control, name, request.into_body()).await,
         Ok(Question::Stop) => {
             control.shutdown.wish();
             line(StatusCode::ACCEPTED, "ending")
         }
         Err(error) => refusal(&error),
+    }
+}
+
+/// Takes a go.sum. So many at a time are read, whoever sends how many.
+async fn go_sum<B>(control: &Control, name: String, body: B) -> Answer
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let too_large = || {
+        let why = GoSumError::TooLarge.to_string();
+        line(StatusCode::PAYLOAD_TOO_LARGE, &why)
+    };
+    if body.size_hint().lower() > GO_SUM_BYTES_MAX as u64 {
+        return too_large();
+    }
+    let Ok(_turn) = GO_SUMS.acquire().await else {
+        return line(StatusCode::SERVICE_UNAVAILABLE, "this daemon is ending");
+    };
+    let text = match Limited::new(body, GO_SUM_BYTES_MAX).collect().await {
+        Ok(text) => text.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return too_large(),
+        Err(_) => return line(StatusCode::BAD_REQUEST, "the body broke off"),
+    };
+    match control.take_go_sum(name, text).await {
+        Ok(taken) => json(&taken),
+        Err(refusal) => line(StatusCode::PAYLOAD_TOO_LARGE, &refusal),
     }
 }
 

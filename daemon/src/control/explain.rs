@@ -54,7 +54,7 @@ impl Control {
         });
         let here = looked.await.unwrap_or_default();
         let would_ask = here.is_none().then(|| WouldAsk {
-            neighbours: match why_not(key.kind, treatment) {
+            neighbours: match self.why_not(&key, treatment) {
                 Some(_) => 0,
                 None => count(self.peers.connected()),
             },
@@ -74,7 +74,7 @@ impl Control {
             not_asked: Some(why.to_owned()),
             ..Neighbours::default()
         };
-        if let Some(why) = why_not(key.kind, treatment) {
+        if let Some(why) = self.why_not(key, treatment) {
             return nobody(why);
         }
         if self.peers.connected() == 0 {
@@ -89,19 +89,19 @@ impl Control {
             not_asked: None,
         }
     }
-}
 
-/// Why neighbours are never asked for such a file.
-fn why_not(kind: FileKind, treatment: Treatment) -> Option<&'static str> {
-    match (kind, treatment) {
-        (_, Treatment::Private) => {
-            Some("the module matches a private pattern, so nobody hears of it")
+    /// Why neighbours are never asked for such a file.
+    fn why_not(&self, key: &ArtifactKey, treatment: Treatment) -> Option<&'static str> {
+        match (key.kind, treatment) {
+            (_, Treatment::Private) => {
+                Some("the module matches a private pattern, so nobody hears of it")
+            }
+            (FileKind::Info, _) => Some("no hash covers .info, so it comes from upstream alone"),
+            (_, Treatment::Unjudged) if !self.fetcher.may_ask_neighbours(key) => Some(
+                "the checksum database is off and no go.sum given here names it, so nothing of theirs could be proved",
+            ),
+            (_, Treatment::Judged | Treatment::Toolchain | Treatment::Unjudged) => None,
         }
-        (FileKind::Info, _) => Some("no hash covers .info, so it comes from upstream alone"),
-        (_, Treatment::Unjudged) => {
-            Some("the checksum database is off, so nothing of theirs could be proved")
-        }
-        (_, Treatment::Judged | Treatment::Toolchain) => None,
     }
 }
 
@@ -109,6 +109,7 @@ fn note_here(note: Note) -> FileHere {
     let since = SystemTime::now().checked_sub(note.age);
     FileHere {
         scope: None,
+        go_sum: None,
         note: note
             .provisional
             .then(|| "made here from the version, until upstream gives its own".to_owned()),
@@ -129,10 +130,15 @@ fn body_here(seen: Seen) -> FileHere {
         (None, Some(why)) => Some(why.to_string()),
         (None, None) => Some("the checksum database could not be asked yet".to_owned()),
     };
+    let unproved = match (proof.go_sum(), unproved) {
+        (Some(name), Some(why)) => Some(format!("{name} vouches for it, and {why}")),
+        (_, unproved) => unproved,
+    };
     let doubt = seen.doubt.map(str::to_owned);
     let notes: Vec<String> = unproved.into_iter().chain(doubt).collect();
     FileHere {
         scope: Some(proof.scope().to_string()),
+        go_sum: proof.go_sum().map(str::to_owned),
         note: (!notes.is_empty()).then(|| notes.join("; ")),
         record: proof.record().map(|record| RecordName {
             database: record.database.clone(),

@@ -2,6 +2,7 @@
 //! again. Names may come in their plain or their escaped form.
 
 use http::{Method, Uri};
+use modmesh_protocol::control::GO_SUM_NAME_BYTES_MAX;
 use modmesh_protocol::module::ModuleVersion;
 
 use crate::proxy::percent_decoded;
@@ -14,6 +15,8 @@ const QUERY_BYTES_MAX: usize = 8 << 10;
 pub(super) enum Question {
     /// `GET /v1/explain?module=M&version=V`
     Explain(ModuleVersion),
+    /// `POST /v1/gosum?name=NAME`, and the file as its body
+    GoSum(String),
     /// `POST /v1/stop`
     Stop,
 }
@@ -21,7 +24,9 @@ pub(super) enum Question {
 /// Why a request asks for nothing that there could be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum QuestionError {
-    #[error("not found: there are GET /v1/explain?module=..&version=.. and POST /v1/stop")]
+    #[error(
+        "not found: there are GET /v1/explain?module=..&version=.., POST /v1/gosum?name=.. and POST /v1/stop"
+    )]
     Unknown,
     #[error("method not allowed here: use {0}")]
     Method(Method),
@@ -41,6 +46,11 @@ pub(super) fn parse(method: &Method, uri: &Uri) -> Result<Question, QuestionErro
             only(Method::GET)?;
             module_version(uri.query().unwrap_or_default()).map(Question::Explain)
         }
+        "/v1/gosum" => {
+            only(Method::POST)?;
+            let name = name(uri.query().unwrap_or_default())?;
+            Ok(Question::GoSum(name))
+        }
         "/v1/stop" => {
             only(Method::POST)?;
             Ok(Question::Stop)
@@ -50,28 +60,50 @@ pub(super) fn parse(method: &Method, uri: &Uri) -> Result<Question, QuestionErro
 }
 
 fn module_version(query: &str) -> Result<ModuleVersion, QuestionError> {
-    let bad = |reason: &str| QuestionError::Query(reason.to_owned());
+    let [module, version] = values(query, ["module", "version"])?;
+    let (Some(module), Some(version)) = (module, version) else {
+        return Err(bad("module and version are needed"));
+    };
+    ModuleVersion::of_either(&module, &version)
+        .map_err(|error| QuestionError::Query(error.to_string()))
+}
+
+/// The name of a go.sum, which is shown to people.
+fn name(query: &str) -> Result<String, QuestionError> {
+    let [name] = values(query, ["name"])?;
+    let name = name.ok_or_else(|| bad("name is needed"))?;
+    let is_good = (1..=GO_SUM_NAME_BYTES_MAX).contains(&name.len());
+    if !is_good || name.chars().any(char::is_control) {
+        return Err(bad("name is empty, too long, or has a control character"));
+    }
+    Ok(name)
+}
+
+/// The values of these names in a query.
+fn values<const N: usize>(
+    query: &str,
+    names: [&str; N],
+) -> Result<[Option<String>; N], QuestionError> {
     if query.len() > QUERY_BYTES_MAX {
         return Err(bad("it is too long"));
     }
-    let (mut module, mut version) = (None, None);
+    let mut values = [const { None }; N];
     for part in query.split('&') {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let place = match name {
-            "module" => &mut module,
-            "version" => &mut version,
-            _ => continue,
+        let mut places = names.iter().zip(&mut values);
+        let Some((_, place)) = places.find(|(wanted, _)| **wanted == name) else {
+            continue;
         };
         let value = percent_decoded(value).ok_or_else(|| bad("its percent-encoding is broken"))?;
         if place.replace(value).is_some() {
             return Err(bad("a name stands in it twice"));
         }
     }
-    let (Some(module), Some(version)) = (module, version) else {
-        return Err(bad("module and version are needed"));
-    };
-    ModuleVersion::of_either(&module, &version)
-        .map_err(|error| QuestionError::Query(error.to_string()))
+    Ok(values)
+}
+
+fn bad(reason: &str) -> QuestionError {
+    QuestionError::Query(reason.to_owned())
 }
 
 #[cfg(test)]
@@ -102,6 +134,31 @@ mod tests {
         );
         assert_eq!(asked, Ok(Question::Explain(quote)));
         assert_eq!(ask(Method::POST, "/v1/stop"), Ok(Question::Stop));
+    }
+
+    #[test]
+    fn a_go_sum_has_a_name_that_can_be_shown() {
+        let asked = ask(Method::POST, "/v1/gosum?name=/home/a%20b/go.sum");
+        let name = "/home/a b/go.sum".to_owned();
+        assert_eq!(asked, Ok(Question::GoSum(name)));
+        let longest = "a".repeat(GO_SUM_NAME_BYTES_MAX);
+        let asked = ask(Method::POST, &format!("/v1/gosum?name={longest}"));
+        assert_eq!(asked, Ok(Question::GoSum(longest.clone())));
+        let longer = format!("name={longest}a");
+        for query in [
+            "",
+            "name=",
+            "name=%0a",
+            "name=%1b[m",
+            "name=a&name=b",
+            "name=%zz",
+            &longer,
+        ] {
+            let asked = ask(Method::POST, &format!("/v1/gosum?{query}"));
+            assert!(matches!(asked, Err(QuestionError::Query(_))), "{query}");
+        }
+        let asked = ask(Method::GET, "/v1/gosum?name=a");
+        assert_eq!(asked, Err(QuestionError::Method(Method::POST)));
     }
 
     #[test]

@@ -13,7 +13,9 @@ use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::policy::{Client, Treatment};
 use crate::store::{Staged, Stored};
-use crate::trust::{Expected, Finding, Giver, Proof, Rejection, Unlisted, judge};
+use crate::trust::{
+    Authority, Expected, Finding, Giver, ListedRecord, Proof, Rejection, Silence, Unlisted, judge,
+};
 
 /// How long one round goes on with files that the database cannot be asked about.
 const ROUND_MAX: Duration = Duration::from_secs(20);
@@ -58,8 +60,8 @@ impl Fetcher {
             if !may_ask && !entry.is_pending() {
                 continue;
             }
-            let expected = self.expected(&key.of, treatment).await;
-            if matches!(expected, Expected::Pending(_)) {
+            let expected = self.expected(&key, treatment).await;
+            if stays_as_it_is(&entry.proof, &expected) {
                 // One that cannot be judged (its proxy says 404, the database itself is out of reach) stops no other.
                 if began.elapsed() > ROUND_MAX {
                     return;
@@ -125,11 +127,11 @@ impl Fetcher {
         };
         // Nothing comes from outside, so nothing is fetched; what there is to say is better said by the corridor.
         let offline = self.inner.upstream.is_none();
-        match self.expected(&key.of, treatment).await {
-            Expected::Listed(_) => Ok(()),
-            Expected::Pending(_) if offline => Ok(()),
-            Expected::Pending(_) => Ok(policy.may_have_pending(client)?),
-            Expected::Unlisted(_) => Err(refusal.into()),
+        match self.database_says(&key.of, treatment).await.0 {
+            Ok(_) => Ok(()),
+            Err(Silence::Pending(_)) if offline => Ok(()),
+            Err(Silence::Pending(_)) => Ok(policy.may_have_pending(client)?),
+            Err(Silence::Unlisted(_)) => Err(refusal.into()),
         }
     }
 
@@ -143,6 +145,10 @@ impl Fetcher {
     ) -> Result<Stored, NotKept> {
         match expected {
             Expected::Listed(_) => {}
+            Expected::GoSum(vouched) => {
+                let (from, why) = (&vouched.from, &vouched.silence);
+                tracing::debug!(key = %want.key, %from, %why, "kept for this host alone, by a go.sum");
+            }
             Expected::Unlisted(why) => {
                 tracing::debug!(key = %want.key, %why, "kept apart, for this host alone");
             }
@@ -181,38 +187,64 @@ impl Fetcher {
     /// What the file that is wanted must be, told in its story.
     pub(super) async fn expected_of(&self, want: &Want, treatment: Treatment) -> Expected {
         let began = Instant::now();
-        let (expected, by) = self.find_out(&want.key.of, treatment).await;
+        let (expected, by) = self.find_out(&want.key, treatment).await;
         want.story.tell_record(began, &expected, &by);
         expected
     }
 
-    /// What the files of `of` must be.
-    pub(super) async fn expected(&self, of: &ModuleVersion, treatment: Treatment) -> Expected {
-        self.find_out(of, treatment).await.0
+    /// What the file `key` must be.
+    async fn expected(&self, key: &ArtifactKey, treatment: Treatment) -> Expected {
+        self.find_out(key, treatment).await.0
     }
 
-    /// What the files of `of` must be, and who told it.
-    async fn find_out(&self, of: &ModuleVersion, treatment: Treatment) -> (Expected, Arc<str>) {
-        let by_settings = |why| (Expected::Unlisted(why), "settings".into());
-        let judges = &self.inner.judges;
-        let authority = match treatment {
-            Treatment::Private => {
-                return by_settings(Unlisted::Private);
+    /// Whether the database lists `of`.
+    pub(super) async fn is_listed(&self, of: &ModuleVersion, treatment: Treatment) -> bool {
+        self.database_says(of, treatment).await.0.is_ok()
+    }
+
+    /// What the file `key` must be, and who told what the database says: that comes first, and where it says nothing a
+    /// go.sum may.
+    async fn find_out(&self, key: &ArtifactKey, treatment: Treatment) -> (Expected, Arc<str>) {
+        let (said, by) = self.database_says(&key.of, treatment).await;
+        match said {
+            Ok(record) => {
+                self.overrule(&key.of, &record);
+                (Expected::Listed(record), by)
             }
-            Treatment::Judged => judges.modules.as_ref(),
-            Treatment::Toolchain => judges.toolchains.as_ref(),
-            Treatment::Unjudged => None,
-        };
-        let Some(authority) = authority else {
-            return by_settings(Unlisted::DatabaseOff);
+            Err(silence) => (self.by_go_sum(key, silence), by),
+        }
+    }
+
+    /// The database's record of `of`, or why there is none; and who told it.
+    async fn database_says(
+        &self,
+        of: &ModuleVersion,
+        treatment: Treatment,
+    ) -> (Result<Arc<ListedRecord>, Silence>, Arc<str>) {
+        let Some(authority) = self.judge_by(treatment) else {
+            let why = match treatment {
+                Treatment::Private => Unlisted::Private,
+                _ => Unlisted::DatabaseOff,
+            };
+            return (Err(Silence::Unlisted(why)), "settings".into());
         };
         let told = authority.find(of).await;
-        let expected = match told.finding {
-            Finding::Listed(record) => Expected::Listed(record),
-            Finding::Unlisted => Expected::Unlisted(Unlisted::NoRecord),
-            Finding::Unreachable(trouble) => Expected::Pending(trouble.reason),
+        let said = match told.finding {
+            Finding::Listed(record) => Ok(record),
+            Finding::Unlisted => Err(Silence::Unlisted(Unlisted::NoRecord)),
+            Finding::Unreachable(trouble) => Err(Silence::Pending(trouble.reason)),
         };
-        (expected, told.by)
+        (said, told.by)
+    }
+
+    /// Who judges what is treated so; nobody where the settings judge.
+    pub(super) fn judge_by(&self, treatment: Treatment) -> Option<&Arc<dyn Authority>> {
+        let judges = &self.inner.judges;
+        match treatment {
+            Treatment::Judged => judges.modules.as_ref(),
+            Treatment::Toolchain => judges.toolchains.as_ref(),
+            Treatment::Private | Treatment::Unjudged => None,
+        }
     }
 
     fn announce(&self, proof: &Proof) {
@@ -221,5 +253,19 @@ impl Fetcher {
                 .peers
                 .announce(vec![KeyHash::of_file(proof.key())]);
         }
+    }
+}
+
+/// Whether a file about which the database could not say anything keeps the proof that it has. A go.sum settles what has
+/// its hash; it takes nothing away.
+fn stays_as_it_is(proof: &Proof, expected: &Expected) -> bool {
+    match expected {
+        Expected::Pending(_) => true,
+        Expected::GoSum(vouched) => {
+            let says_the_same =
+                proof.go_sum().is_some() && proof.unlisted() == vouched.silence.unlisted();
+            says_the_same || vouched.sum != proof.h1()
+        }
+        Expected::Listed(_) | Expected::Unlisted(_) => false,
     }
 }

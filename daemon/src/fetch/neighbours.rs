@@ -56,8 +56,8 @@ impl Fetcher {
     }
 
     /// Neighbours that say they have the file.
-    async fn holders(&self, want: &Want, treatment: Treatment, haste: Haste) -> Vec<Holder> {
-        if !treatment.asks_neighbours() || self.inner.peers.connected() == 0 {
+    async fn holders(&self, want: &Want, haste: Haste) -> Vec<Holder> {
+        if !self.may_ask_neighbours(&want.key) || self.inner.peers.connected() == 0 {
             return Vec::new();
         }
         let (hash, began) = (KeyHash::of_file(&want.key), Instant::now());
@@ -78,7 +78,7 @@ impl Fetcher {
     ) -> Result<Asked, FetchError> {
         let (mut expected, mut retry_after, mut failed) = (None, None, None);
         let mut list = Listing::default();
-        let holders = self.holders(want, treatment, haste).await;
+        let holders = self.holders(want, haste).await;
         if holders.is_empty() {
             return Ok(Asked::Nothing {
                 expected,
@@ -96,7 +96,7 @@ impl Fetcher {
                     let is_unlisted = matches!(known, Expected::Unlisted(_));
                     expected = Some(known);
                     if is_unlisted {
-                        // Without a listed hash a neighbour's bytes are worth nothing.
+                        // Without a hash to hold them against a neighbour's bytes are worth nothing.
                         break;
                     }
                     continue;
@@ -139,7 +139,7 @@ impl Fetcher {
                 },
             };
             match known {
-                Expected::Listed(_) => {}
+                Expected::Listed(_) | Expected::GoSum(_) => {}
                 Expected::Unlisted(_) => break,
                 Expected::Pending(reason) => {
                     failed = Some(Miss::Unproved(reason.clone()));

@@ -156,14 +156,12 @@ impl Holder {
 
     /// The file that it gave did not pass the gate.
     pub(crate) fn blame(&self, peers: &Peers, rejection: &Arc<Rejection>, evidence: Vec<u8>) {
-        if rejection.is_lie() {
-            peers.blame(
-                &self.peer,
-                Lie {
-                    what: rejection.to_string(),
-                    evidence,
-                },
-            );
+        let what = rejection.to_string();
+        if rejection.convicts() {
+            peers.blame(&self.peer, Lie { what, evidence });
+        } else if rejection.is_lie() {
+            tracing::warn!(peer = %self.peer, what, "a neighbour's file was refused");
+            peers.doubted(&self.peer, what);
         }
     }
 }

@@ -88,6 +88,10 @@ impl Story {
                 let (database, id) = (listed.database.clone(), listed.id);
                 (from, Some(RecordName { database, id }), None)
             }
+            Expected::GoSum(vouched) => {
+                let why = format!("{} lists it; {}", vouched.from, vouched.silence);
+                ("go.sum", None, Some(cut(&why)))
+            }
             Expected::Unlisted(why) => (from, None, Some(why.to_string())),
             Expected::Pending(reason) => ("nobody", None, Some(cut(reason))),
         };

@@ -1,6 +1,6 @@
 //! Where everything lies in the state folder.
 //!
-//! `store/` is a valid `file://` GOPROXY tree of proven modules, `apart/` one of unlisted and pending modules. A body
+//! `store/` is a valid `file://` GOPROXY tree of proven modules, `apart/` one of local, unlisted and pending modules. A body
 //! `V.mod` or `V.zip` counts only with its proof file beside it. Notes (`.info`, `list`, `@latest`) carry no proof and
 //! lie under their own URL paths.
 
@@ -48,7 +48,7 @@ impl Layout {
     pub(crate) fn tree(&self, scope: Scope) -> PathBuf {
         match scope {
             Scope::Proven => self.root.join("store"),
-            Scope::Unlisted | Scope::Pending => self.root.join("apart"),
+            Scope::Local | Scope::Unlisted | Scope::Pending => self.root.join("apart"),
         }
     }
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
+use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::module::ModuleVersion;
 
 use super::{Entry, Store};
+use crate::trust::ListedRecord;
 
 /// A body as it lies there.
 #[derive(Debug, Clone)]
@@ -36,6 +38,16 @@ impl Store {
             entry,
             since: metadata.and_then(|metadata| metadata.modified().ok()),
             doubt,
+        })
+    }
+
+    /// The record on which a file of `of` that is here rests.
+    pub(crate) fn record_of(&self, of: &ModuleVersion) -> Option<ListedRecord> {
+        [FileKind::Mod, FileKind::Zip].into_iter().find_map(|kind| {
+            let of = of.clone();
+            let key = ArtifactKey { of, kind };
+            let entry = self.inner.catalog.get(KeyHash::of_file(&key))?;
+            entry.proof.record().cloned()
         })
     }
 }

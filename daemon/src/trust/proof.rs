@@ -13,6 +13,7 @@ use modmesh_protocol::log::{DatabaseId, Record};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 use serde::{Deserialize, Serialize};
 
+use super::Vouched;
 use crate::log::ListedRecord;
 
 /// Version of the proof file's form; a reader refuses any other.
@@ -27,6 +28,8 @@ pub(crate) type DatabaseKeys = HashMap<String, DatabaseId>;
 pub(crate) enum Scope {
     /// Its h1 is in a record of the checksum database whose Merkle proof was checked here.
     Proven,
+    /// The database says nothing of it, and its h1 is in a go.sum that this host's user gave.
+    Local,
     /// The database itself has no record of it, or a private pattern matches.
     Unlisted,
     /// The database could not be asked yet.
@@ -69,8 +72,27 @@ pub(crate) struct Proof {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ground {
     Record(Arc<ListedRecord>),
+    GoSum(OnGoSum),
     Unlisted(Unlisted),
     Pending,
+}
+
+/// The word of a go.sum in the place of the database's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OnGoSum {
+    /// The file, by the name under which it was given.
+    pub from: Arc<str>,
+    /// Why the database says nothing; nothing when it could not be asked.
+    pub unlisted: Option<Unlisted>,
+}
+
+impl OnGoSum {
+    pub(super) fn of(vouched: &Vouched) -> Self {
+        Self {
+            from: Arc::clone(&vouched.from),
+            unlisted: vouched.silence.unlisted(),
+        }
+    }
 }
 
 /// Why a file is not a proof.
@@ -111,6 +133,7 @@ impl Proof {
     pub(crate) fn scope(&self) -> Scope {
         match &self.ground {
             Ground::Record(_) => Scope::Proven,
+            Ground::GoSum(_) => Scope::Local,
             Ground::Unlisted(_) => Scope::Unlisted,
             Ground::Pending => Scope::Pending,
         }
@@ -119,9 +142,9 @@ impl Proof {
     /// Whether the database may have something to say that this does not rest on: it could not be asked, or was not
     /// because of a setting.
     pub(crate) fn is_unsettled(&self) -> bool {
-        match &self.ground {
-            Ground::Record(_) | Ground::Unlisted(Unlisted::NoRecord) => false,
-            Ground::Unlisted(Unlisted::DatabaseOff | Unlisted::Private) | Ground::Pending => true,
+        match self.unlisted() {
+            Some(why) => why != Unlisted::NoRecord,
+            None => self.record().is_none(),
         }
     }
 
@@ -139,15 +162,24 @@ impl Proof {
     pub(crate) fn record(&self) -> Option<&ListedRecord> {
         match &self.ground {
             Ground::Record(record) => Some(record),
-            Ground::Unlisted(_) | Ground::Pending => None,
+            Ground::GoSum(_) | Ground::Unlisted(_) | Ground::Pending => None,
         }
     }
 
-    /// Why nothing vouches for it, if it is unlisted.
+    /// Why the database does not vouch for it, if it was asked or need not be.
     pub(crate) fn unlisted(&self) -> Option<Unlisted> {
         match &self.ground {
             Ground::Unlisted(why) => Some(*why),
+            Ground::GoSum(on) => on.unlisted,
             Ground::Record(_) | Ground::Pending => None,
+        }
+    }
+
+    /// The go.sum that it rests on.
+    pub(crate) fn go_sum(&self) -> Option<&str> {
+        match &self.ground {
+            Ground::GoSum(on) => Some(&on.from),
+            Ground::Record(_) | Ground::Unlisted(_) | Ground::Pending => None,
         }
     }
 
@@ -195,12 +227,10 @@ impl Proof {
                     id: record.id,
                     text: record.text.clone(),
                 }),
-                Ground::Unlisted(_) | Ground::Pending => None,
+                Ground::GoSum(_) | Ground::Unlisted(_) | Ground::Pending => None,
             },
-            unlisted: match &self.ground {
-                Ground::Unlisted(why) => Some(*why),
-                Ground::Record(_) | Ground::Pending => None,
-            },
+            unlisted: self.unlisted(),
+            go_sum: self.go_sum().map(str::to_owned),
         };
         // Strings, numbers and maps of strings always have a JSON form.
         let mut text = serde_json::to_string_pretty(&form).unwrap_or_default();
@@ -227,6 +257,7 @@ impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Proven => "proven",
+            Self::Local => "local",
             Self::Unlisted => "unlisted",
             Self::Pending => "pending",
         })
@@ -247,6 +278,9 @@ struct ProofForm {
     canonical: bool,
     record: Option<RecordForm>,
     unlisted: Option<Unlisted>,
+    /// The name of the go.sum that vouches for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    go_sum: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -271,10 +305,14 @@ impl ProofForm {
         };
         let of = ModuleVersion::new(self.module, self.version)
             .map_err(|_| ProofFileError::Contradiction)?;
-        let ground = match (self.scope, self.record, self.unlisted) {
-            (Scope::Proven, Some(record), None) => Ground::Record(record.into_listed(&of)?),
-            (Scope::Unlisted, None, Some(why)) => Ground::Unlisted(why),
-            (Scope::Pending, None, None) => Ground::Pending,
+        let ground = match (self.scope, self.record, self.unlisted, self.go_sum) {
+            (Scope::Proven, Some(record), None, None) => Ground::Record(record.into_listed(&of)?),
+            (Scope::Local, None, unlisted, Some(from)) => {
+                let from = from.into();
+                Ground::GoSum(OnGoSum { from, unlisted })
+            }
+            (Scope::Unlisted, None, Some(why), None) => Ground::Unlisted(why),
+            (Scope::Pending, None, None, None) => Ground::Pending,
             _ => return Err(ProofFileError::Contradiction),
         };
         Ok(Proof {

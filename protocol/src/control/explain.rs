@@ -64,9 +64,13 @@ pub struct WouldAsk {
 /// A file that is here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileHere {
-    /// `proven`, `unlisted` or `pending`; nothing for `.info`, which no hash covers.
+    /// `proven`, `local` (a go.sum of this host's user vouches for it), `unlisted` or `pending`; nothing for `.info`, which no hash
+    /// covers.
     pub scope: Option<String>,
-    /// Why nothing vouches for an unlisted or pending file, or why what is here will not be served as it is.
+    /// The name of the go.sum that vouches for a local file.
+    #[serde(default)]
+    pub go_sum: Option<String>,
+    /// Why the database does not vouch for a file, or why what is here will not be served as it is.
     pub note: Option<String>,
     /// The record that proves it.
     pub record: Option<RecordName>,
@@ -164,8 +168,8 @@ pub enum Did {
     },
     /// What the checksum database says was found out.
     Record {
-        /// Who told: `store` for what was here, `neighbour NAME`, `upstream`; `nobody` when none could, and `settings` when
-        /// it follows from this host's own.
+        /// Who told: `store` for what was here, `neighbour NAME`, `upstream`; `nobody` when none could, `settings` when it
+        /// follows from this host's own, and `go.sum` where the database says nothing and a line of that does.
         from: String,
         /// The record; nothing when there is none.
         record: Option<RecordName>,

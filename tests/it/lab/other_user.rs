@@ -38,6 +38,10 @@ pub(crate) const TESTS: &[(&str, LabTest)] = &[
         another_user_who_takes_all_places_does_not_shut_the_owner_out,
     ),
     (
+        "another_user_gets_nothing_that_rests_on_a_go_sum",
+        another_user_gets_nothing_that_rests_on_a_go_sum,
+    ),
+    (
         "another_user_cannot_read_the_state_folder",
         another_user_cannot_read_the_state_folder,
     ),
@@ -202,6 +206,33 @@ fn another_user_who_takes_all_places_does_not_shut_the_owner_out() -> Result<(),
     });
     assert_eq!(host.get("healthz").expect_body(), b"alive\n");
     drop(places);
+    Ok(())
+}
+
+fn another_user_gets_nothing_that_rests_on_a_go_sum() -> Result<(), Forbidden> {
+    let upstream = world();
+    let folder = tempfile::tempdir().unwrap();
+    let (go_sum, listed) = (folder.path().join("go.sum"), module("listed"));
+    fs::write(&go_sum, listed.sum_lines()).unwrap();
+    let given = |options: HostOptions| {
+        let path = go_sum.to_str().unwrap();
+        options.argument("--go-sum").argument(path).start()
+    };
+    let off = given(HostOptions::new("A").upstream(&upstream.url()));
+    upstream.fault("sumdb/*", Fault::status(503, "closed for today"));
+    let asking = given(online(&upstream));
+    for (host, word) in [
+        (off, "not in the checksum database"),
+        (asking, "could not be asked"),
+    ] {
+        upstream.forget();
+        expect_refused(&ask(&host, &listed.url_path("zip"))?, word);
+        expect_not_fetched(&host, &upstream, &listed);
+        host.get(&listed.url_path("zip")).expect_body();
+        let here = &host.explain_file("example.com/listed@v1.0.0", "zip")["here"];
+        assert_eq!(here["scope"], "local", "{here:#}");
+        expect_refused(&ask(&host, &listed.url_path("zip"))?, word);
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::finding::Finding;
+use crate::commands::database_url::PastUs;
 use crate::commands::goes_through_us;
 use crate::settings::go_env::{GoEnv, GoEnvError};
 
@@ -17,6 +18,8 @@ pub(super) struct Facts {
     pub(super) in_environment: Option<String>,
     /// GOFLAGS in the environment, with which `go env` is not asked.
     pub(super) flags_in_environment: Option<String>,
+    /// GOSUMDB in the environment.
+    pub(super) database_in_environment: Option<String>,
     /// Where the daemon serves `go`.
     pub(super) listen: Vec<SocketAddr>,
 }
@@ -53,6 +56,10 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             format!("{place} has -mod=vendor, with which go downloads nothing"),
             &format!("take it out if that is not meant: {remedy}"),
         ));
+    }
+    let in_environment = facts.database_in_environment.as_deref();
+    if let Some(past_us) = PastUs::of(&answer.gosumdb, in_environment, &facts.listen) {
+        findings.push(Finding::warning(CHECK, past_us.text(), &past_us.remedy()));
     }
     let bypassed = match answer.gonoproxy.trim() {
         "" => answer.goprivate.trim(),
@@ -96,6 +103,7 @@ mod tests {
             answer,
             in_environment: in_environment.map(str::to_owned),
             flags_in_environment: None,
+            database_in_environment: None,
             listen: vec![([127, 0, 0, 1], 8484).into()],
         })
     }
@@ -152,6 +160,7 @@ mod tests {
                 answer: Ok(answer),
                 in_environment: None,
                 flags_in_environment: in_environment.map(str::to_owned),
+                database_in_environment: None,
                 listen: vec![([127, 0, 0, 1], 8484).into()],
             });
             found.get(1).and_then(|finding| finding.remedy.clone())

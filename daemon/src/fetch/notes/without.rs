@@ -11,7 +11,7 @@ use super::words::{info_of, newest, with_versions};
 use super::{FetchError, Fetcher, NoteAnswer, NoteKey, keep};
 use crate::metrics::Source;
 use crate::policy::Asker;
-use crate::trust::{Expected, Scope};
+use crate::trust::Scope;
 use crate::upstream::{Upstream, UpstreamError};
 
 /// Paths above one that are asked about, the nearest. Modules lie hardly deeper, and each may be a question to the neighbours.
@@ -112,10 +112,13 @@ impl Fetcher {
         asker: Asker,
     ) -> Option<NoteAnswer> {
         let treatment = self.inner.policy.treatment(&of.module);
-        let listed = matches!(self.expected(of, treatment).await, Expected::Listed(_));
+        let listed = self.is_listed(of, treatment).await;
         let holds = |scope| self.inner.store.holds_version(of, scope);
-        let known =
-            listed || asker == Asker::Owner && (holds(Scope::Unlisted) || holds(Scope::Pending));
+        let for_owner = || {
+            let apart = [Scope::Local, Scope::Unlisted, Scope::Pending];
+            self.is_in_go_sum(of) || apart.into_iter().any(holds)
+        };
+        let known = listed || asker == Asker::Owner && for_owner();
         if !known {
             return None;
         }
@@ -164,7 +167,7 @@ impl Fetcher {
         });
         let listed = shorter.take(PREFIXES_MAX).map(|of| async move {
             let treatment = self.inner.policy.treatment(&of.module);
-            matches!(self.expected(&of, treatment).await, Expected::Listed(_))
+            self.is_listed(&of, treatment).await
         });
         join_all(listed).await.contains(&true)
     }
