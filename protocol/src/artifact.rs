@@ -91,7 +91,11 @@ pub struct KeyHash(pub [u8; 32]);
 impl KeyHash {
     /// The name of a file.
     pub fn of_file(key: &ArtifactKey) -> Self {
-        Self::of(&[key.kind.as_str()], &key.of.module, key.of.version.as_str())
+        Self::of(
+            &[key.kind.as_str()],
+            &key.of.module,
+            key.of.version.as_str(),
+        )
     }
 
     /// The name of the record about `of` in the checksum database called `database_name`, such as `sum.golang.org`.

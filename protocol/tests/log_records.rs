@@ -77,7 +77,10 @@ fn a_record_says_which_version_it_is_about() {
     let (zip, go_mod) = (h1(1), h1(2));
     let both = format!("example.com/M v1.2.0 {zip}\nexample.com/M v1.2.0/go.mod {go_mod}\n");
     assert_eq!(about(&both), named);
-    assert_eq!(about(&format!("example.com/M v1.2.0/go.mod {zip}\n")), named);
+    assert_eq!(
+        about(&format!("example.com/M v1.2.0/go.mod {zip}\n")),
+        named
+    );
     for nothing in [
         "\n",
         "words\n",

@@ -13,7 +13,7 @@ use super::{FetchError, Fetcher};
 use crate::metrics::Source;
 use crate::policy::{Client, Treatment};
 use crate::store::{Staged, Stored};
-use crate::trust::{Expected, Finding, Giver, Proof, Rejection, Unlisted, judge};
+use crate::trust::{Authority, Expected, Finding, Giver, Proof, Rejection, Unlisted, judge};
 
 /// How long one round goes on with files that the database cannot be asked about.
 const ROUND_MAX: Duration = Duration::from_secs(20);
@@ -193,18 +193,12 @@ impl Fetcher {
 
     /// What the files of `of` must be, and who told it.
     async fn find_out(&self, of: &ModuleVersion, treatment: Treatment) -> (Expected, Arc<str>) {
-        let by_settings = |why| (Expected::Unlisted(why), "settings".into());
-        let judges = &self.inner.judges;
-        let authority = match treatment {
-            Treatment::Private => {
-                return by_settings(Unlisted::Private);
-            }
-            Treatment::Judged => judges.modules.as_ref(),
-            Treatment::Toolchain => judges.toolchains.as_ref(),
-            Treatment::Unjudged => None,
-        };
-        let Some(authority) = authority else {
-            return by_settings(Unlisted::DatabaseOff);
+        let Some(authority) = self.judge_by(treatment) else {
+            let why = match treatment {
+                Treatment::Private => Unlisted::Private,
+                _ => Unlisted::DatabaseOff,
+            };
+            return (Expected::Unlisted(why), "settings".into());
         };
         let told = authority.find(of).await;
         let expected = match told.finding {
@@ -213,6 +207,16 @@ impl Fetcher {
             Finding::Unreachable(trouble) => Expected::Pending(trouble.reason),
         };
         (expected, told.by)
+    }
+
+    /// Who judges what is treated so; nobody where the settings judge.
+    pub(super) fn judge_by(&self, treatment: Treatment) -> Option<&Arc<dyn Authority>> {
+        let judges = &self.inner.judges;
+        match treatment {
+            Treatment::Judged => judges.modules.as_ref(),
+            Treatment::Toolchain => judges.toolchains.as_ref(),
+            Treatment::Private | Treatment::Unjudged => None,
+        }
     }
 
     fn announce(&self, proof: &Proof) {

@@ -6,4 +6,5 @@ mod lanes;
 mod locate;
 mod rogue;
 mod trust;
+mod versions;
 mod walk;
