@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
+use modmesh_protocol::module::{ModulePath, ModuleVersion};
 
 use super::words::{info_of, newest, with_versions};
 use super::{FetchError, Fetcher, NoteAnswer, NoteKey, keep};
 use crate::metrics::Source;
-use crate::policy::{Asker, Treatment};
+use crate::policy::Asker;
 use crate::trust::{Expected, Scope};
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -91,60 +91,6 @@ impl Fetcher {
         }
     }
 
-    /// The versions held here, as far as `asker` may know of them.
-    fn held(&self, module: &ModulePath, asker: Asker) -> Vec<Version> {
-        let mut held = self.inner.store.versions(module);
-        if asker == Asker::Anybody {
-            held.retain(|version| {
-                ModuleVersion::new(module.clone(), version.clone())
-                    .is_ok_and(|of| self.inner.store.holds_version(&of, Scope::Proven))
-            });
-        }
-        held
-    }
-
-    /// The versions that are held, or whose records are proved, sorted; and where they come from. Neighbours are asked for
-    /// records, too, unless upstream has said that there are no versions.
-    async fn known(
-        &self,
-        key: &NoteKey,
-        module: &ModulePath,
-        asker: Asker,
-    ) -> (Vec<Version>, Source) {
-        let mut known = self.held(module, asker);
-        known.extend(self.recorded(module).await);
-        let known_before = sorted(&mut known);
-        if self.said_before(key, asker).await.is_none() {
-            self.ask_for_versions(module).await;
-            known.extend(self.recorded(module).await);
-        }
-        let source = match sorted(&mut known) {
-            more if more > known_before => Source::Peer,
-            _ => Source::Store,
-        };
-        (known, source)
-    }
-
-    /// The versions whose records are proved here.
-    async fn recorded(&self, module: &ModulePath) -> Vec<Version> {
-        let treatment = self.inner.policy.treatment(module);
-        let Some(judge) = self.judge_by(treatment).cloned() else {
-            return Vec::new();
-        };
-        let module = module.clone();
-        let read = tokio::task::spawn_blocking(move || judge.proved_versions(&module));
-        read.await.unwrap_or_default()
-    }
-
-    async fn ask_for_versions(&self, module: &ModulePath) {
-        let treatment = self.inner.policy.treatment(module);
-        if treatment.asks_neighbours()
-            && let Some(judge) = self.judge_by(treatment)
-        {
-            judge.ask_for_versions(module).await;
-        }
-    }
-
     /// `.info` from what is proved: the version itself, and for a pseudo-version the time that stands in it. Kept, so
     /// that the store stays a whole `file://` GOPROXY, until upstream gives its own.
     async fn synthesised_info(
@@ -172,26 +118,6 @@ impl Fetcher {
             source: Source::None,
             stale: None,
         })
-    }
-
-    /// Whether `of` stands for a release of Go that is known by the toolchain of another platform: wherever it runs, `go` asks
-    /// by the `.info` of this one whether there is such a release, and fetches the toolchain of its own platform.
-    async fn is_known_toolchain(&self, of: &ModuleVersion, treatment: Treatment) -> bool {
-        let (Treatment::Toolchain, Some(release)) = (treatment, go_release(&of.version)) else {
-            return false;
-        };
-        if !of.version.as_str().ends_with(".linux-amd64") {
-            return false;
-        }
-        let is_of_it = |versions: Vec<Version>| {
-            let mut releases = versions.iter().map(go_release);
-            releases.any(|other| other == Some(release))
-        };
-        if is_of_it(self.recorded(&of.module).await) {
-            return true;
-        }
-        self.ask_for_versions(&of.module).await;
-        is_of_it(self.recorded(&of.module).await)
     }
 
     /// What an error of upstream means for whoever asked for a note. `go` probes each path below a module together with the
@@ -281,20 +207,6 @@ fn is_absence(error: &UpstreamError) -> bool {
     )
 }
 
-/// Sorts them and drops what is there twice; how many they are.
-fn sorted(versions: &mut Vec<Version>) -> usize {
-    versions.sort();
-    versions.dedup();
-    versions.len()
-}
-
-/// The release of Go in the version of a toolchain: `go1.27.3` of `v0.0.1-go1.27.3.linux-amd64`.
-fn go_release(version: &Version) -> Option<&str> {
-    let name = version.as_str().strip_prefix("v0.0.1-")?;
-    let (release, platform) = name.rsplit_once('.')?;
-    platform.contains('-').then_some(release)
-}
-
 fn derived(bytes: Bytes, source: Source) -> NoteAnswer {
     NoteAnswer {
         source,
@@ -311,22 +223,8 @@ fn stale(bytes: Bytes, age: Duration) -> NoteAnswer {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn the_release_of_a_toolchain_stands_before_its_platform() {
-        for (version, release) in [
-            ("v0.0.1-go1.27.3.linux-amd64", Some("go1.27.3")),
-            ("v0.0.1-go1.21rc2.darwin-arm64", Some("go1.21rc2")),
-            ("v0.0.1-go1.27.3", None),
-            ("v0.0.2-go1.27.3.linux-amd64", None),
-        ] {
-            let version = Version::parse(version).unwrap();
-            assert_eq!(go_release(&version), release);
-        }
-    }
+    use super::prefixes;
 
     #[test]
     fn the_paths_above_a_path_come_longest_first() {
