@@ -53,6 +53,8 @@ fn go_lists_and_gets_the_versions_that_a_neighbour_has_looked_up() {
         ("example.com/tagged@latest", "v1.10.0"),
         ("example.com/tagged@v1.9", "v1.9.0"),
         ("example.com/untagged@latest", PSEUDO),
+        // By its commit.
+        ("example.com/tagged@abcdefabc", PSEUDO),
         ("example.com/untagged", PSEUDO),
     ] {
         go.run_in(&project, &["get", query]).expect_success();

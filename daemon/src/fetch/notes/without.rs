@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use modmesh_protocol::module::{ModulePath, ModuleVersion};
 
+use super::known::{at_commit, is_commit};
 use super::words::{info_of, newest, with_versions};
 use super::{FetchError, Fetcher, NoteAnswer, NoteKey, keep};
 use crate::metrics::Source;
@@ -79,7 +80,15 @@ impl Fetcher {
     /// What follows from what is held.
     pub(super) async fn derived_answer(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
         match key {
-            NoteKey::Info(..) => self.synthesised_info(key, &key.version()?, asker).await,
+            NoteKey::Info(module, revision) => match key.version() {
+                Some(of) => self.synthesised_info(key, &of, asker).await,
+                None if is_commit(revision) => {
+                    let (known, source) = self.known(key, module, asker).await;
+                    let version = at_commit(&known, revision)?;
+                    Some(derived(info_of(version), source))
+                }
+                None => None,
+            },
             NoteKey::List(module) => {
                 let (known, source) = self.known(key, module, asker).await;
                 (!known.is_empty()).then(|| derived(with_versions(b"", &known), source))
