@@ -155,6 +155,26 @@ fn no_neighbour_is_asked_for_the_versions_of_a_private_module() {
 }
 
 #[test]
+fn while_upstream_answers_no_neighbour_is_asked_for_versions() {
+    let modules = modules();
+    let upstream = FakeUpstream::start([]);
+    modules.iter().for_each(|module| upstream.publish(module));
+    let neighbour = upstream.log(|log| LyingPeer::start(&modules, log, PeerLie::None));
+    let host = online("B", &upstream)
+        .peer(&neighbour.peer_address())
+        .start();
+    host.wait_for_neighbours(1);
+    for path in ["tagged/@v/list", "untagged/@v/list", "untagged/@latest"] {
+        let answer = host.get(&format!("example.com/{path}"));
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("x-modmesh-source"), "upstream", "{path}");
+    }
+    // What it says that there is not, there is not.
+    assert_eq!(host.get("example.com/never/@v/list").status, 404);
+    assert_eq!(neighbour.versions_given(), 0);
+}
+
+#[test]
 fn of_a_neighbour_that_lies_about_versions_nothing_is_kept_and_it_is_named() {
     let modules = modules();
     let mut log = TestLog::new("sumdb.example.test");
