@@ -37,7 +37,7 @@ impl Fetcher {
         let mut known = self.held(module, asker);
         known.extend(self.recorded(module).await);
         let known_before = sorted(&mut known);
-        if self.said_before(key, asker).await.is_none() {
+        if self.said_before(&key.url_path(), asker).await.is_none() {
             self.ask_for_versions(module).await;
             known.extend(self.recorded(module).await);
         }
