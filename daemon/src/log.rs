@@ -22,7 +22,9 @@ mod tests;
 mod tiles;
 mod verdict;
 
-pub(crate) use ask::{AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes};
+pub(crate) use ask::{
+    AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
+};
 pub(crate) use finding::{Authority, Finding, ListedRecord, Trouble};
 pub(crate) use mirror::{Mirror, TileAnswer};
 pub(crate) use set::{First, Mirrors};

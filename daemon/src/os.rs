@@ -5,6 +5,9 @@
 #[cfg(target_os = "linux")]
 mod sock_diag;
 mod sockets;
+#[cfg(test)]
+#[path = "../../tests/harness/unheard.rs"]
+pub(crate) mod unheard;
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};

@@ -46,7 +46,7 @@ use modmesh_protocol::directory::{Directory, DirectoryBounds};
 use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
-use modmesh_protocol::wire::{CAN_FETCH, RecordAnswer};
+use modmesh_protocol::wire::{CAN_FETCH, RecordAnswer, VersionRecord};
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 
@@ -85,6 +85,17 @@ pub struct Survey {
     pub silent: usize,
     /// Those that have something of it; see [`Peers::locate`].
     pub found: Vec<Located>,
+}
+
+/// What a neighbour says to know of the versions of a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownVersions {
+    /// Who.
+    pub peer: PeerName,
+    /// Its signed head.
+    pub head: String,
+    /// Records of versions, at least one.
+    pub records: Vec<VersionRecord>,
 }
 
 /// How long the neighbours may think about a question.
@@ -206,6 +217,17 @@ impl Peers {
         let record = Some((database, record));
         let survey = locate::locate(&self.shared, None, record, akin, haste);
         survey.await.found
+    }
+
+    /// Asks, like [`Peers::locate`], of which versions of a module the neighbours have records; `key` is
+    /// [`KeyHash::of_versions`]. Neighbours that have none are not listed.
+    pub async fn versions(
+        &self,
+        database: DatabaseId,
+        key: KeyHash,
+        haste: Haste,
+    ) -> Vec<ShownVersions> {
+        locate::versions(&self.shared, database, key, haste).await
     }
 
     /// Tiles by level, index and least width, in the order asked; nothing where the neighbour has none that wide.

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Hasher, hex};
-use crate::module::ModuleVersion;
+use crate::module::{ModulePath, ModuleVersion};
 
 /// The kinds of file that a module version has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -84,31 +84,41 @@ impl fmt::Display for ArtifactKey {
 }
 
 /// The name of a file or record among neighbours: the SHA-256 of `modmesh/1`, kind, escaped path and plain version, with a
-/// zero byte between them. Printed as 64 lower-case hexadecimal digits.
+/// zero byte between them. The versions of a module have a name of this form too, with no version. Printed as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyHash(pub [u8; 32]);
 
 impl KeyHash {
     /// The name of a file.
     pub fn of_file(key: &ArtifactKey) -> Self {
-        Self::of(&[key.kind.as_str()], &key.of)
+        Self::of(
+            &[key.kind.as_str()],
+            &key.of.module,
+            key.of.version.as_str(),
+        )
     }
 
     /// The name of the record about `of` in the checksum database called `database_name`, such as `sum.golang.org`.
     pub fn of_record(database_name: &str, of: &ModuleVersion) -> Self {
-        Self::of(&["record@", database_name], of)
+        let kind = ["record@", database_name];
+        Self::of(&kind, &of.module, of.version.as_str())
     }
 
-    fn of(kind: &[&str], of: &ModuleVersion) -> Self {
+    /// The name of all records about versions of `module` in the checksum database called `database_name`.
+    pub fn of_versions(database_name: &str, module: &ModulePath) -> Self {
+        Self::of(&["versions@", database_name], module, "")
+    }
+
+    fn of(kind: &[&str], module: &ModulePath, version: &str) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(b"modmesh/1\0");
         for part in kind {
             hasher.update(part.as_bytes());
         }
         hasher.update(b"\0");
-        hasher.update(of.module.escaped().as_bytes());
+        hasher.update(module.escaped().as_bytes());
         hasher.update(b"\0");
-        hasher.update(of.version.as_str().as_bytes());
+        hasher.update(version.as_bytes());
         Self(hasher.finish())
     }
 }

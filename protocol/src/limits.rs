@@ -23,6 +23,11 @@ pub const TILES_PER_QUERY_MAX: usize = 7;
 pub const TILE_BYTES_MAX: usize = 256 * 32;
 /// Bytes of the text of a record: two go.sum lines take 400, a record with many lines stays far below.
 pub const RECORD_TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Records of one module in one answer: the versions of most modules that a LAN works with, and at 250 bytes each a quarter
+/// of a frame.
+pub const VERSIONS_RECORDS_MAX: usize = 64;
+/// Bytes of the texts of these records together: twice what so many take, and with a head half a frame is left.
+pub const VERSIONS_TEXT_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of a signed head that answers a question: 200 bytes and one line per further signature.
 pub const NOTE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a signed head inside an announcement: lower than [`NOTE_BYTES_MAX`] because two of them travel with a thousand

@@ -14,7 +14,7 @@ mod message;
 pub use codec::{CodecError, FRAME_HEAD_BYTES, FrameHead, Message, decode, decode_payload, encode};
 pub use message::{
     Announcement, Answer, CAN_FETCH, FileAnswer, FileRequest, FileSummary, HeadSummary, Hello,
-    Query, RecordAnswer, RecordQuestion, TileBytes, TileName,
+    Query, RecordAnswer, RecordQuestion, TileBytes, TileName, VersionRecord,
 };
 
 /// The version of the frame's form, its fifth byte.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
-use modmesh_protocol::module::ModuleVersion;
+use modmesh_protocol::module::{ModulePath, ModuleVersion};
 
 fn key(of: &str, kind: FileKind) -> ArtifactKey {
     ArtifactKey {
@@ -47,6 +47,12 @@ fn the_layout_below_a_key_hash_is_for_good() {
     assert_eq!(
         KeyHash::of_record("sum.golang.org", &ModuleVersion::parse(azure).unwrap()).to_string(),
         "6ac8fbab7974a63093580418c840a7d0a0b6212acc1b958d4267b2aa8687b761"
+    );
+    // The same with no version behind the last zero byte.
+    let module = ModulePath::parse("github.com/Azure/go-autorest").unwrap();
+    assert_eq!(
+        KeyHash::of_versions("sum.golang.org", &module).to_string(),
+        "41bb8256cd3695eb95f8f97b82f828e7465df7d86f45b6ea89f0e1f2ad599a3e"
     );
 }
 

@@ -52,6 +52,11 @@ fn a_lookup_answer_that_is_accepted_reads_back_as_it_came() {
                     again.extend_from_slice(note);
                     assert_eq!(again, body);
                     assert!(record.sums(&of).is_err());
+                    if let Some(of) = record.about() {
+                        let (module, version) = (of.module.as_str(), of.version.as_str());
+                        let begin = format!("{module} {version}");
+                        assert!(record.text.starts_with(&begin));
+                    }
                 }
             }
         });

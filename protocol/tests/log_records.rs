@@ -71,6 +71,30 @@ fn one_of_the_two_lines_is_enough_and_says_only_its_part() {
 }
 
 #[test]
+fn a_record_says_which_version_it_is_about() {
+    let about = |text: &str| record(text).about().map(|of| of.to_string());
+    let named = Some("example.com/M@v1.2.0".to_owned());
+    let (zip, go_mod) = (h1(1), h1(2));
+    let both = format!("example.com/M v1.2.0 {zip}\nexample.com/M v1.2.0/go.mod {go_mod}\n");
+    assert_eq!(about(&both), named);
+    assert_eq!(
+        about(&format!("example.com/M v1.2.0/go.mod {zip}\n")),
+        named
+    );
+    for nothing in [
+        "\n",
+        "words\n",
+        "example.com/M\n",
+        "example.com/!m v1.2.0 h1:\n",
+        "example.com/M v1.2 h1:\n",
+        "example.com/M/v2 v1.2.0 h1:\n",
+        "  example.com/M v1.2.0 h1:\n",
+    ] {
+        assert_eq!(about(nothing), None, "{nothing:?}");
+    }
+}
+
+#[test]
 fn a_line_may_be_repeated_but_not_contradicted() {
     let line = |number| format!("example.com/m v1.0.0 {}\n", h1(number));
     let repeated = record(&format!("{}{}", line(1), line(1)));

@@ -209,6 +209,11 @@ impl LyingPeer {
         self.shelf.asked.records.load(Ordering::Relaxed)
     }
 
+    /// How many times the versions of one of its modules were asked for.
+    pub fn versions_given(&self) -> u64 {
+        self.shelf.asked.versions.load(Ordering::Relaxed)
+    }
+
     /// How many times a tile was asked for.
     pub fn tiles_given(&self) -> u64 {
         self.shelf.asked.tiles.load(Ordering::Relaxed)

@@ -42,5 +42,6 @@ mod trouble;
 mod two_keys;
 mod two_logs;
 mod verdicts;
+mod versions;
 mod walk;
 mod whose_daemon;

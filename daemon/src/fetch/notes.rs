@@ -2,6 +2,7 @@
 //! byte; they age; and when upstream is gone they are served stale or derived from what is proved. What `direct` gave was
 //! got with the owner's own access and is kept apart: the owner alone may have it.
 
+mod known;
 mod without;
 mod words;
 

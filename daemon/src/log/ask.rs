@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use modmesh_protocol::log::TileCoordinate;
-use modmesh_protocol::module::ModuleVersion;
+use modmesh_protocol::log::{Record, TileCoordinate};
+use modmesh_protocol::module::{ModulePath, ModuleVersion};
 
 use crate::metrics::Source;
 
@@ -17,6 +17,17 @@ pub(crate) struct LookupAnswer {
     pub text: String,
     /// The signed note of the head that the answer came with.
     pub note: Vec<u8>,
+}
+
+/// What a neighbour says to know of the versions of a module; nothing in it is believed yet.
+#[derive(Debug, Clone)]
+pub(crate) struct VersionsAnswer {
+    /// Who.
+    pub source: Arc<dyn LogSource>,
+    /// The signed note of its head.
+    pub note: Vec<u8>,
+    /// Records of versions.
+    pub records: Vec<Record>,
 }
 
 /// Why a source gave nothing.
@@ -49,6 +60,8 @@ pub(crate) type TileBytes = (u16, Vec<u8>);
 pub(crate) enum Part<'a> {
     /// The answer to a lookup of this: the record, and the head that came with it.
     Record(&'a ModuleVersion),
+    /// Records of versions of one module, with one head.
+    Versions,
     /// The tiles at these coordinates, in whatever width they came.
     Tiles(&'a [TileCoordinate]),
     /// A head on its own.
@@ -94,6 +107,12 @@ pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
         &'a self,
         of: &'a ModuleVersion,
     ) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>>;
+
+    /// What each neighbour knows of the versions of `module`, quickest first; nothing when there is no neighbour to ask.
+    fn versions_at_neighbours<'a>(
+        &'a self,
+        module: &'a ModulePath,
+    ) -> BoxFuture<'a, Option<Vec<VersionsAnswer>>>;
 
     /// A few neighbours, for tiles; where somebody else can be asked, none that was silent lately.
     fn neighbours(&self) -> Vec<Arc<dyn LogSource>>;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use modmesh_protocol::log::{DatabaseId, Sums};
-use modmesh_protocol::module::ModuleVersion;
+use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
 use super::ask::LogSource;
 use crate::metrics::Source;
@@ -98,4 +98,11 @@ impl Told {
 pub(crate) trait Authority: Send + Sync {
     /// What the database says of `of`.
     fn find<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Told>;
+
+    /// The versions of `module` whose records were proved here, sorted; there may be others. Blocks while it reads.
+    fn proved_versions(&self, module: &ModulePath) -> Vec<Version>;
+
+    /// Has the neighbours asked for records of `module` that are not here, and keeps those that prove themselves. For where
+    /// nobody can be asked who knows all versions.
+    fn ask_for_versions<'a>(&'a self, module: &'a ModulePath) -> BoxFuture<'a, ()>;
 }

@@ -5,18 +5,19 @@ mod patience;
 mod records;
 mod tiles;
 mod upkeep;
+mod versions;
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::BoxFuture;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::log::{DatabaseId, Record, SignedHead, Tile, VerifierKey};
-use modmesh_protocol::module::ModuleVersion;
+use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
 use super::ask::Surroundings;
 use super::clients::ClientHeads;
@@ -28,6 +29,7 @@ use crate::metrics::Source;
 use crate::shutdown::Shutdown;
 use offers::Offers;
 use upkeep::CaughtUp;
+use versions::{Recorded, VersionsAsked};
 
 pub(crate) use tiles::TileAnswer;
 
@@ -49,6 +51,7 @@ struct Inner {
     prover: Arc<Prover>,
     surroundings: Arc<dyn Surroundings>,
     lookups: Flights<ModuleVersion, Told>,
+    versions: VersionsAsked,
     offers: Arc<Offers>,
     clients: ClientHeads,
     shutdown: Shutdown,
@@ -59,8 +62,8 @@ struct Inner {
     unlisted: Mutex<HashMap<ModuleVersion, Instant>>,
     /// Why the database could not be asked, when that was so the last time, and when that was.
     trouble: Mutex<Option<(tokio::time::Instant, Arc<str>)>>,
-    /// Which module versions' records are kept, by the hash under which neighbours ask for them.
-    records: RwLock<HashMap<KeyHash, ModuleVersion>>,
+    /// Which module versions' records are kept.
+    records: RwLock<Recorded>,
 }
 
 impl Mirror {
@@ -75,11 +78,10 @@ impl Mirror {
     ) -> io::Result<Self> {
         let clients = ClientHeads::new(client_folders, key.name());
         let files = Files::open(state, &key)?;
-        let records = files
-            .recorded()
-            .into_iter()
-            .map(|of| (KeyHash::of_record(key.name(), &of), of))
-            .collect();
+        let mut records = Recorded::default();
+        for of in files.recorded() {
+            records.insert(key.name(), &of);
+        }
         Ok(Self {
             inner: Arc::new(Inner {
                 prover: Arc::new(Prover::open(
@@ -90,6 +92,7 @@ impl Mirror {
                 )),
                 surroundings,
                 lookups: Flights::new("lookup", shutdown.clone()),
+                versions: VersionsAsked::new(shutdown),
                 offers: Arc::new(Offers::new(shutdown.clone())),
                 clients,
                 shutdown: shutdown.clone(),
@@ -154,22 +157,17 @@ impl Mirror {
 
     /// How many records are kept.
     pub(crate) fn records(&self) -> u64 {
-        self.inner
-            .records
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len() as u64
+        self.recorded().len() as u64
+    }
+
+    fn recorded(&self) -> RwLockReadGuard<'_, Recorded> {
+        let recorded = self.inner.records.read();
+        recorded.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The kept record that a neighbour asks for by the hash of its key.
     pub(crate) fn kept_record_of(&self, key: KeyHash) -> Option<Record> {
-        let of = self
-            .inner
-            .records
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-            .cloned()?;
+        let of = self.recorded().by_record(key)?;
         self.kept_record(&of)
     }
 
@@ -254,5 +252,13 @@ impl Authority for Mirror {
                 .await
                 .unwrap_or_else(|crashed| Told::by_nobody(Trouble::silence(crashed.to_string())))
         })
+    }
+
+    fn proved_versions(&self, module: &ModulePath) -> Vec<Version> {
+        self.kept_versions(module)
+    }
+
+    fn ask_for_versions<'a>(&'a self, module: &'a ModulePath) -> BoxFuture<'a, ()> {
+        Box::pin(self.ask_neighbours_for_versions(module))
     }
 }

@@ -253,6 +253,21 @@ impl Prover {
         }))
     }
 
+    /// Has the tiles here that lead from `records` to the current head. Those of many records at once cost hardly more time
+    /// than those of one; where one is missing or false, nothing is kept.
+    pub(super) async fn fetch_paths(&self, mut records: Vec<u64>, mut sources: Sources) {
+        let Some(head) = self.head() else { return };
+        records.retain(|id| *id < head.size());
+        let goals = Goals {
+            records,
+            heads: Vec::new(),
+        };
+        match self.tiles.prove(&head, &goals, &mut sources).await {
+            Ok(proof) => self.tiles.keep(&proof),
+            Err(error) => tracing::debug!(%error, "tiles for several records did not come at once"),
+        }
+    }
+
     /// The tile at `coordinate` under `head`, asked for and proved, and where it came from.
     pub(super) async fn fetch_tile(
         &self,

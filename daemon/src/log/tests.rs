@@ -5,4 +5,5 @@ mod forks;
 mod heads;
 mod lookups;
 mod tiles;
+mod versions;
 mod world;

@@ -23,6 +23,10 @@ pub trait Shelf: Send + Sync + 'static {
     fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)>;
     /// The record's number and text, at most 16 KiB.
     fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)>;
+    /// Records of the versions of a module, number and text, by [`KeyHash::of_versions`]; best first, for
+    /// [`VERSIONS_RECORDS_MAX`](modmesh_protocol::limits::VERSIONS_RECORDS_MAX) of them are told at most, and no more than a
+    /// frame takes.
+    fn versions(&self, database: DatabaseId, key: KeyHash) -> Vec<(u64, String)>;
     /// The widest tile held at that place, when it has at least `width_min` hashes: width and bytes.
     fn tile(
         &self,

@@ -15,11 +15,28 @@ use modmesh_protocol::wire::{Answer, Query, RecordQuestion};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ask::query_patiently;
-use super::{Haste, Located, PeerError, Shared, Survey, lock, peer_id_of};
+use super::{Haste, Located, PeerError, Shared, ShownVersions, Survey, lock, peer_id_of};
 
 /// How long a round of sixteen is waited for before the next sixteen are asked as well: all of the most neighbours a host
 /// can have are asked within the two seconds that such a question may take.
 const ROUND: Duration = Duration::from_millis(100);
+
+/// A question to many.
+struct Question<'a> {
+    query: Query,
+    /// What is asked about; it spreads the questions.
+    turn: Option<KeyHash>,
+    /// Files whose holders are likely to have what is looked for.
+    akin: &'a [KeyHash],
+    haste: Haste,
+}
+
+/// What came of asking many.
+struct Answers<T> {
+    asked: usize,
+    silent: usize,
+    found: Vec<(PeerName, T)>,
+}
 
 /// See [`super::Peers::locate`]; `akin` are files whose holders are likely to have what is looked for.
 pub(super) async fn locate(
@@ -36,8 +53,77 @@ pub(super) async fn locate(
             key: key.0,
         }),
     };
-    let turn = file.or(record.map(|(_, key)| key));
-    let candidates = candidates(shared, turn, akin, haste);
+    let question = Question {
+        query,
+        turn: file.or(record.map(|(_, key)| key)),
+        akin,
+        haste,
+    };
+    let answers = ask_many(shared, &question, |peer, answer| {
+        let Answer::Located { file: has, record } = answer else {
+            return None;
+        };
+        if let (Some(key), None) = (file, has) {
+            lock(&shared.directory).missed(peer, &key);
+        }
+        (has.is_some() || record.is_some()).then(|| Located {
+            peer: peer.clone(),
+            file: has.map(|summary| (BlobId(summary.blob), summary.length)),
+            record,
+        })
+    })
+    .await;
+    Survey {
+        asked: answers.asked,
+        silent: answers.silent,
+        found: answers
+            .found
+            .into_iter()
+            .map(|(_, located)| located)
+            .collect(),
+    }
+}
+
+/// See [`super::Peers::versions`].
+pub(super) async fn versions(
+    shared: &Shared,
+    database: DatabaseId,
+    key: KeyHash,
+    haste: Haste,
+) -> Vec<ShownVersions> {
+    let query = Query::Versions {
+        database: database.0,
+        key: key.0,
+    };
+    let question = Question {
+        query,
+        turn: Some(key),
+        akin: &[],
+        haste,
+    };
+    let answers = ask_many(shared, &question, |peer, answer| {
+        let Answer::Versions { head, records } = answer else {
+            return None;
+        };
+        (!records.is_empty()).then(|| ShownVersions {
+            peer: peer.clone(),
+            head,
+            records,
+        })
+    });
+    let found = answers.await.found.into_iter();
+    found.map(|(_, shown)| shown).collect()
+}
+
+/// Asks all that are to be asked. `sift` takes from an answer what was looked for, if it is there. Those that have it come in
+/// the order in which they are to be preferred.
+async fn ask_many<T>(
+    shared: &Shared,
+    question: &Question<'_>,
+    sift: impl Fn(&PeerName, Answer) -> Option<T>,
+) -> Answers<T> {
+    let haste = question.haste;
+    let candidates = candidates(shared, question);
     let first_round = candidates.len().min(ASKED_AT_ONCE_MAX);
     let rounds_max = match haste {
         Haste::OthersWait => 1,
@@ -45,7 +131,7 @@ pub(super) async fn locate(
     };
     let mut rounds = candidates.chunks(ASKED_AT_ONCE_MAX).take(rounds_max);
     let ask = |peer: &PeerName| {
-        let (query, peer) = (&query, peer.clone());
+        let (query, peer) = (&question.query, peer.clone());
         async move {
             let answer = match peer_id_of(&peer) {
                 Some(id) => query_patiently(shared, &id, query).await,
@@ -78,17 +164,8 @@ pub(super) async fn locate(
             if asked.is_empty() {
                 next_round_at = Instant::now();
             }
-            if let Ok(Answer::Located { file: has, record }) = answer {
-                if let (Some(key), None) = (file, has) {
-                    lock(&shared.directory).missed(&peer, &key);
-                }
-                if has.is_some() || record.is_some() {
-                    found.push(Located {
-                        peer,
-                        file: has.map(|summary| (BlobId(summary.blob), summary.length)),
-                        record,
-                    });
-                }
+            if let Some(has) = answer.ok().and_then(|answer| sift(&peer, answer)) {
+                found.push((peer, has));
             }
             // Who was silent lately is not waited for when others have it.
             if !found.is_empty() && waited_for.iter().all(|peer| shared.roster.is_slow(peer)) {
@@ -105,8 +182,8 @@ pub(super) async fn locate(
             .filter(|peer| waited_for.contains(peer))
             .for_each(|peer| shared.roster.was_slow(peer));
     }
-    found.sort_by_key(|located: &Located| shared.roster.rank(&located.peer));
-    Survey {
+    found.sort_by_key(|(peer, _): &(PeerName, T)| shared.roster.rank(peer));
+    Answers {
         asked: all,
         silent: waited_for.len(),
         found,
@@ -115,14 +192,9 @@ pub(super) async fn locate(
 
 /// Whom to ask, in this order: those that announced it, others by chance, and last those that were silent lately, who are
 /// left out where somebody else can be asked.
-fn candidates(
-    shared: &Shared,
-    turn: Option<KeyHash>,
-    akin: &[KeyHash],
-    haste: Haste,
-) -> Vec<PeerName> {
+fn candidates(shared: &Shared, question: &Question<'_>) -> Vec<PeerName> {
     let mut usable = shared.roster.usable();
-    if haste == Haste::OthersWait {
+    if question.haste == Haste::OthersWait {
         usable.retain(|peer| !shared.roster.is_slow(peer));
     }
     if usable.len() <= ASKED_AT_ONCE_MAX {
@@ -130,11 +202,15 @@ fn candidates(
     }
     let announced: Vec<_> = {
         let directory = lock(&shared.directory);
-        akin.iter().flat_map(|key| directory.holders(key)).collect()
+        question
+            .akin
+            .iter()
+            .flat_map(|key| directory.holders(key))
+            .collect()
     };
     // The table's order differs from run to run and from host to host, which is chance enough to spread the questions;
     // turning it by the question spreads them within a run.
-    let turn = turn.map_or(0, |key| usize::from(key.0[0])) % usable.len();
+    let turn = question.turn.map_or(0, |key| usize::from(key.0[0])) % usable.len();
     usable.rotate_left(turn);
     usable.sort_by_cached_key(|peer| (shared.roster.is_slow(peer), !announced.contains(peer)));
     usable

@@ -17,10 +17,14 @@ use libp2p::PeerId;
 use libp2p::swarm::Stream;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::{BlobId, Hasher};
-use modmesh_protocol::limits::{NO_PROGRESS_MAX, RETRY_AFTER_MS, SEND_STALL_MAX};
+use modmesh_protocol::limits::{
+    NO_PROGRESS_MAX, RECORD_TEXT_BYTES_MAX, RETRY_AFTER_MS, SEND_STALL_MAX, VERSIONS_RECORDS_MAX,
+    VERSIONS_TEXT_BYTES_MAX,
+};
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::wire::{
-    Answer, FileAnswer, FileRequest, FileSummary, Query, RecordAnswer, TileBytes, encode,
+    Answer, FileAnswer, FileRequest, FileSummary, Query, RecordAnswer, TileBytes, VersionRecord,
+    encode,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -175,7 +179,36 @@ fn look_up(shelf: &dyn Shelf, query: Query) -> Answer {
             Answer::Tiles(coordinates.into_iter().map(tile).collect())
         }
         Query::Head { database } => Answer::Head(shelf.head(DatabaseId(database))),
+        Query::Versions { database, key } => {
+            let database = DatabaseId(database);
+            // The records first: the head must cover them all, and only grows.
+            let records = as_many_as_fit(shelf.versions(database, KeyHash(key)));
+            match shelf.head(database) {
+                Some(head) if !records.is_empty() => Answer::Versions { head, records },
+                _ => Answer::Versions {
+                    head: String::new(),
+                    records: Vec::new(),
+                },
+            }
+        }
     }
+}
+
+/// The first of `records`, as far as one answer takes them.
+fn as_many_as_fit(records: Vec<(u64, String)>) -> Vec<VersionRecord> {
+    let mut bytes_left = VERSIONS_TEXT_BYTES_MAX;
+    let mut fits = |text: &str| match bytes_left.checked_sub(text.len()) {
+        Some(left) if text.len() <= RECORD_TEXT_BYTES_MAX => {
+            bytes_left = left;
+            true
+        }
+        _ => false,
+    };
+    let fitting = records.into_iter().filter(|(_, text)| fits(text));
+    fitting
+        .take(VERSIONS_RECORDS_MAX)
+        .map(|(id, text)| VersionRecord { id, text })
+        .collect()
 }
 
 async fn answer_file(shared: &Shared, peer: PeerId, stream: &mut Stream) -> Result<(), FrameError> {

@@ -6,6 +6,5 @@ mod lanes;
 mod locate;
 mod rogue;
 mod trust;
-#[path = "../../../tests/harness/unheard.rs"]
-mod unheard;
+mod versions;
 mod walk;

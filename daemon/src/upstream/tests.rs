@@ -10,14 +10,12 @@ mod sumdb;
 mod tls;
 mod tree;
 mod trouble;
-#[path = "../../../tests/harness/unheard.rs"]
-mod unheard;
 
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::os::unheard::Unheard;
 use fake::{Fake, Script, answer, ok, options, redirect, upstream, watched};
-use unheard::Unheard;
 
 const LIST: &str = "example.com/m/@v/list";
 

@@ -8,12 +8,14 @@ use futures::future::{BoxFuture, join_all};
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::log::{DatabaseId, Record, TileCoordinate};
-use modmesh_protocol::module::ModuleVersion;
+use modmesh_protocol::module::{ModulePath, ModuleVersion};
 use modmesh_protocol::peer_name::PeerName;
 use tokio::time::timeout;
 
 use super::givers::Givers;
-use crate::log::{AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes};
+use crate::log::{
+    AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
+};
 use crate::metrics::{Metrics, Source};
 use crate::peers::{Haste, Lie, PeerError, Peers};
 use crate::seldom::Seldom;
@@ -70,6 +72,8 @@ struct NeighbourLog {
     peer: PeerName,
     database: DatabaseId,
     record: Option<LookupAnswer>,
+    /// The head that it has just shown.
+    head: Option<Vec<u8>>,
     metrics: Metrics,
 }
 
@@ -159,6 +163,8 @@ impl LogSource for UpstreamLog {
         self.metrics.verification_failure(Source::Upstream);
         let paths = match part {
             Part::Record(of) => vec![lookup_path(of)],
+            // Upstream is not asked for these.
+            Part::Versions => Vec::new(),
             Part::Tiles(at) => at.iter().map(|at| widest_path(*at)).collect(),
             Part::Head => vec![LATEST.to_owned()],
         };
@@ -319,10 +325,10 @@ impl LogSource for NeighbourLog {
 
     fn head(&self) -> BoxFuture<'_, Option<Vec<u8>>> {
         Box::pin(async move {
-            if let Some(record) = &self.record {
-                return Some(record.note.clone());
+            match &self.head {
+                Some(note) => Some(note.clone()),
+                None => self.latest().await.ok(),
             }
-            self.latest().await.ok()
         })
     }
 
@@ -357,7 +363,7 @@ impl AroundUs {
     /// The neighbour `peer` as a source; nothing while it is slow, for then others are better.
     pub(crate) fn quick_neighbour(&self, peer: &PeerName) -> Option<Arc<dyn LogSource>> {
         let peers = self.peers.get().filter(|peers| !peers.is_slow(peer))?;
-        Some(self.neighbour(peers, peer.clone(), None))
+        Some(self.neighbour(peers, peer.clone(), None, None))
     }
 
     /// Whether there is nobody but neighbours to ask.
@@ -367,17 +373,32 @@ impl AroundUs {
             .is_none_or(|log| log.upstream.is_down())
     }
 
+    /// The neighbours, if there are any, and how long they may think. Shortly after the start a host that has nobody else
+    /// waits for a first one.
+    async fn somebody(&self) -> Option<(&Peers, Haste)> {
+        let peers = self.peers.get()?;
+        let haste = if self.is_alone() {
+            peers.somebody_by(self.settled_at).await;
+            Haste::NobodyElse
+        } else {
+            Haste::OthersWait
+        };
+        (peers.connected() > 0).then_some((peers, haste))
+    }
+
     fn neighbour(
         &self,
         peers: &Peers,
         peer: PeerName,
         record: Option<LookupAnswer>,
+        head: Option<Vec<u8>>,
     ) -> Arc<dyn LogSource> {
         Arc::new(NeighbourLog {
             peers: peers.clone(),
             peer,
             database: self.database,
             record,
+            head,
             metrics: self.metrics.clone(),
         })
     }
@@ -389,18 +410,9 @@ impl Surroundings for AroundUs {
         of: &'a ModuleVersion,
     ) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>> {
         Box::pin(async move {
-            let Some(peers) = self.peers.get() else {
+            let Some((peers, haste)) = self.somebody().await else {
                 return Vec::new();
             };
-            let haste = if self.is_alone() {
-                peers.somebody_by(self.settled_at).await;
-                Haste::NobodyElse
-            } else {
-                Haste::OthersWait
-            };
-            if peers.connected() == 0 {
-                return Vec::new();
-            }
             let key = KeyHash::of_record(&self.name, of);
             // Who has a file of the version had to prove its record.
             let akin = [FileKind::Mod, FileKind::Zip].map(|kind| {
@@ -417,9 +429,34 @@ impl Surroundings for AroundUs {
                         text: record.text,
                         note: record.head.into_bytes(),
                     };
-                    Some(self.neighbour(peers, located.peer, Some(answer)))
+                    let head = Some(answer.note.clone());
+                    Some(self.neighbour(peers, located.peer, Some(answer), head))
                 })
                 .collect()
+        })
+    }
+
+    fn versions_at_neighbours<'a>(
+        &'a self,
+        module: &'a ModulePath,
+    ) -> BoxFuture<'a, Option<Vec<VersionsAnswer>>> {
+        Box::pin(async move {
+            let (peers, haste) = self.somebody().await?;
+            let key = KeyHash::of_versions(&self.name, module);
+            let shown = peers.versions(self.database, key, haste).await;
+            let answers = shown.into_iter().map(|shown| {
+                let note = shown.head.into_bytes();
+                let records = shown.records.into_iter().map(|record| Record {
+                    id: record.id,
+                    text: record.text,
+                });
+                VersionsAnswer {
+                    source: self.neighbour(peers, shown.peer, None, Some(note.clone())),
+                    note,
+                    records: records.collect(),
+                }
+            });
+            Some(answers.collect())
         })
     }
 
@@ -436,7 +473,7 @@ impl Surroundings for AroundUs {
         neighbours
             .into_iter()
             .take(ASKED_FOR_TILES_MAX)
-            .map(|peer| self.neighbour(peers, peer, None))
+            .map(|peer| self.neighbour(peers, peer, None, None))
             .collect()
     }
 

@@ -57,6 +57,13 @@ impl Shelf for OpenShelf {
         Some((record.id, record.text))
     }
 
+    fn versions(&self, database: DatabaseId, key: KeyHash) -> Vec<(u64, String)> {
+        let mirror = self.mirrors.by_id(database);
+        let records = mirror.map(|mirror| mirror.versions_to_show(key));
+        let records = records.unwrap_or_default().into_iter();
+        records.map(|record| (record.id, record.text)).collect()
+    }
+
     fn tile(
         &self,
         database: DatabaseId,

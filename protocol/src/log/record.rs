@@ -10,7 +10,7 @@ use super::decimal;
 use super::note::NOTE_BYTES_MAX;
 use super::tree::{Hash, record_hash};
 use crate::digest::H1;
-use crate::module::ModuleVersion;
+use crate::module::{ModulePath, ModuleVersion, Version};
 
 /// The longest text of a record, in bytes: records of modules have about 180, and logs of this kind allow 65535
 /// (C2SP tlog-tiles).
@@ -110,6 +110,16 @@ impl Record {
     /// The leaf of the tree that this record must be.
     pub fn leaf_hash(&self) -> Hash {
         record_hash(self.text.as_bytes())
+    }
+
+    /// The module version that the first line is about; nothing where that is no line of go.sum about a version in
+    /// canonical form. A database writes no record about more than one.
+    pub fn about(&self) -> Option<ModuleVersion> {
+        let mut words = self.text.lines().next()?.split(' ');
+        let (module, version) = (words.next()?, words.next()?);
+        let version = version.strip_suffix("/go.mod").unwrap_or(version);
+        let (module, version) = (ModulePath::parse(module), Version::parse(version));
+        ModuleVersion::new(module.ok()?, version.ok()?).ok()
     }
 
     /// The hashes that this record lists for `of`, the zip's and the go.mod file's.

@@ -8,7 +8,7 @@ use super::codec::{CodecError, Decode, Encode, Message};
 use crate::limits::{
     ANNOUNCED_FILES_MAX, ANNOUNCED_HEADS_MAX, ANNOUNCED_NOTE_BYTES_MAX, HELLO_HEADS_MAX,
     MEMBERSHIP_BYTES_MAX, NOTE_BYTES_MAX, RECORD_TEXT_BYTES_MAX, RELEASE_BYTES_MAX, TILE_BYTES_MAX,
-    TILES_PER_QUERY_MAX,
+    TILES_PER_QUERY_MAX, VERSIONS_RECORDS_MAX, VERSIONS_TEXT_BYTES_MAX,
 };
 
 /// Bit of [`Hello::capabilities`]: the host has an upstream and can fetch for itself.
@@ -58,6 +58,13 @@ pub enum Query {
         /// The database it belongs to.
         database: [u8; 32],
     },
+    /// "Of which versions of this module do you have the record?"
+    Versions {
+        /// The database: SHA-256 of its verifier key's text.
+        database: [u8; 32],
+        /// Key hash of the module's versions, [`KeyHash::of_versions`](crate::artifact::KeyHash::of_versions).
+        key: [u8; 32],
+    },
 }
 
 /// A record asked for by hash.
@@ -101,6 +108,15 @@ pub enum Answer {
     },
     /// The question was not understood or is not for the asker.
     Refused,
+    /// To [`Query::Versions`]: records of the module that the holder proved, at most [`VERSIONS_RECORDS_MAX`] of them and
+    /// [`VERSIONS_TEXT_BYTES_MAX`] of text. Of more, those of the highest releases, then of the highest pre-releases, then of
+    /// the newest pseudo-versions.
+    Versions {
+        /// The holder's current signed head, which covers them all; empty where there are no records.
+        head: String,
+        /// The records, one for each version.
+        records: Vec<VersionRecord>,
+    },
 }
 
 /// A file that a holder can send.
@@ -121,6 +137,15 @@ pub struct RecordAnswer {
     pub text: String,
     /// The holder's current signed head.
     pub head: String,
+}
+
+/// One of several records that come with one head.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct VersionRecord {
+    /// Number of the record in the log.
+    pub id: u64,
+    /// The record's text, whose hash is the leaf and which names the version.
+    pub text: String,
 }
 
 /// A tile as the holder has it: at least as wide as asked.
@@ -190,7 +215,7 @@ impl Message for Query {
             Self::Tiles { coordinates, .. } => {
                 bound("coordinates", coordinates.len(), TILES_PER_QUERY_MAX)
             }
-            Self::Locate { .. } | Self::Head { .. } => Ok(()),
+            Self::Locate { .. } | Self::Head { .. } | Self::Versions { .. } => Ok(()),
         }
     }
 }
@@ -211,6 +236,14 @@ impl Message for Answer {
                 bound("tile", longest.unwrap_or(0), TILE_BYTES_MAX)
             }
             Self::Head(Some(note)) => bound("head", note.len(), NOTE_BYTES_MAX),
+            Self::Versions { head, records } => {
+                bound("head", head.len(), NOTE_BYTES_MAX)?;
+                bound("records", records.len(), VERSIONS_RECORDS_MAX)?;
+                let longest = records.iter().map(|record| record.text.len()).max();
+                bound("record text", longest.unwrap_or(0), RECORD_TEXT_BYTES_MAX)?;
+                let together = records.iter().map(|record| record.text.len()).sum();
+                bound("record texts", together, VERSIONS_TEXT_BYTES_MAX)
+            }
             Self::Located { record: None, .. }
             | Self::Head(None)
             | Self::Busy { .. }

@@ -53,6 +53,11 @@ fn the_bytes_of_each_message_are_for_good() {
     };
     is(&tiles, &format!("0000002901 01{aa} 01 01 fb2c01 fb0001"));
     is(&Query::Head { database: b }, &format!("0000002101 02{bb}"));
+    let versions = Query::Versions {
+        database: a,
+        key: b,
+    };
+    is(&versions, &format!("0000004101 03{aa}{bb}"));
     let located = Answer::Located {
         file: Some(FileSummary {
             blob: b,
@@ -85,6 +90,20 @@ fn the_bytes_of_each_message_are_for_good() {
         "0000000201 03 fa",
     );
     is(&Answer::Refused, "0000000101 04");
+    let records = [(250, "r\n"), (251, "s\n")].map(|(id, text)| VersionRecord {
+        id,
+        text: text.into(),
+    });
+    let versions = Answer::Versions {
+        head: "h".into(),
+        records: records.to_vec(),
+    };
+    is(&versions, "0000000e01 05 0168 02 fa02720a fbfb0002730a");
+    let none = Answer::Versions {
+        head: String::new(),
+        records: Vec::new(),
+    };
+    is(&none, "0000000301 05 00 00");
     is(
         &FileRequest::Whole { file: a },
         &format!("0000002101 00{aa}"),
@@ -192,6 +211,23 @@ fn lists_and_texts_beyond_their_bounds_neither_leave_nor_enter() {
     exceeds(&record(0, 16385), "head");
     fits(&Answer::Head(Some("h".repeat(16384))));
     exceeds(&Answer::Head(Some("h".repeat(16385))), "head");
+    let versions = |records, text: usize, head: usize| Answer::Versions {
+        head: "h".repeat(head),
+        records: vec![
+            VersionRecord {
+                id: u64::MAX,
+                text: "t".repeat(text),
+            };
+            records
+        ],
+    };
+    // All bounds at once fit a frame.
+    fits(&versions(64, 512, 16384));
+    exceeds(&versions(65, 0, 0), "records");
+    fits(&versions(2, 16384, 0));
+    exceeds(&versions(1, 16385, 0), "record text");
+    exceeds(&versions(64, 513, 0), "record texts");
+    exceeds(&versions(0, 0, 16385), "head");
     let have = |files, heads, note: usize| Announcement::Have {
         files: vec![[0; 32]; files],
         heads: vec![([0; 32], "h".repeat(note)); heads],
@@ -234,6 +270,9 @@ fn a_claimed_length_allocates_nothing() {
         assert!(decode_payload::<Answer>(&behind(b"\x01\x01\x01\x01")).is_err());
         assert!(decode_payload::<Answer>(&behind(b"\x02\x01")).is_err());
         assert!(decode_payload::<Answer>(&behind(b"\x00\x00\x01\x00")).is_err());
+        assert!(decode_payload::<Answer>(&behind(b"\x05")).is_err());
+        assert!(decode_payload::<Answer>(&behind(b"\x05\x00")).is_err());
+        assert!(decode_payload::<Answer>(&behind(b"\x05\x00\x01\x00")).is_err());
         assert!(decode_payload::<Announcement>(&behind(b"\x00")).is_err());
         assert!(decode_payload::<Announcement>(&behind(b"\x00\x00")).is_err());
     }
@@ -241,9 +280,9 @@ fn a_claimed_length_allocates_nothing() {
 
 #[test]
 fn unknown_variants_and_broken_texts_are_malformed() {
-    assert_eq!(decode_payload::<Query>(b"\x03"), Err(CodecError::Malformed));
+    assert_eq!(decode_payload::<Query>(b"\x04"), Err(CodecError::Malformed));
     assert_eq!(
-        decode_payload::<Answer>(b"\x05"),
+        decode_payload::<Answer>(b"\x06"),
         Err(CodecError::Malformed)
     );
     assert_eq!(
@@ -323,6 +362,7 @@ fn query() -> impl Strategy<Value = Query> {
             coordinates
         }),
         hash().prop_map(|database| Query::Head { database }),
+        (hash(), hash()).prop_map(|(database, key)| Query::Versions { database, key }),
     ]
 }
 
@@ -330,6 +370,8 @@ fn answer() -> impl Strategy<Value = Answer> {
     let file = (hash(), any::<u64>()).prop_map(|(blob, length)| FileSummary { blob, length });
     let record = (any::<u64>(), ".{0,200}", ".{0,200}");
     let record = record.prop_map(|(id, text, head)| RecordAnswer { id, text, head });
+    let version = (any::<u64>(), ".{0,100}");
+    let version = version.prop_map(|(id, text)| VersionRecord { id, text });
     let tile = (any::<u16>(), vec(any::<u8>(), 0..=8192));
     let tile = tile.prop_map(|(width, bytes)| TileBytes { width, bytes });
     prop_oneof![
@@ -339,6 +381,8 @@ fn answer() -> impl Strategy<Value = Answer> {
         option::of(".{0,200}").prop_map(Answer::Head),
         any::<u32>().prop_map(|retry_after_ms| Answer::Busy { retry_after_ms }),
         Just(Answer::Refused),
+        (".{0,200}", vec(version, 0..=64))
+            .prop_map(|(head, records)| Answer::Versions { head, records }),
     ]
 }
 

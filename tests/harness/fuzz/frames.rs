@@ -6,7 +6,7 @@ use modmesh_protocol::log::VerifierKey;
 use modmesh_protocol::module::ModuleVersion;
 use modmesh_protocol::wire::{
     Announcement, Answer, FileAnswer, FileRequest, FileSummary, HeadSummary, Hello, Message, Query,
-    RecordAnswer, RecordQuestion, TileBytes, TileName, encode,
+    RecordAnswer, RecordQuestion, TileBytes, TileName, VersionRecord, encode,
 };
 
 use crate::Module;
@@ -145,13 +145,17 @@ impl Frames {
     }
 
     fn question(&self, dice: &mut Dice) -> Vec<u8> {
-        let query = match dice.below(4) {
+        let query = match dice.below(5) {
             0 => Query::Head {
                 database: self.hash(dice),
             },
             1 => Query::Tiles {
                 database: self.hash(dice),
                 coordinates: (0..dice.below(8)).map(|_| tile_name(dice)).collect(),
+            },
+            2 => Query::Versions {
+                database: self.hash(dice),
+                key: self.hash(dice),
             },
             _ => Query::Locate {
                 file: dice.in_thousand(900).then(|| self.hash(dice)),
@@ -165,7 +169,7 @@ impl Frames {
     }
 
     fn answer(&self, dice: &mut Dice) -> Vec<u8> {
-        let answer = match dice.below(4) {
+        let answer = match dice.below(5) {
             0 => Answer::Head(Some(note(dice))),
             1 => Answer::Tiles(vec![
                 Some(TileBytes {
@@ -174,7 +178,16 @@ impl Frames {
                 });
                 dice.below(8)
             ]),
-            2 => Answer::Busy {
+            2 => Answer::Versions {
+                head: note(dice),
+                records: (0..dice.below(70))
+                    .map(|_| VersionRecord {
+                        id: dice.bits(),
+                        text: note(dice),
+                    })
+                    .collect(),
+            },
+            3 => Answer::Busy {
                 retry_after_ms: dice.bits() as u32,
             },
             _ => Answer::Located {

@@ -26,6 +26,7 @@ const VAST_BYTES: usize = 48 << 20;
 pub(super) struct Asked {
     pub(super) files: AtomicU64,
     pub(super) records: AtomicU64,
+    pub(super) versions: AtomicU64,
     pub(super) tiles: AtomicU64,
 }
 
@@ -34,6 +35,7 @@ pub(crate) struct ForgingShelf {
     database: DatabaseId,
     files: HashMap<KeyHash, Laid>,
     records: HashMap<KeyHash, (u64, String)>,
+    versions: HashMap<KeyHash, Vec<(u64, String)>>,
     log: TestLog,
     /// The log that the tiles of the lowest levels come from, and how many levels.
     forged: Option<(TestLog, u8)>,
@@ -59,6 +61,7 @@ impl ForgingShelf {
             database: key.database_id(),
             files: HashMap::new(),
             records: HashMap::new(),
+            versions: HashMap::new(),
             log: log.clone(),
             forged: None,
             head: log.current_head(),
@@ -103,6 +106,9 @@ impl ForgingShelf {
             }
             shelf.lay(folder, number, &of, FileKind::Zip, &zip);
             shelf.lay(folder, number, &of, FileKind::Mod, &go_mod);
+            let hash = KeyHash::of_versions(log.name(), &of.module);
+            let versions = shelf.versions.entry(hash).or_default();
+            versions.push((id, record.clone()));
             let hash = KeyHash::of_record(log.name(), &of);
             shelf.records.insert(hash, (id, record));
         }
@@ -186,6 +192,16 @@ impl Shelf for ForgingShelf {
             PeerLie::RecordAfter(times) if before < times => None,
             _ => Some(record.clone()),
         }
+    }
+
+    fn versions(&self, database: DatabaseId, key: KeyHash) -> Vec<(u64, String)> {
+        let versions = self.versions.get(&key);
+        let versions = versions.filter(|_| database == self.database);
+        let Some(versions) = versions else {
+            return Vec::new();
+        };
+        self.asked.versions.fetch_add(1, Ordering::Relaxed);
+        versions.clone()
     }
 
     fn tile(

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
+use modmesh_protocol::module::{ModulePath, ModuleVersion};
 
+use super::known::{at_commit, is_commit};
 use super::words::{info_of, newest, with_versions};
 use super::{FetchError, Fetcher, NoteAnswer, NoteKey, keep};
 use crate::metrics::Source;
@@ -79,28 +80,24 @@ impl Fetcher {
     /// What follows from what is held.
     pub(super) async fn derived_answer(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
         match key {
-            NoteKey::Info(..) => self.synthesised_info(key, &key.version()?, asker).await,
+            NoteKey::Info(module, revision) => match key.version() {
+                Some(of) => self.synthesised_info(key, &of, asker).await,
+                None if is_commit(revision) => {
+                    let (known, source) = self.known(key, module, asker).await;
+                    let version = at_commit(&known, revision)?;
+                    Some(derived(info_of(version), source))
+                }
+                None => None,
+            },
             NoteKey::List(module) => {
-                let held = self.held(module, asker);
-                (!held.is_empty()).then(|| stale(with_versions(b"", &held), Duration::ZERO))
+                let (known, source) = self.known(key, module, asker).await;
+                (!known.is_empty()).then(|| derived(with_versions(b"", &known), source))
             }
             NoteKey::Latest(module) => {
-                let newest = newest(&self.held(module, asker))?;
-                Some(stale(info_of(&newest), Duration::ZERO))
+                let (known, source) = self.known(key, module, asker).await;
+                Some(derived(info_of(&newest(&known)?), source))
             }
         }
-    }
-
-    /// The versions held here, as far as `asker` may know of them.
-    fn held(&self, module: &ModulePath, asker: Asker) -> Vec<Version> {
-        let mut held = self.inner.store.versions(module);
-        if asker == Asker::Anybody {
-            held.retain(|version| {
-                ModuleVersion::new(module.clone(), version.clone())
-                    .is_ok_and(|of| self.inner.store.holds_version(&of, Scope::Proven))
-            });
-        }
-        held
     }
 
     /// `.info` from what is proved: the version itself, and for a pseudo-version the time that stands in it. Kept, so
@@ -118,7 +115,9 @@ impl Fetcher {
             let apart = [Scope::Local, Scope::Unlisted, Scope::Pending];
             self.is_in_go_sum(of) || apart.into_iter().any(holds)
         };
-        let known = listed || asker == Asker::Owner && for_owner();
+        let known = listed
+            || asker == Asker::Owner && for_owner()
+            || self.is_known_toolchain(of, treatment).await;
         if !known {
             return None;
         }
@@ -219,6 +218,13 @@ fn is_absence(error: &UpstreamError) -> bool {
             | UpstreamError::DirectFailed { .. }
             | UpstreamError::DirectNotYours
     )
+}
+
+fn derived(bytes: Bytes, source: Source) -> NoteAnswer {
+    NoteAnswer {
+        source,
+        ..stale(bytes, Duration::ZERO)
+    }
 }
 
 fn stale(bytes: Bytes, age: Duration) -> NoteAnswer {

@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, PoisonError};
 
-use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::module::ModuleVersion;
 
-use super::super::ask::{AskError, LogSource};
+use super::super::ask::{AskError, LogSource, LookupAnswer};
 use super::super::finding::{Finding, ListedRecord, Told, Trouble};
 use super::super::prove::ProveError;
 use super::super::sources::Sources;
@@ -107,23 +106,29 @@ impl Mirror {
         source: &Arc<dyn LogSource>,
     ) -> Result<Arc<ListedRecord>, Unanswered> {
         let answer = source.lookup(of).await.map_err(Unanswered::Asked)?;
-        match self
-            .inner
-            .prover
-            .prove(of, answer, self.sources_behind(source))
-            .await
-        {
+        let proved = self.prove(of, answer, source).await;
+        proved.map_err(Unanswered::Prove)
+    }
+
+    /// Proves the `answer` that `source` gave, and keeps its record.
+    pub(super) async fn prove(
+        &self,
+        of: &ModuleVersion,
+        answer: LookupAnswer,
+        source: &Arc<dyn LogSource>,
+    ) -> Result<Arc<ListedRecord>, ProveError> {
+        let sources = self.sources_behind(source);
+        match self.inner.prover.prove(of, answer, sources).await {
             Ok(record) => {
-                self.inner
-                    .records
-                    .write()
+                let recorded = self.inner.records.write();
+                recorded
                     .unwrap_or_else(PoisonError::into_inner)
-                    .insert(KeyHash::of_record(self.name(), of), of.clone());
+                    .insert(self.name(), of);
                 Ok(record)
             }
             Err(error) => {
                 tracing::debug!(%of, source = source.name(), %error, "a record was not proved");
-                Err(Unanswered::Prove(error))
+                Err(error)
             }
         }
     }

@@ -91,14 +91,14 @@ impl Mirror {
         let records: Vec<_> = {
             let records = self.inner.records.read();
             let records = records.unwrap_or_else(PoisonError::into_inner);
-            records.values().cloned().collect()
+            records.all()
         };
         let checked = self.inner.prover.check(records, &self.everybody()).await;
         if !checked.false_records.is_empty() {
             let gone: HashSet<_> = checked.false_records.iter().collect();
             let records = self.inner.records.write();
             let mut records = records.unwrap_or_else(PoisonError::into_inner);
-            records.retain(|_, of| !gone.contains(of));
+            records.remove(&gone);
         }
         if checked.missing > 0 {
             tracing::warn!(

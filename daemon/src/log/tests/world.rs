@@ -13,11 +13,13 @@ use ed25519_dalek::{Signer, SigningKey};
 use futures::future::BoxFuture;
 use modmesh_protocol::digest::Hasher;
 use modmesh_protocol::log::{
-    Hash, TileCoordinate, TreeHead, VerifierKey, empty_root, node_hash, record_hash,
+    Hash, Record, TileCoordinate, TreeHead, VerifierKey, empty_root, node_hash, record_hash,
 };
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
-use super::super::ask::{AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes};
+use super::super::ask::{
+    AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
+};
 use super::super::mirror::Mirror;
 use crate::metrics::Source;
 use crate::shutdown::Shutdown;
@@ -31,12 +33,19 @@ pub(super) struct Log {
     leaves: Vec<Hash>,
     /// Records from here on are others than in the log without this.
     forked_at: u64,
+    /// Records from here on are about versions of one module.
+    many_from: u64,
 }
 
 /// The module whose record stands at `id`.
 pub(super) fn module(id: u64) -> ModuleVersion {
     let path = ModulePath::parse(&format!("example.com/m{id}")).unwrap();
     ModuleVersion::new(path, Version::parse("v1.0.0").unwrap()).unwrap()
+}
+
+/// The module that has many versions.
+pub(super) fn many() -> ModulePath {
+    ModulePath::parse("example.com/many").unwrap()
 }
 
 pub(super) fn key() -> VerifierKey {
@@ -55,9 +64,19 @@ impl Log {
 
     /// A log of the same key whose records from `at` on are others.
     pub(super) fn forked(size: u64, at: u64) -> Self {
+        Self::made(size, at, u64::MAX)
+    }
+
+    /// A log whose records N from `from` on are about the versions `v1.N.0` of one module.
+    pub(super) fn with_many(size: u64, from: u64) -> Self {
+        Self::made(size, u64::MAX, from)
+    }
+
+    fn made(size: u64, forked_at: u64, many_from: u64) -> Self {
         let mut log = Self {
             leaves: Vec::new(),
-            forked_at: at,
+            forked_at,
+            many_from,
         };
         log.leaves = (0..size)
             .map(|id| record_hash(log.record(id).as_bytes()))
@@ -68,8 +87,12 @@ impl Log {
     pub(super) fn record(&self, id: u64) -> String {
         let fork = if id >= self.forked_at { "fork" } else { "" };
         let sum = STANDARD.encode(Hasher::digest(format!("{fork}{id}").as_bytes()));
-        let path = format!("example.com/m{id}");
-        format!("{path} v1.0.0 h1:{sum}\n{path} v1.0.0/go.mod h1:{sum}\n")
+        let (path, version) = if id >= self.many_from {
+            (many().to_string(), format!("v1.{id}.0"))
+        } else {
+            (format!("example.com/m{id}"), "v1.0.0".to_owned())
+        };
+        format!("{path} {version} h1:{sum}\n{path} {version}/go.mod h1:{sum}\n")
     }
 
     /// The signed head of the first `size` records.
@@ -287,12 +310,23 @@ impl LogSource for Fake {
     }
 }
 
+/// Records that a neighbour shows as those of a module's versions.
+#[derive(Debug, Clone)]
+pub(super) struct Shown {
+    pub by: Arc<Fake>,
+    pub records: Vec<Record>,
+}
+
 /// Everybody around a mirror.
 #[derive(Debug, Default)]
 pub(super) struct Around {
     /// Neighbours that say they have the record, quickest first.
     pub givers: Vec<Arc<Fake>>,
     pub neighbours: Vec<Arc<Fake>>,
+    /// Records that neighbours show of a module, with the size of their head; nobody is there without any.
+    pub shown: Mutex<Vec<Shown>>,
+    /// How often neighbours were asked for those.
+    pub versions_asked: AtomicUsize,
     pub upstream: Option<Arc<Fake>>,
     pub advanced: Mutex<Vec<String>>,
     pub contradictions: AtomicUsize,
@@ -311,6 +345,25 @@ impl Surroundings for Around {
         _: &'a ModuleVersion,
     ) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>> {
         Box::pin(std::future::ready(as_sources(&self.givers)))
+    }
+
+    fn versions_at_neighbours<'a>(
+        &'a self,
+        _: &'a ModulePath,
+    ) -> BoxFuture<'a, Option<Vec<VersionsAnswer>>> {
+        let shown = self.shown.lock().unwrap().clone();
+        let answers = shown.into_iter().map(|shown| VersionsAnswer {
+            note: shown.by.log.head(shown.by.size).into_bytes(),
+            records: shown.records,
+            source: shown.by,
+        });
+        let answers: Vec<_> = answers.collect();
+        let answers = (!answers.is_empty()).then_some(answers);
+        Box::pin(async move {
+            self.versions_asked.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            answers
+        })
     }
 
     fn neighbours(&self) -> Vec<Arc<dyn LogSource>> {

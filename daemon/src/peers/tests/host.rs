@@ -34,6 +34,7 @@ pub(super) enum Heard {
 pub(super) struct Cupboard {
     pub(super) files: Mutex<HashMap<KeyHash, (PathBuf, BlobId, u64)>>,
     pub(super) records: Mutex<HashMap<KeyHash, (u64, String)>>,
+    pub(super) versions: Mutex<HashMap<KeyHash, Vec<(u64, String)>>>,
     pub(super) tiles: Mutex<HashMap<(u8, u64), Tile>>,
     pub(super) head: Mutex<Option<(u64, String)>>,
     /// While shut, whoever asks for a file waits: for tests of bounds.
@@ -81,6 +82,11 @@ impl Shelf for Cupboard {
 
     fn record(&self, _: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
         lock(&self.records).get(&key).cloned()
+    }
+
+    fn versions(&self, database: DatabaseId, key: KeyHash) -> Vec<(u64, String)> {
+        let shown = lock(&self.versions).get(&key).cloned();
+        shown.filter(|_| database == DATABASE).unwrap_or_default()
     }
 
     fn tile(&self, _: DatabaseId, level: u8, index: u64, _: u16) -> Option<(u16, Vec<u8>)> {

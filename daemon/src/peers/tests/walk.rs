@@ -10,7 +10,7 @@ use modmesh_protocol::wire::RecordAnswer;
 
 use super::super::{Haste, Located, NeighbourEvent, PeersError, lock};
 use super::host::{DATABASE, Heard, Host, SOON, config, until};
-use super::unheard::Unheard;
+use crate::os::unheard::Unheard;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hosts_meet_and_find_each_others_files_and_records() {
