@@ -8,6 +8,7 @@ pub mod digest;
 pub mod directory;
 pub mod goproxy;
 pub mod h1;
+pub mod lease;
 pub mod limits;
 pub mod log;
 pub mod module;
