@@ -9,6 +9,7 @@ pub mod directory;
 pub mod go_sum;
 pub mod goproxy;
 pub mod h1;
+pub mod lease;
 pub mod limits;
 pub mod log;
 pub mod module;

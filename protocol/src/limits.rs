@@ -104,6 +104,35 @@ pub const EVIDENCE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of all evidence on disk; the oldest is dropped first.
 pub const EVIDENCE_RING_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+// Leases.
+
+/// Holders that an owner names in one word: more sources than anybody uses.
+pub const HOLDERS_NAMED_MAX: usize = 8;
+/// Things about which a host decides as their owner at the same time: four of each of the 256 neighbours.
+pub const OWNED_THINGS_MAX: usize = 1024;
+/// Askers that one owner has at the same time, for all things together: a stream and 200 bytes each.
+pub const OWNED_ASKERS_MAX: usize = 4096;
+/// Askers among them that are one neighbour: what `go` has under way at the same time on a machine of many cores, and a
+/// sixteenth of all.
+pub const OWNED_ASKERS_PER_PEER_MAX: usize = 256;
+/// Askers that an owner sends to one holder at the same time. Each that is done is a holder for others: with one at a time
+/// a file reaches most hosts soonest, with two one that is slow holds up few.
+pub const HANDED_AT_ONCE_MAX: usize = 2;
+/// How long an asker waits for a holder with a free place, while no place becomes free, before it is sent to one without.
+pub const PLACE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a lease lasts without progress: bytes that grow, or, before the first of them, the holder's word that it is at it.
+pub const LEASE: Duration = Duration::from_secs(3);
+/// How long a holder's word that it is at it counts as progress before the first byte: an upstream that fetches a module for
+/// the first time itself takes as long.
+pub const FIRST_BYTE_MAX: Duration = Duration::from_secs(30);
+/// How often a holder tells how far it is, and an owner tells those who wait.
+pub const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// How long an owner waits before it gives a lease to somebody whom the owner before it did not answer in time: that one may
+/// have answered somebody else, who shows the lease to this one then.
+pub const SILENT_GRACE: Duration = Duration::from_millis(300);
+/// How long a second owner waits for a holder that others name, before it gives the lease to another.
+pub const CLAIM_GRACE: Duration = Duration::from_millis(1500);
+
 // The directory of who has what.
 
 /// Keys that the directory remembers: ten large module caches, 20 MB of memory.

@@ -12,6 +12,7 @@ mod codec;
 mod message;
 
 pub use codec::{CodecError, FRAME_HEAD_BYTES, FrameHead, Message, decode, decode_payload, encode};
+pub(crate) use codec::{Decode, Encode};
 pub use message::{
     Announcement, Answer, CAN_FETCH, FileAnswer, FileRequest, FileSummary, HeadSummary, Hello,
     Query, RecordAnswer, RecordQuestion, TileBytes, TileName, VersionRecord,
@@ -25,6 +26,9 @@ pub const HELLO_PROTOCOL: &str = "/modmesh/hello/1";
 pub const QUERY_PROTOCOL: &str = "/modmesh/query/1";
 /// Protocol id of file transfer: a [`FileRequest`], then a [`FileAnswer`], then the bytes.
 pub const FILE_PROTOCOL: &str = "/modmesh/file/1";
+/// Protocol id of leases: an [`Ask::Want`](crate::lease::Ask), then [`Ask`](crate::lease::Ask)s and
+/// [`Word`](crate::lease::Word)s until one side closes.
+pub const LEASE_PROTOCOL: &str = "/modmesh/lease/1";
 /// Gossip topic of [`Announcement`]s.
 pub const ANNOUNCE_TOPIC: &str = "modmesh/announce/1";
 

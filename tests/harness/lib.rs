@@ -28,6 +28,7 @@ pub mod project;
 pub mod raw;
 pub mod replay;
 pub mod secure;
+pub mod simulation;
 pub mod unheard;
 pub mod upstream;
 

@@ -6,7 +6,7 @@
 //! length and their elements; arrays as their elements alone.
 
 use bincode::config::{self, Config};
-pub(super) use bincode::{Decode, Encode};
+pub(crate) use bincode::{Decode, Encode};
 
 use super::WIRE_VERSION;
 use crate::limits::FRAME_BYTES_MAX;

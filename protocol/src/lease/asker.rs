@@ -1,0 +1,516 @@
+//! The asker's side: whom to ask, whether to fetch, how long to wait for somebody else, and when to stop believing it.
+//!
+//! An owner that is silent is passed over for the next one, and so is one that says "wait" for longer than fetching it oneself would
+//! take. Where no owner is left one fetches without a lease, and says so to the owners, so that others can wait for it.
+
+use std::time::Duration;
+
+use super::rank::{MemberId, OWNERS};
+use super::words::{Ask, Claim, Progress, Word};
+use crate::artifact::KeyHash;
+use crate::limits::{FIRST_BYTE_MAX, PLACE_WAIT_MAX, PROGRESS_BYTES_MIN, PROGRESS_EVERY};
+
+/// Owners that are shown a fetch without a lease.
+const SHOWN: usize = 2;
+/// How long an owner may say nothing at all while one waits for its word, before the next is asked too.
+const SILENCE: Duration = Duration::from_millis(500);
+/// How long the two may say nothing before both are passed over.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// Least time in which a first answer is expected.
+const ANSWER_MIN: Duration = Duration::from_millis(100);
+/// What is waited for a holder beyond the time that one's own upstream would take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The pace of an upstream from which nothing has come yet, in bytes a second: a slow line that many share.
+const PACE_UNKNOWN: f64 = 256.0 * 1024.0;
+/// A holder that is slower than our own upstream by this factor drips: more than those who share a line usually are.
+const FAR_BELOW: f64 = 16.0;
+/// One that is slower than this drips, whatever our own upstream does, in bytes a second.
+const PACE_MIN: f64 = PROGRESS_BYTES_MIN as f64 / 2.0;
+/// Over what time a holder's pace is looked at: longer than a [`LEASE`](crate::limits::LEASE), so that an honest owner is the
+/// first to act on a holder that stands still.
+const PACE_WINDOW: Duration = Duration::from_millis(3500);
+/// Holders of one thing that one after the other are waited for.
+const HOLDERS_MAX: u8 = 3;
+/// What a file is taken to have at least, in bytes, where its holder does not tell it.
+const SIZE_UNKNOWN_BYTES: u64 = 1024 * 1024;
+
+/// What the asker has to know of its host.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances {
+    /// The thing that is wanted.
+    pub key: KeyHash,
+    /// The owners, the first one in front; one may be the host itself.
+    pub owners: [Option<MemberId>; OWNERS],
+    /// Whether the host has an upstream that is not known to be down.
+    pub can_fetch: bool,
+    /// The 99th percentile of round trips to neighbours.
+    pub round_trip: Duration,
+}
+
+/// What this host's own road to the upstream is worth at the moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Road {
+    /// Bytes a second of one fetch: of those under way now, or else the slowest of late; nothing where none is known.
+    pub pace: Option<f64>,
+    /// The longest of late until the first byte; nothing where none is known.
+    pub first_byte: Option<Duration>,
+}
+
+/// What is to be done. Owners are numbers, `0` is the first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Open a stream to this owner and say this, which is a want.
+    Open(usize, Ask),
+    /// Say this on the stream to this owner.
+    Say(usize, Ask),
+    /// Close the stream to this owner.
+    Close(usize),
+    /// Fetch it from outside, and tell [`Asker::fetched`] how far it is and how it ended.
+    Fetch,
+    /// Take it from the first of these that is known and gives it, and tell [`Asker::taken`] how that ended.
+    Take(Vec<MemberId>),
+    /// Nobody has it, and this host cannot fetch it.
+    Nobody,
+    /// The owner said to wait for this holder, in vain. Who does that again and again is not asked any more.
+    Blame(MemberId, MemberId),
+}
+
+/// One host that wants one thing.
+#[derive(Debug)]
+pub struct Asker {
+    of: Circumstances,
+    stage: Stage,
+    /// The streams that are open, by owner.
+    open: [bool; OWNERS],
+    /// Owners that gave no answer, were busy or are gone.
+    lost: [bool; OWNERS],
+    progress_told: Duration,
+    progress: Progress,
+    /// How often a holder took too long.
+    late: u32,
+    /// A holder that was far too slow.
+    drips: Option<MemberId>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Nobody has answered yet.
+    Asking {
+        at: usize,
+        since: Duration,
+    },
+    /// This owner said to wait.
+    Waiting(Waiting),
+    Fetching,
+    Taking {
+        at: usize,
+        holder: MemberId,
+    },
+    Over,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    at: usize,
+    holder: MemberId,
+    since: Duration,
+    heard: Duration,
+    progress: Progress,
+    /// When the pace was looked at, and what had come then.
+    mark: (Duration, u64),
+    /// The owner that was asked too, because this one is silent.
+    other: Option<usize>,
+    /// Since when it is only a place at a holder that is waited for.
+    queued: Option<Duration>,
+    /// How many holders it was so far.
+    turns: u8,
+}
+
+impl Asker {
+    /// Begins: the first owner is asked, or, where there is none, one fetches.
+    pub fn begin(now: Duration, of: Circumstances) -> (Self, Vec<Act>) {
+        let mut asker = Self {
+            of,
+            stage: Stage::Over,
+            open: [false; OWNERS],
+            lost: [false; OWNERS],
+            progress_told: now,
+            progress: Progress::default(),
+            late: 0,
+            drips: None,
+        };
+        let mut acts = Vec::new();
+        asker.ask_next(now, Claim::Nothing, &mut acts);
+        (asker, acts)
+    }
+
+    /// An owner has said something.
+    pub fn hear(&mut self, now: Duration, at: usize, word: Word) -> Vec<Act> {
+        let mut acts = Vec::new();
+        if !self.open.get(at).copied().unwrap_or(false) {
+            return acts;
+        }
+        match &mut self.stage {
+            Stage::Asking { .. } | Stage::Waiting(_) => self.decide(now, at, word, &mut acts),
+            // The owner sends us elsewhere, or takes back what it said about who has it.
+            Stage::Taking { at: of, .. } if *of == at => self.decide(now, at, word, &mut acts),
+            // That somebody else has it, or fetches it too, is no reason to stop what is under way.
+            Stage::Taking { .. } | Stage::Fetching | Stage::Over => {}
+        }
+        acts
+    }
+
+    /// The stream to an owner has ended, or could not be opened.
+    pub fn lost(&mut self, now: Duration, at: usize) -> Vec<Act> {
+        let mut acts = Vec::new();
+        let (Some(open), Some(lost)) = (self.open.get_mut(at), self.lost.get_mut(at)) else {
+            return acts;
+        };
+        *open = false;
+        *lost = true;
+        match &mut self.stage {
+            Stage::Asking { at: of, .. } if *of == at => {
+                self.ask_next(now, Claim::Nothing, &mut acts);
+            }
+            Stage::Waiting(waiting) if waiting.at == at => {
+                let claim = Claim::WaitedFor(waiting.holder);
+                match waiting.other {
+                    Some(other) => waiting.at = other,
+                    None => self.ask_next(now, claim, &mut acts),
+                }
+            }
+            _ => {}
+        }
+        acts
+    }
+
+    /// The fetch from outside: how far it is, or how it ended.
+    pub fn fetched(&mut self, now: Duration, how: Fetched) -> Vec<Act> {
+        let mut acts = Vec::new();
+        if !matches!(self.stage, Stage::Fetching) {
+            return acts;
+        }
+        let ask = match how {
+            Fetched::SoFar(progress) => {
+                self.progress = progress;
+                if now.saturating_sub(self.progress_told) < PROGRESS_EVERY {
+                    return acts;
+                }
+                self.progress_told = now;
+                Ask::Progress(progress)
+            }
+            Fetched::Here => Ask::Done,
+            Fetched::Failed { status } => Ask::Failed { status },
+        };
+        self.say_to_all(&ask, &mut acts);
+        if !matches!(how, Fetched::SoFar(_)) {
+            self.end(&mut acts);
+        }
+        acts
+    }
+
+    /// How taking it from a holder ended.
+    pub fn taken(&mut self, now: Duration, is_here: bool) -> Vec<Act> {
+        let mut acts = Vec::new();
+        let Stage::Taking { at, holder } = self.stage else {
+            return acts;
+        };
+        if is_here {
+            self.say_to_all(&Ask::Done, &mut acts);
+            self.end(&mut acts);
+        } else if self.open[at] {
+            acts.push(Act::Say(at, Ask::Missed { holder }));
+            self.stage = Stage::Asking { at, since: now };
+        } else {
+            self.ask_next(now, Claim::Nothing, &mut acts);
+        }
+        acts
+    }
+
+    /// Time has passed: to be called at least every [`PROGRESS_EVERY`].
+    pub fn tick(&mut self, now: Duration, road: &Road) -> Vec<Act> {
+        let mut acts = Vec::new();
+        match &mut self.stage {
+            Stage::Asking { at, since } => {
+                let (at, answer_max) = (*at, ANSWER_MIN.max(4 * self.of.round_trip));
+                if now.saturating_sub(*since) >= answer_max {
+                    let silent = self.of.owners[at].map_or(Claim::Nothing, Claim::Silent);
+                    self.pass_over(now, at, silent, &mut acts);
+                }
+            }
+            Stage::Waiting(waiting) => {
+                let silent = now.saturating_sub(waiting.heard);
+                let (at, other) = (waiting.at, waiting.other);
+                let claim = Claim::WaitedFor(waiting.holder);
+                let holder = waiting.holder;
+                let patience = 1 + self.late;
+                if let Some(vain) = waiting.is_in_vain(now, road, patience) {
+                    if let Some(owner) = self.of.owners[at] {
+                        acts.push(Act::Blame(owner, holder));
+                    }
+                    // A second owner that names the same one is no reason to believe it longer.
+                    let is_enough = match vain {
+                        Vain::Late => self.late > 0,
+                        Vain::Drips => self.drips == Some(holder),
+                    };
+                    match vain {
+                        Vain::Late => self.late += 1,
+                        Vain::Drips => self.drips = Some(holder),
+                    }
+                    if is_enough && self.of.can_fetch {
+                        self.fetch_alone(now, &mut acts);
+                    } else {
+                        self.pass_over(now, at, Claim::Nothing, &mut acts);
+                    }
+                } else if silent >= SILENCE_MAX {
+                    if let Some(other) = other {
+                        self.forsake(other, &mut acts);
+                    }
+                    self.pass_over(now, at, claim, &mut acts);
+                } else if silent >= SILENCE
+                    && other.is_none()
+                    && let Some(next) = self.next_owner()
+                {
+                    self.open(next, claim, &mut acts);
+                    if let Stage::Waiting(waiting) = &mut self.stage {
+                        waiting.other = Some(next);
+                    }
+                }
+            }
+            Stage::Fetching => {
+                if now.saturating_sub(self.progress_told) >= PROGRESS_EVERY {
+                    self.progress_told = now;
+                    let progress = Ask::Progress(self.progress);
+                    self.say_to_all(&progress, &mut acts);
+                }
+            }
+            Stage::Taking { .. } | Stage::Over => {}
+        }
+        acts
+    }
+
+    /// Whether nothing more is to be done.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// What an owner's word means for one that has not begun to fetch.
+    fn decide(&mut self, now: Duration, at: usize, word: Word, acts: &mut Vec<Act>) {
+        match word {
+            Word::Fetch => {
+                self.fetch(now, acts);
+                // The next owner is shown the lease of this one, so that it outlives it.
+                if let Some(next) = self.next_owner() {
+                    self.open(next, Claim::Fetching(Progress::default()), acts);
+                }
+            }
+            Word::Wait { holder } => self.wait(now, at, holder),
+            Word::Progress(progress) => {
+                if let Stage::Waiting(waiting) = &mut self.stage
+                    && waiting.at == at
+                {
+                    waiting.heard = now;
+                    waiting.progress = progress;
+                }
+            }
+            Word::Queued => {
+                if !matches!(self.stage, Stage::Waiting(_)) {
+                    self.wait(now, at, MemberId([0; 32]));
+                }
+                if let Stage::Waiting(waiting) = &mut self.stage {
+                    (waiting.at, waiting.heard) = (at, now);
+                    waiting.queued.get_or_insert(now);
+                }
+            }
+            Word::Have { holders } => match holders.first() {
+                Some(holder) => {
+                    let holder = *holder;
+                    self.close_others(at, acts);
+                    self.stage = Stage::Taking { at, holder };
+                    acts.push(Act::Take(holders));
+                }
+                None => self.pass_over(now, at, Claim::Nothing, acts),
+            },
+            Word::Nobody | Word::Busy => self.pass_over(now, at, Claim::Nothing, acts),
+        }
+    }
+
+    /// This owner says to wait for that holder.
+    fn wait(&mut self, now: Duration, at: usize, holder: MemberId) {
+        if let Stage::Waiting(waiting) = &mut self.stage {
+            (waiting.at, waiting.heard) = (at, now);
+            // A new holder begins anew, and so does the patience with it; but not for ever.
+            if waiting.holder != holder && waiting.turns < HOLDERS_MAX {
+                waiting.holder = holder;
+                waiting.turns += 1;
+                waiting.since = now;
+                waiting.progress = Progress::default();
+                waiting.mark = (now, 0);
+            }
+            return;
+        }
+        self.stage = Stage::Waiting(Waiting {
+            at,
+            holder,
+            since: now,
+            heard: now,
+            progress: Progress::default(),
+            mark: (now, 0),
+            other: None,
+            queued: None,
+            turns: 1,
+        });
+    }
+
+    /// This owner is of no use for this thing: the next is asked.
+    fn pass_over(&mut self, now: Duration, at: usize, claim: Claim, acts: &mut Vec<Act>) {
+        self.forsake(at, acts);
+        match &mut self.stage {
+            Stage::Waiting(waiting) if waiting.at != at => waiting.other = None,
+            _ => self.ask_next(now, claim, acts),
+        }
+    }
+
+    fn forsake(&mut self, at: usize, acts: &mut Vec<Act>) {
+        self.lost[at] = true;
+        if std::mem::take(&mut self.open[at]) {
+            acts.push(Act::Close(at));
+        }
+    }
+
+    /// The first owner that is neither lost nor asked.
+    fn next_owner(&self) -> Option<usize> {
+        (0..OWNERS).find(|at| self.of.owners[*at].is_some() && !self.lost[*at] && !self.open[*at])
+    }
+
+    /// Asks the next owner. Where there is none this host acts alone.
+    fn ask_next(&mut self, now: Duration, claim: Claim, acts: &mut Vec<Act>) {
+        if let Some(at) = self.next_owner() {
+            self.open(at, claim, acts);
+            self.stage = Stage::Asking { at, since: now };
+        } else if self.of.can_fetch {
+            self.fetch_alone(now, acts);
+        } else {
+            self.end(acts);
+            acts.push(Act::Nobody);
+        }
+    }
+
+    fn open(&mut self, at: usize, claim: Claim, acts: &mut Vec<Act>) {
+        self.open[at] = true;
+        let want = Ask::Want {
+            key: self.of.key.0,
+            can_fetch: self.of.can_fetch,
+            claim,
+        };
+        acts.push(Act::Open(at, want));
+    }
+
+    fn close_others(&mut self, at: usize, acts: &mut Vec<Act>) {
+        for other in (0..OWNERS).filter(|other| *other != at) {
+            if std::mem::take(&mut self.open[other]) {
+                acts.push(Act::Close(other));
+            }
+        }
+    }
+
+    fn fetch(&mut self, now: Duration, acts: &mut Vec<Act>) {
+        self.stage = Stage::Fetching;
+        self.progress_told = now;
+        acts.push(Act::Fetch);
+    }
+
+    /// Fetches without a lease, and says so to both owners: who asks them next may wait for this host.
+    fn fetch_alone(&mut self, now: Duration, acts: &mut Vec<Act>) {
+        self.fetch(now, acts);
+        for at in 0..OWNERS {
+            // A word on the stream of a want that waits would be a progress; a new want says what it is.
+            self.forsake(at, acts);
+        }
+        for at in (0..OWNERS).take(SHOWN) {
+            if self.of.owners[at].is_some() {
+                self.open(at, Claim::Fetching(Progress::default()), acts);
+            }
+        }
+    }
+
+    fn say_to_all(&self, ask: &Ask, acts: &mut Vec<Act>) {
+        let open = (0..OWNERS).filter(|at| self.open[*at]);
+        acts.extend(open.map(|at| Act::Say(at, ask.clone())));
+    }
+
+    fn end(&mut self, acts: &mut Vec<Act>) {
+        for at in 0..OWNERS {
+            if std::mem::take(&mut self.open[at]) {
+                acts.push(Act::Close(at));
+            }
+        }
+        self.stage = Stage::Over;
+    }
+}
+
+/// How a fetch from outside goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetched {
+    /// This far.
+    SoFar(Progress),
+    /// It is here, and was found true.
+    Here,
+    /// It is not to be had, and what the client is told.
+    Failed {
+        /// The status of HTTP.
+        status: u16,
+    },
+}
+
+impl Waiting {
+    /// Whether waiting on costs more than fetching it oneself, as far as can be told. `patience` is how often over one's own time
+    /// is waited.
+    fn is_in_vain(&mut self, now: Duration, road: &Road, patience: u32) -> Option<Vain> {
+        let total = self.progress.total.unwrap_or(SIZE_UNKNOWN_BYTES);
+        let left = total.saturating_sub(self.progress.bytes) as f64;
+        let pace = road.pace.unwrap_or(PACE_UNKNOWN).max(1.0);
+        let alone = seconds(total.max(self.progress.bytes) as f64 / pace);
+        let most = alone.saturating_mul(patience).saturating_add(PATIENCE);
+        let waited = now.saturating_sub(self.queued.unwrap_or(self.since));
+        if self.queued.is_some() {
+            return (waited > most.max(2 * PLACE_WAIT_MAX)).then_some(Vain::Late);
+        }
+        if self.progress.bytes == 0 {
+            let known = road
+                .first_byte
+                .map_or(FIRST_BYTE_MAX, |known| 2 * known + PATIENCE);
+            return (waited > known.min(FIRST_BYTE_MAX)).then_some(Vain::Late);
+        }
+        let (since, bytes) = self.mark;
+        let window = now.saturating_sub(since);
+        if window < PACE_WINDOW {
+            return None;
+        }
+        let theirs = self.progress.bytes.saturating_sub(bytes) as f64 / window.as_secs_f64();
+        self.mark = (now, self.progress.bytes);
+        let least = road.pace.map_or(PACE_MIN, |pace| pace / FAR_BELOW);
+        if theirs < least {
+            return Some(Vain::Drips);
+        }
+        // Many who share one line are slow together: what is nearly there is waited for.
+        let is_late = waited > most && seconds(left / theirs.max(1.0)) > most;
+        is_late.then_some(Vain::Late)
+    }
+}
+
+fn seconds(number: f64) -> Duration {
+    Duration::try_from_secs_f64(number).unwrap_or(Duration::MAX)
+}
+
+/// Why it is not waited any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Vain {
+    /// It takes longer than it would take this host.
+    Late,
+    /// The holder is far slower than this host would be.
+    Drips,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,464 @@
+//! The owner's side: who holds the lease of each thing, who waits for it, and who has it by now.
+//!
+//! At most one lease of a thing is in force. It ends when its holder says so, is gone, or makes no progress; the next who
+//! can fetch gets it then. Everybody who asked is told something at once and again whenever it changes, so that an asker that
+//! hears nothing knows that its owner is in trouble. Files are handed on like rumours: few askers are sent to each holder at a time, and
+//! each that is done is a holder for others.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use super::rank::MemberId;
+use super::words::{Ask, Claim, Progress, Word};
+use crate::artifact::KeyHash;
+use crate::limits::{
+    CLAIM_GRACE, FIRST_BYTE_MAX, HANDED_AT_ONCE_MAX, HOLDERS_NAMED_MAX, LEASE, OWNED_ASKERS_MAX,
+    OWNED_ASKERS_PER_PEER_MAX, OWNED_THINGS_MAX, PLACE_WAIT_MAX, PROGRESS_EVERY, SILENT_GRACE,
+};
+
+/// How long it is remembered who has a thing that nobody asks for any more: announcements take no longer.
+const REMEMBERED: Duration = Duration::from_secs(30);
+
+/// An asker's stream; the caller numbers them and uses no number again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// What is to be said, and to whom.
+pub type Said = Vec<(Ticket, Word)>;
+
+/// The things that one host decides about.
+#[derive(Debug, Default)]
+pub struct Desk {
+    things: HashMap<KeyHash, Thing>,
+    tickets: HashMap<Ticket, (KeyHash, MemberId)>,
+    of_peer: HashMap<MemberId, usize>,
+}
+
+/// Everything about one thing.
+#[derive(Debug, Default)]
+struct Thing {
+    askers: BTreeMap<Ticket, Asking>,
+    /// In the order in which they came.
+    waiting: VecDeque<Ticket>,
+    lease: Option<Lease>,
+    /// Who has it, the latest last, at most [`HOLDERS_NAMED_MAX`].
+    holders: VecDeque<MemberId>,
+    /// Until when a holder that others name may come and say that it is at it.
+    grace: Option<(MemberId, Duration)>,
+    /// When somebody last became a holder.
+    spread: Duration,
+    /// When the last asker left.
+    idle_since: Duration,
+}
+
+#[derive(Debug)]
+struct Asking {
+    who: MemberId,
+    can_fetch: bool,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Waits for the lease's holder.
+    Waiting,
+    /// Waits for a place at a holder, since then.
+    Queued(Duration),
+    /// Fetches from outside, by our lease or without.
+    Fetching,
+    /// Had the lease, made no progress, and may come to an end all the same.
+    Straggling,
+    /// Was sent to this holder.
+    Taking(MemberId),
+}
+
+#[derive(Debug)]
+struct Lease {
+    ticket: Ticket,
+    holder: MemberId,
+    granted: Duration,
+    /// When it last got further.
+    renewed: Duration,
+    progress: Progress,
+    /// When those who wait were last told.
+    told: Duration,
+}
+
+impl Desk {
+    /// Somebody wants something. `known` are those who are known to have it: this host itself and those who announced it.
+    pub fn want(
+        &mut self,
+        now: Duration,
+        ticket: Ticket,
+        who: MemberId,
+        want: (KeyHash, bool, Claim),
+        known: &[MemberId],
+    ) -> Said {
+        let (key, can_fetch, claim) = want;
+        let mine = self.of_peer.get(&who).copied().unwrap_or(0);
+        let is_new = !self.things.contains_key(&key);
+        if mine >= OWNED_ASKERS_PER_PEER_MAX
+            || self.tickets.len() >= OWNED_ASKERS_MAX
+            || is_new && self.things.len() >= OWNED_THINGS_MAX
+        {
+            return vec![(ticket, Word::Busy)];
+        }
+        *self.of_peer.entry(who).or_default() += 1;
+        self.tickets.insert(ticket, (key, who));
+        let thing = self.things.entry(key).or_default();
+        for holder in known.iter().rev() {
+            thing.add_holder(*holder);
+        }
+        // Who wants it has it no more, whatever it said before.
+        thing.holders.retain(|holder| *holder != who);
+        let asking = Asking {
+            who,
+            can_fetch,
+            stage: Stage::Waiting,
+        };
+        thing.askers.insert(ticket, asking);
+        thing.waiting.push_back(ticket);
+        let mut said = Said::new();
+        match claim {
+            Claim::Fetching(progress) => thing.fetches(now, ticket, progress),
+            Claim::WaitedFor(holder) if holder != who && thing.grace.is_none() => {
+                thing.grace = Some((holder, now + CLAIM_GRACE));
+            }
+            Claim::Silent(owner) if owner != who && thing.is_new() => {
+                thing.grace = Some((owner, now + SILENT_GRACE));
+            }
+            Claim::WaitedFor(_) | Claim::Silent(_) | Claim::Nothing => {}
+        }
+        thing.settle(now, &mut said);
+        if !said.iter().any(|(told, _)| *told == ticket) {
+            said.extend(thing.standing(ticket).map(|word| (ticket, word)));
+        }
+        self.clean(key, now);
+        said
+    }
+
+    /// Somebody that wants something says more. What does not fit (a second want, a word of one that is gone) is ignored.
+    pub fn hear(&mut self, now: Duration, ticket: Ticket, ask: &Ask) -> Said {
+        let Some((key, who)) = self.tickets.get(&ticket).copied() else {
+            return Said::new();
+        };
+        let Some(thing) = self.things.get_mut(&key) else {
+            return Said::new();
+        };
+        let mut said = Said::new();
+        match ask {
+            Ask::Want { .. } => return said,
+            Ask::Progress(progress) => thing.progress(now, ticket, *progress),
+            Ask::Done => {
+                thing.add_holder(who);
+                thing.spread = now;
+                thing.leaves(now, ticket);
+                self.forget_ticket(ticket);
+            }
+            Ask::Missed { holder } => thing.missed(ticket, *holder),
+            Ask::Failed { .. } => {
+                thing.leaves(now, ticket);
+                self.forget_ticket(ticket);
+            }
+        }
+        if let Some(thing) = self.things.get_mut(&key) {
+            thing.settle(now, &mut said);
+        }
+        self.clean(key, now);
+        said
+    }
+
+    /// A stream has ended, whoever ended it.
+    pub fn gone(&mut self, now: Duration, ticket: Ticket) -> Said {
+        let Some((key, _)) = self.tickets.get(&ticket).copied() else {
+            return Said::new();
+        };
+        self.forget_ticket(ticket);
+        let mut said = Said::new();
+        if let Some(thing) = self.things.get_mut(&key) {
+            thing.leaves(now, ticket);
+            thing.settle(now, &mut said);
+        }
+        self.clean(key, now);
+        said
+    }
+
+    /// Time has passed: to be called every [`PROGRESS_EVERY`] while [`Desk::is_empty`] is false.
+    pub fn tick(&mut self, now: Duration) -> Said {
+        let mut said = Said::new();
+        for thing in self.things.values_mut() {
+            thing.settle(now, &mut said);
+            thing.tell_progress(now, &mut said);
+        }
+        self.things.retain(|_, thing| !thing.is_over(now));
+        said
+    }
+
+    /// Whether there is nothing to decide about.
+    pub fn is_empty(&self) -> bool {
+        self.things.is_empty()
+    }
+
+    /// Who holds the lease of a thing.
+    pub fn holder(&self, key: &KeyHash) -> Option<MemberId> {
+        let lease = self.things.get(key)?.lease.as_ref()?;
+        Some(lease.holder)
+    }
+
+    /// Leases in force, and askers that wait.
+    pub fn counts(&self) -> (usize, usize) {
+        let things = self.things.values();
+        things.fold((0, 0), |(leases, waiting), thing| {
+            (
+                leases + usize::from(thing.lease.is_some()),
+                waiting + thing.waiting.len(),
+            )
+        })
+    }
+
+    fn forget_ticket(&mut self, ticket: Ticket) {
+        if let Some((_, who)) = self.tickets.remove(&ticket)
+            && let Some(count) = self.of_peer.get_mut(&who)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.of_peer.remove(&who);
+            }
+        }
+    }
+
+    /// What nobody has and nobody asks for is not kept. Askers that were told that there is nobody are off the books.
+    fn clean(&mut self, key: KeyHash, now: Duration) {
+        let Some(thing) = self.things.get_mut(&key) else {
+            return;
+        };
+        if thing.askers.is_empty() {
+            thing.idle_since = now;
+            if thing.holders.is_empty() {
+                self.things.remove(&key);
+            }
+        }
+    }
+}
+
+impl Thing {
+    fn is_over(&self, now: Duration) -> bool {
+        self.askers.is_empty() && now.saturating_sub(self.idle_since) > REMEMBERED
+    }
+
+    /// Whether nobody but the one that has just come wants it, and nobody has it.
+    fn is_new(&self) -> bool {
+        self.askers.len() == 1 && self.holders.is_empty() && self.grace.is_none()
+    }
+
+    fn add_holder(&mut self, who: MemberId) {
+        self.holders.retain(|holder| *holder != who);
+        self.holders.push_back(who);
+        if self.holders.len() > HOLDERS_NAMED_MAX {
+            self.holders.pop_front();
+        }
+    }
+
+    /// An asker is at it already. Where a lease is in force it is one more that fetches, and no reason to end the lease.
+    fn fetches(&mut self, now: Duration, ticket: Ticket, progress: Progress) {
+        self.waiting.retain(|waiting| *waiting != ticket);
+        let Some(asking) = self.askers.get_mut(&ticket) else {
+            return;
+        };
+        asking.stage = Stage::Fetching;
+        if self.lease.is_none() {
+            self.grace = None;
+            self.lease = Some(Lease {
+                ticket,
+                holder: asking.who,
+                granted: now,
+                renewed: now,
+                progress,
+                told: now,
+            });
+        }
+    }
+
+    fn progress(&mut self, now: Duration, ticket: Ticket, progress: Progress) {
+        let Some(lease) = self.lease.as_mut().filter(|lease| lease.ticket == ticket) else {
+            return;
+        };
+        let gets_on = progress.bytes > lease.progress.bytes;
+        let begins = progress.bytes == 0 && now.saturating_sub(lease.granted) < FIRST_BYTE_MAX;
+        if gets_on || begins {
+            lease.renewed = now;
+        }
+        lease.progress = progress;
+    }
+
+    fn missed(&mut self, ticket: Ticket, holder: MemberId) {
+        let Some(asking) = self.askers.get_mut(&ticket) else {
+            return;
+        };
+        // Who was not sent there has nothing to say about it.
+        if asking.stage == Stage::Taking(holder) {
+            asking.stage = Stage::Waiting;
+            self.holders.retain(|other| *other != holder);
+            self.waiting.push_front(ticket);
+        }
+    }
+
+    fn leaves(&mut self, now: Duration, ticket: Ticket) {
+        self.askers.remove(&ticket);
+        self.waiting.retain(|waiting| *waiting != ticket);
+        if self
+            .lease
+            .as_ref()
+            .is_some_and(|lease| lease.ticket == ticket)
+        {
+            self.lease = None;
+        }
+        if self.askers.is_empty() {
+            self.idle_since = now;
+        }
+    }
+
+    /// Ends what has run out, and gives everybody who waits what there is by now.
+    fn settle(&mut self, now: Duration, said: &mut Said) {
+        let ran_out = |lease: &Lease| now.saturating_sub(lease.renewed) >= LEASE;
+        let other_can_fetch = || {
+            let mut waiting = self.waiting.iter();
+            waiting.any(|ticket| {
+                self.askers
+                    .get(ticket)
+                    .is_some_and(|asking| asking.can_fetch)
+            })
+        };
+        // Where nobody else could fetch it, a slow holder is better than none.
+        if self.lease.as_ref().is_some_and(ran_out) && other_can_fetch() {
+            let ended = self.lease.take().map(|lease| lease.ticket);
+            if let Some(asking) = ended.and_then(|ticket| self.askers.get_mut(&ticket)) {
+                asking.stage = Stage::Straggling;
+            }
+        }
+        if self.grace.is_some_and(|(_, until)| now >= until) {
+            self.grace = None;
+        }
+        self.hand_out(now, said);
+        if self.holders.is_empty() && self.lease.is_none() && self.grace.is_none() {
+            self.grant(now, said);
+        }
+    }
+
+    /// Sends those who wait to those who have it, a few to each.
+    fn hand_out(&mut self, now: Duration, said: &mut Said) {
+        while let Some(ticket) = self.waiting.front().copied() {
+            let Some((holder, load)) = self.least_loaded(ticket) else {
+                return;
+            };
+            let Some(asking) = self.askers.get_mut(&ticket) else {
+                self.waiting.pop_front();
+                continue;
+            };
+            let queued = match asking.stage {
+                Stage::Queued(since) => now.saturating_sub(since.max(self.spread)),
+                _ => Duration::ZERO,
+            };
+            if load >= HANDED_AT_ONCE_MAX && queued < PLACE_WAIT_MAX {
+                return self.queue(now, said);
+            }
+            asking.stage = Stage::Taking(holder);
+            self.waiting.pop_front();
+            let mut holders = vec![holder];
+            holders.extend(
+                self.holders
+                    .iter()
+                    .rev()
+                    .copied()
+                    .filter(|other| *other != holder),
+            );
+            said.push((ticket, Word::Have { holders }));
+        }
+    }
+
+    /// Tells those who wait that somebody has it by now.
+    fn queue(&mut self, now: Duration, said: &mut Said) {
+        for ticket in &self.waiting {
+            if let Some(asking) = self.askers.get_mut(ticket)
+                && asking.stage == Stage::Waiting
+            {
+                asking.stage = Stage::Queued(now);
+                said.push((*ticket, Word::Queued));
+            }
+        }
+    }
+
+    /// The holder that the fewest are sent to, and how many those are. The asker itself is one only where nobody else is:
+    /// it has what it asks for on another stream.
+    fn least_loaded(&self, ticket: Ticket) -> Option<(MemberId, usize)> {
+        let who = self.askers.get(&ticket).map(|asking| asking.who);
+        let load = |holder: &MemberId| {
+            let askers = self.askers.values();
+            let taking = askers.filter(|asking| asking.stage == Stage::Taking(*holder));
+            taking.count()
+        };
+        let holders = self.holders.iter().rev();
+        let loads = holders.map(|holder| (*holder, load(holder)));
+        loads.min_by_key(|(holder, load)| (Some(*holder) == who, *load))
+    }
+
+    /// Gives the lease to the first that can fetch and tells all others to wait for it; where nobody can, says so.
+    fn grant(&mut self, now: Duration, said: &mut Said) {
+        let at = |stage: Stage| {
+            let found = self.askers.iter().find(|(_, asking)| asking.stage == stage);
+            found.map(|(ticket, _)| *ticket)
+        };
+        let able = |ticket: &&Ticket| self.askers.get(ticket).is_some_and(|a| a.can_fetch);
+        // One that fetches without our lease holds it as well as anybody.
+        let heir = at(Stage::Fetching)
+            .or_else(|| self.waiting.iter().find(able).copied())
+            .or_else(|| at(Stage::Straggling));
+        let Some(heir) = heir else {
+            for ticket in std::mem::take(&mut self.waiting) {
+                said.push((ticket, Word::Nobody));
+                self.askers.remove(&ticket);
+            }
+            return;
+        };
+        self.fetches(now, heir, Progress::default());
+        said.push((heir, Word::Fetch));
+        let Some(holder) = self.lease.as_ref().map(|lease| lease.holder) else {
+            return;
+        };
+        said.extend(
+            self.waiting
+                .iter()
+                .map(|ticket| (*ticket, Word::Wait { holder })),
+        );
+    }
+
+    /// What an asker that has come just now is told where nothing has changed for the others.
+    fn standing(&self, ticket: Ticket) -> Option<Word> {
+        let asking = self.askers.get(&ticket)?;
+        if matches!(asking.stage, Stage::Fetching | Stage::Straggling) {
+            return Some(Word::Fetch);
+        }
+        let graced = self.grace.map(|(holder, _)| holder);
+        let holder = self.lease.as_ref().map(|lease| lease.holder).or(graced)?;
+        Some(Word::Wait { holder })
+    }
+
+    fn tell_progress(&mut self, now: Duration, said: &mut Said) {
+        let progress = match self.lease.as_mut() {
+            Some(lease) if now.saturating_sub(lease.told) < PROGRESS_EVERY => return,
+            Some(lease) => {
+                lease.told = now;
+                lease.progress
+            }
+            None => Progress::default(),
+        };
+        said.extend(
+            self.waiting
+                .iter()
+                .map(|ticket| (*ticket, Word::Progress(progress))),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;
