@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// Tell what is here of a module version, where it came from, and why not
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
+    /// Show the checksum databases, and settle it when one has signed two logs
+    #[command(after_help = SUMDB_EXAMPLES)]
+    Sumdb(SumdbArguments),
     /// Show every setting and where it comes from
     #[command(after_help = CONFIG_EXAMPLES)]
     Config(ConfigArguments),
@@ -99,6 +102,55 @@ pub(crate) struct ExplainArguments {
     /// Print the daemon's answer as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SumdbArguments {
+    #[command(subcommand)]
+    pub(crate) action: Option<SumdbAction>,
+    /// The daemon's state folder, where it is asked [default: $XDG_STATE_HOME/modmesh]
+    #[arg(long, value_name = "DIR", global = true)]
+    state: Option<String>,
+    /// Configuration file [default: modmesh/config.toml in $XDG_CONFIG_HOME]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the daemon's answer as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SumdbAction {
+    /// Show the databases, or one: its tree head, and what contradicts it
+    #[command(after_help = SUMDB_EXAMPLES)]
+    Show {
+        /// Its name, as in GOSUMDB
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Follow the log of the tree head that was refused, and no third one
+    #[command(after_help = SUMDB_EXAMPLES)]
+    Accept {
+        /// Its name, as in GOSUMDB
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Which refused head, as `sumdb show` names it [default: the largest]
+        #[arg(long, value_name = "SIZE.ROOT")]
+        head: Option<String>,
+        /// Do it for the public database too
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Begin afresh with a database, and follow the log that it shows first
+    #[command(after_help = SUMDB_EXAMPLES)]
+    Forget {
+        /// Its name, as in GOSUMDB
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Do it where nothing contradicts its log, and for the public database too
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -245,6 +297,13 @@ impl ExplainArguments {
     }
 }
 
+impl SumdbArguments {
+    /// What the flags give.
+    pub(crate) fn layer(&self) -> Layer {
+        layer([(Name::State, self.state.iter().cloned().collect())])
+    }
+}
+
 fn layer<const N: usize>(flags: [(Name, Vec<String>); N]) -> Layer {
     flags
         .into_iter()
@@ -305,6 +364,7 @@ Examples:
   modmesh status                          what is here, and where it came from
   modmesh peers                           who is near
   modmesh explain MODULE@VERSION          what is here of it, where it came from, and why not
+  modmesh sumdb                           the checksum databases, and what to do when one contradicts itself
 
 Errors are one line on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
@@ -347,6 +407,19 @@ Examples:
   modmesh explain golang.org/x/text@v0.14.0
   modmesh explain github.com/BurntSushi/toml@v0.3.1 --json
   modmesh explain golang.org/x/text@v0.14.0 --state /var/lib/modmesh";
+
+const SUMDB_EXAMPLES: &str = "\
+When a database has signed two logs that contradict each other, this host goes on with the one that it followed and \
+refuses the other. If those who run the database say that they began it anew, `accept` follows the refused log, and \
+`forget` whichever is shown first. The old log is kept aside, nothing of the store is deleted, and files that rested on \
+it are judged again. sum.golang.org is never begun anew: do not accept another log of it. The daemon is asked over a socket \
+in its state folder, which its own user alone can reach.
+
+Examples:
+  modmesh sumdb
+  modmesh sumdb show sum.example.com --json
+  modmesh sumdb accept sum.example.com
+  modmesh sumdb forget sum.example.com --yes";
 
 const CONFIG_EXAMPLES: &str = "\
 Takes the flags of `modmesh up`, and shows what it would be started with.

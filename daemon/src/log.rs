@@ -10,6 +10,7 @@
 mod ask;
 mod clients;
 mod contradiction;
+mod database;
 mod files;
 mod finding;
 mod mirror;
@@ -23,6 +24,9 @@ mod tiles;
 mod verdict;
 
 pub(crate) use ask::{AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes};
+pub(crate) use contradiction::short;
+pub(crate) use database::{BeginError, Database, Instead, Opening};
+pub(crate) use files::log_number;
 pub(crate) use finding::{Authority, Finding, ListedRecord, Trouble};
 pub(crate) use mirror::{Mirror, TileAnswer};
 pub(crate) use set::{First, Mirrors};

@@ -9,7 +9,7 @@ fn help_is_short_and_has_examples() {
     assert_eq!(help.code, Some(0), "{help:?}");
     assert!(help.stdout.contains("modmesh run -- go build ./..."));
     for command in [
-        "up", "run", "status", "peers", "explain", "config", "setup", "doctor",
+        "up", "run", "status", "peers", "explain", "sumdb", "config", "setup", "doctor",
     ] {
         let help = host.modmesh(&[command, "--help"]);
         assert_eq!(help.code, Some(0), "{help:?}");

@@ -6,7 +6,9 @@ mod closure;
 mod heads;
 mod unused;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use modmesh_protocol::log::{
     GoalError, Goals, NoteError, Record, RecordError, SignedHead, Tile, TileCoordinate, Untrue,
@@ -53,6 +55,12 @@ pub(super) enum ProveError {
         older: u64,
         newer: u64,
     },
+    /// The head is of a log that a person gave up on this host.
+    #[error("the tree head of {0} records is of a log that was given up on this host")]
+    GivenUp(u64),
+    /// This log itself was given up meanwhile.
+    #[error("this host has begun to follow another log of the checksum database; ask again")]
+    Over,
     /// Nobody who could be asked has a tile that the proof needs.
     #[error("{} is not to be had", .0.path())]
     MissingTile(TileCoordinate),
@@ -99,6 +107,21 @@ pub(super) struct Prover {
     /// One older head is compared at a time; what comes meanwhile is dropped, for nothing rests on it.
     comparing: Arc<Semaphore>,
     shutdown: Shutdown,
+    /// The head that this log must lead to, where a person accepted it; it counts until a head is current.
+    accepted: Option<Arc<SignedHead>>,
+    /// Set while `adopting` is held, when a person gave this log up.
+    is_over: AtomicBool,
+    /// The last log that ended where ours goes on and could not be joined to it.
+    unjoined: Mutex<Option<Unjoined>>,
+}
+
+/// A neighbour's log that is shorter than ours, and of which nobody could tell whether it is the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Unjoined {
+    pub theirs: u64,
+    pub ours: u64,
+    pub from: String,
+    pub at: SystemTime,
 }
 
 impl Prover {
@@ -109,6 +132,8 @@ impl Prover {
         shutdown: &Shutdown,
     ) -> Self {
         let (head, lost) = heads::newest_whole(&files, &key);
+        let accepted = files.begun().from.as_ref();
+        let accepted = accepted.and_then(|note| SignedHead::open(note.as_bytes(), &key).ok());
         let files = Arc::new(files);
         let contradictions = Arc::new(Contradictions::new(
             key.name(),
@@ -129,7 +154,34 @@ impl Prover {
             compared: Mutex::default(),
             comparing: Arc::new(Semaphore::new(1)),
             shutdown: shutdown.clone(),
+            accepted: accepted.map(Arc::new),
+            is_over: AtomicBool::new(false),
+            unjoined: Mutex::default(),
         }
+    }
+
+    /// A person gave this log up: it moves no more, and what is found out about it is told to nobody.
+    pub(super) fn end(&self) {
+        let _nobody_adopts = self.adopting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.contradictions.end();
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    pub(super) fn contradictions(&self) -> &Contradictions {
+        &self.contradictions
+    }
+
+    /// The accepted head that no current one leads to yet.
+    pub(super) fn accepted(&self) -> Option<&Arc<SignedHead>> {
+        self.accepted.as_ref().filter(|_| self.head().is_none())
+    }
+
+    pub(super) fn unjoined(&self) -> std::sync::MutexGuard<'_, Option<Unjoined>> {
+        self.unjoined.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn key(&self) -> &VerifierKey {
@@ -223,6 +275,12 @@ impl Prover {
         let ours = head.size();
         let proof = match self.tiles.prove(&head, &goals, sources).await {
             Err(ProveError::MissingTile(tile)) if offered_size < ours => {
+                *self.unjoined() = Some(Unjoined {
+                    theirs: offered_size,
+                    ours,
+                    from: sources.first_name(),
+                    at: SystemTime::now(),
+                });
                 return Err(ProveError::Behind {
                     tile,
                     theirs: offered_size,
@@ -241,12 +299,16 @@ impl Prover {
         {
             self.tiles.keep(&proof);
         }
+        if self.is_over() {
+            return Err(ProveError::Over);
+        }
         self.files
             .write_record(of, &record)
             .unwrap_or_else(|error| unkept(&error));
         Ok(Arc::new(ListedRecord {
             database: self.key.name().to_owned(),
             key: Some(self.key.database_id()),
+            log: self.files.begun().number,
             id: record.id,
             text: record.text,
             sums,

@@ -20,7 +20,7 @@ use modmesh_protocol::digest::{BlobId, Hasher};
 use modmesh_protocol::limits::{NO_PROGRESS_MAX, RETRY_AFTER_MS, SEND_STALL_MAX};
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::wire::{
-    Answer, FileAnswer, FileRequest, FileSummary, Query, RecordAnswer, TileBytes, encode,
+    Answer, FileAnswer, FileRequest, FileSummary, Query, TileBytes, encode,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -159,9 +159,7 @@ fn look_up(shelf: &dyn Shelf, query: Query) -> Answer {
                 }),
             record: record.and_then(|question| {
                 let database = DatabaseId(question.database);
-                let (id, text) = shelf.record(database, KeyHash(question.key))?;
-                let head = shelf.head(database)?;
-                Some(RecordAnswer { id, text, head })
+                shelf.record(database, KeyHash(question.key))
             }),
         },
         Query::Tiles {

@@ -29,6 +29,7 @@ impl Store {
         let file = staged.open()?;
         let entry = {
             let _turn = self.turn();
+            let proof = self.followed_or_doubted(proof);
             let entry = self.lay(proof, now_ms(), |body| rename_over(staged.path(), body))?;
             staged.taken();
             entry
@@ -57,6 +58,7 @@ impl Store {
         if !self.inner.catalog.holds(entry) {
             return Ok(None);
         }
+        let proof = self.followed_or_doubted(proof);
         let layout = &self.inner.layout;
         layout.check()?;
         let from = layout.body(entry.proof.scope(), entry.proof.key());
@@ -79,6 +81,14 @@ impl Store {
             let key = entry.proof.key();
             self.inner.index.forget(KeyHash::of_file(key));
             remove_with_proof(&self.inner.layout.body(entry.proof.scope(), key));
+        }
+    }
+
+    /// The log may have been given up while the file was on its way.
+    fn followed_or_doubted(&self, proof: Proof) -> Proof {
+        match self.is_of_another_log(&proof) {
+            true => proof.doubted(),
+            false => proof,
         }
     }
 

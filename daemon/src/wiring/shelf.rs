@@ -7,6 +7,7 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::wire::RecordAnswer;
 use tokio::sync::broadcast;
 
 use crate::Event;
@@ -52,9 +53,13 @@ impl Shelf for OpenShelf {
         Some((measured.blob, measured.length))
     }
 
-    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
-        let record = self.mirrors.by_id(database)?.kept_record_of(key)?;
-        Some((record.id, record.text))
+    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<RecordAnswer> {
+        // Record and head of one log.
+        let mirror = self.mirrors.by_id(database)?;
+        let record = mirror.kept_record_of(key)?;
+        let head = mirror.head()?.note().to_owned();
+        let (id, text) = (record.id, record.text);
+        Some(RecordAnswer { id, text, head })
     }
 
     fn tile(
@@ -77,9 +82,9 @@ impl Shelf for OpenShelf {
         self.mirrors
             .all()
             .iter()
-            .map(|mirror| {
-                let size = mirror.tree_size();
-                (mirror.database_id(), size)
+            .map(|database| {
+                let size = database.mirror().tree_size();
+                (database.database_id(), size)
             })
             .collect()
     }

@@ -11,6 +11,7 @@ use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::log::{DatabaseId, VerifierKey};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
+use modmesh_protocol::wire::RecordAnswer;
 use tempfile::TempDir;
 
 use super::PeerLie;
@@ -176,7 +177,7 @@ impl Shelf for ForgingShelf {
         }
     }
 
-    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
+    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<RecordAnswer> {
         let record = self
             .records
             .get(&key)
@@ -184,7 +185,11 @@ impl Shelf for ForgingShelf {
         let before = self.asked.records.fetch_add(1, Ordering::Relaxed);
         match self.lie {
             PeerLie::RecordAfter(times) if before < times => None,
-            _ => Some(record.clone()),
+            _ => {
+                let (id, text) = record.clone();
+                let head = self.head.clone();
+                Some(RecordAnswer { id, text, head })
+            }
         }
     }
 

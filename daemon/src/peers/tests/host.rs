@@ -10,6 +10,7 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::wire::RecordAnswer;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -79,8 +80,10 @@ impl Shelf for Cupboard {
         Some((blob, length))
     }
 
-    fn record(&self, _: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
-        lock(&self.records).get(&key).cloned()
+    fn record(&self, _: DatabaseId, key: KeyHash) -> Option<RecordAnswer> {
+        let (id, text) = lock(&self.records).get(&key).cloned()?;
+        let head = self.head(DATABASE)?;
+        Some(RecordAnswer { id, text, head })
     }
 
     fn tile(&self, _: DatabaseId, level: u8, index: u64, _: u16) -> Option<(u16, Vec<u8>)> {
