@@ -276,15 +276,22 @@ fn told_contradictions(name: &str, contradictions: &[Contradiction]) -> Vec<Stri
 }
 
 fn told_unjoined(name: &str, unjoined: &Unjoined) -> String {
-    let (theirs, ours) = (number(unjoined.theirs), number(unjoined.ours));
+    let (theirs, ours) = (number(unjoined.theirs.size), number(unjoined.ours));
     let at = unjoined
         .at
         .as_deref()
         .map_or_else(String::new, |at| format!(" at {at}"));
-    plain(&format!(
-        "note: the log of {theirs} records that {} showed{at} ends where this host's of {ours} goes on, and nobody could be asked for the tile that joins them, so it may be the same log or another. Let either host reach the database once; only if it was begun anew: modmesh sumdb forget {name} --yes",
+    let mut told = format!(
+        "note: the log of {theirs} records that {} showed{at} ends where this host's of {ours} goes on, and nobody could be asked for the tile that joins them, so it may be the same log or another. Let either host reach the database once",
         unjoined.shown_by
-    ))
+    );
+    if name != PUBLIC {
+        told.push_str(&format!(
+            "; only if those who run {name} say that they began it anew: modmesh sumdb accept {name} --yes (follows the log of {}), or modmesh sumdb forget {name} --yes",
+            unjoined.theirs.name
+        ));
+    }
+    plain(&told)
 }
 
 #[cfg(test)]

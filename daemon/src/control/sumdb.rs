@@ -105,7 +105,7 @@ impl Control {
             trouble: mirror.trouble().map(|trouble| trouble.to_string()),
             contradictions: contradictions.collect(),
             unjoined: mirror.unjoined().map(|one| Unjoined {
-                theirs: one.theirs,
+                theirs: head(&one.head),
                 ours: one.ours,
                 shown_by: one.from,
                 at: told_time(one.at),
@@ -173,7 +173,8 @@ impl Control {
         };
         let mirror = database.mirror();
         let settles_something = mirror.contradictions().is_some();
-        if *instead != Instead::Any && mirror.evidence().is_empty() {
+        let refused = !mirror.evidence().is_empty() || mirror.unjoined().is_some();
+        if *instead != Instead::Any && !refused {
             return Err(BeginError::NothingRefused(name.to_owned()).into());
         }
         if !yes && !settles_something {

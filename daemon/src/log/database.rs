@@ -55,7 +55,8 @@ pub(crate) struct Opening {
 pub(crate) enum Instead {
     /// Whichever the database shows first.
     Any,
-    /// That of the refused head with this name (`SIZE.ROOT`), or without a name of the largest.
+    /// That of the refused head with this name (`SIZE.ROOT`), or without a name of the largest. Where none was refused, that of
+    /// the head that could not be joined to ours.
     Refused(Option<String>),
 }
 
@@ -75,7 +76,7 @@ pub(crate) struct BegunAnew {
 pub(crate) enum BeginError {
     /// No refused head is on record.
     #[error(
-        "there is nothing to accept: no tree head of {0} that contradicts this host's is on record; `modmesh sumdb show {0}` tells what is, and `modmesh sumdb forget {0} --yes` begins afresh"
+        "there is nothing to accept: no tree head of {0} that contradicts this host's is known; `modmesh sumdb show {0}` tells what is, and `modmesh sumdb forget {0} --yes` begins afresh"
     )]
     NothingRefused(String),
     /// None of the refused heads is called that.
@@ -174,6 +175,9 @@ fn refused(mirror: &Mirror, named: Option<&str>) -> Result<SignedHead, BeginErro
     let database = || mirror.name().to_owned();
     let mut heads: Vec<_> = mirror.evidence().into_iter().map(|one| one.other).collect();
     heads.sort_by_key(SignedHead::size);
+    if heads.is_empty() {
+        heads.extend(mirror.unjoined().map(|one| (*one.head).clone()));
+    }
     let Some(name) = named else {
         let largest = heads.pop();
         return largest.ok_or_else(|| BeginError::NothingRefused(database()));

@@ -118,7 +118,9 @@ pub(super) struct Prover {
 /// A neighbour's log that is shorter than ours, and of which nobody could tell whether it is the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Unjoined {
-    pub theirs: u64,
+    /// Its head.
+    pub head: Arc<SignedHead>,
+    /// Records in ours.
     pub ours: u64,
     pub from: String,
     pub at: SystemTime,
@@ -252,9 +254,11 @@ impl Prover {
     ) -> Result<Arc<ListedRecord>, ProveError> {
         let record = Record::new(answer.id, answer.text.clone())?;
         let sums = record.sums(of)?;
-        let offered = SignedHead::open(&answer.note, &self.key)?;
+        let offered = Arc::new(SignedHead::open(&answer.note, &self.key)?);
         let offered_size = offered.size();
-        let merged = self.merge(offered, Some(record.id), sources).await;
+        let merged = self
+            .merge(Arc::clone(&offered), Some(record.id), sources)
+            .await;
         let head = match (merged, self.head()) {
             (Ok(head), _) => head,
             // The larger head that it came with cannot be proved from what is to be had; ours may do.
@@ -276,7 +280,7 @@ impl Prover {
         let proof = match self.tiles.prove(&head, &goals, sources).await {
             Err(ProveError::MissingTile(tile)) if offered_size < ours => {
                 *self.unjoined() = Some(Unjoined {
-                    theirs: offered_size,
+                    head: offered,
                     ours,
                     from: sources.first_name(),
                     at: SystemTime::now(),

@@ -91,8 +91,8 @@ pub struct Contradiction {
 /// A shorter log of which it is not known whether it is the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unjoined {
-    /// Records in it.
-    pub theirs: u64,
+    /// Its head.
+    pub theirs: Head,
     /// Records in the log that is followed here.
     pub ours: u64,
     /// Who showed it, as a word for people.
