@@ -68,7 +68,7 @@ pub(super) enum ProveError {
     /// lies between its end and ours nobody who could be asked has. The same tile would prove its head a prefix of ours,
     /// so there is no way around it.
     #[error(
-        "the neighbour's log of {theirs} records ends where this host's log of {ours} goes on, and {} that joins them is not to be had; either of them needs the internet once", .tile.path()
+        "the neighbour's log of {theirs} records ends where this host's log of {ours} goes on, and {} that joins them is not to be had; either of them needs the internet once, and `modmesh sumdb show` tells more", .tile.path()
     )]
     Behind {
         tile: TileCoordinate,
