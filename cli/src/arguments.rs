@@ -3,6 +3,8 @@
 //! Values stay texts here; they are checked in `settings`, where a refusal can say whether a text came from a flag, a
 //! variable, the file or `go env`. A wrong word is one line on stderr and exit code 2.
 
+mod examples;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +14,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::output;
 use crate::settings::{Given, Layer, Name, Source};
+use examples::{
+    CONFIG_EXAMPLES, DOCTOR_EXAMPLES, EXAMPLES, EXPLAIN_EXAMPLES, PEERS_EXAMPLES, RUN_EXAMPLES,
+    SETUP_EXAMPLES, STATUS_EXAMPLES, SUMDB_EXAMPLES, UP_EXAMPLES,
+};
 
 /// Reads the arguments of this process. Help and release are printed here; the exit code says how that ended.
 pub(crate) fn read() -> Result<Command, ExitCode> {
@@ -45,6 +51,9 @@ pub(crate) enum Command {
     /// Tell what is here of a module version, where it came from, and why not
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
+    /// Show the checksum databases, and settle it when one has signed two logs
+    #[command(after_help = SUMDB_EXAMPLES)]
+    Sumdb(SumdbArguments),
     /// Show every setting and where it comes from
     #[command(after_help = CONFIG_EXAMPLES)]
     Config(ConfigArguments),
@@ -99,6 +108,55 @@ pub(crate) struct ExplainArguments {
     /// Print the daemon's answer as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SumdbArguments {
+    #[command(subcommand)]
+    pub(crate) action: Option<SumdbAction>,
+    /// The daemon's state folder, where it is asked [default: $XDG_STATE_HOME/modmesh]
+    #[arg(long, value_name = "DIR", global = true)]
+    state: Option<String>,
+    /// Configuration file [default: modmesh/config.toml in $XDG_CONFIG_HOME]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the daemon's answer as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SumdbAction {
+    /// Show the databases, or one: its tree head, and what contradicts it
+    #[command(after_help = SUMDB_EXAMPLES)]
+    Show {
+        /// Its name, as in GOSUMDB
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Follow the log of the tree head that was refused, and no third one
+    #[command(after_help = SUMDB_EXAMPLES)]
+    Accept {
+        /// Its name, as in GOSUMDB
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Which refused head, as `sumdb show` names it [default: the largest]
+        #[arg(long, value_name = "SIZE.ROOT")]
+        head: Option<String>,
+        /// Do it for the public database too
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Begin afresh with a database, and follow the log that it shows first
+    #[command(after_help = SUMDB_EXAMPLES)]
+    Forget {
+        /// Its name, as in GOSUMDB
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Do it where nothing contradicts its log, and for the public database too
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -245,6 +303,13 @@ impl ExplainArguments {
     }
 }
 
+impl SumdbArguments {
+    /// What the flags give.
+    pub(crate) fn layer(&self) -> Layer {
+        layer([(Name::State, self.state.iter().cloned().collect())])
+    }
+}
+
 fn layer<const N: usize>(flags: [(Name, Vec<String>); N]) -> Layer {
     flags
         .into_iter()
@@ -295,85 +360,6 @@ fn refusal(error: &clap::Error) -> String {
         None => format!("{text}; see `modmesh --help`"),
     }
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  modmesh up                              serve this host's go command
-  modmesh setup                           make go use it; --undo takes it back
-  modmesh doctor                          does it work, and why not
-  modmesh run -- go build ./...           one build through modmesh, nothing to set up
-  modmesh status                          what is here, and where it came from
-  modmesh peers                           who is near
-  modmesh explain MODULE@VERSION          what is here of it, where it came from, and why not
-
-Errors are one line on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.";
-
-const UP_EXAMPLES: &str = "\
-Each flag has a variable (--peer-listen: MODMESH_PEER_LISTEN, lists with commas) and a key in the configuration \
-file (peer-listen = [\"10.0.0.7:8485\"]). Flags come before variables, then the file, then go env, then the default; \
-modmesh config shows which one it was.
-
-Examples:
-  modmesh up
-  modmesh up --store-limit 50GiB --private 'git.corp.example/*'
-  modmesh up --upstream https://goproxy.corp.example,direct --sumdb off
-  modmesh up --upstream off --peer /ip4/10.1.0.7/tcp/8485
-  modmesh up --offline";
-
-const RUN_EXAMPLES: &str = "\
-GOPROXY is set to the daemon's address alone, for this command only; modmesh ends with its exit code. When no \
-daemon answers, one is started in the background; it ends after 10 minutes without a request. The go.sum of the \
-project vouches at the daemon, for this host alone, for what the checksum database says nothing of.
-
-Examples:
-  modmesh run -- go build ./...
-  modmesh run -- make test";
-
-const STATUS_EXAMPLES: &str = "\
-Examples:
-  modmesh status
-  modmesh status --json
-  modmesh status --listen 127.0.0.1:9090";
-
-const PEERS_EXAMPLES: &str = "\
-Examples:
-  modmesh peers
-  modmesh peers --json";
-
-const EXPLAIN_EXAMPLES: &str = "\
-The daemon is asked over a socket in its state folder, which its own user alone can reach.
-
-Examples:
-  modmesh explain golang.org/x/text@v0.14.0
-  modmesh explain github.com/BurntSushi/toml@v0.3.1 --json
-  modmesh explain golang.org/x/text@v0.14.0 --state /var/lib/modmesh";
-
-const CONFIG_EXAMPLES: &str = "\
-Takes the flags of `modmesh up`, and shows what it would be started with.
-
-Examples:
-  modmesh config
-  modmesh config --json
-  modmesh config --config ./modmesh.toml --offline";
-
-const SETUP_EXAMPLES: &str = "\
-Changes GOPROXY with `go env -w`, shows what it was and is, and remembers it for --undo. By default go falls back to \
-the list it had when modmesh does not answer; with --strict it asks modmesh alone, and the daemon asks that list. \
-Nothing is asked, so it can stand in scripts.
-
-Examples:
-  modmesh setup
-  modmesh setup --dry-run
-  modmesh setup --strict
-  modmesh setup --undo";
-
-const DOCTOR_EXAMPLES: &str = "\
-One line for each finding: ok, warning, or problem with its remedy. Works without a daemon, and takes at most some ten \
-seconds. Exit codes: 0 no problem, 1 a problem.
-
-Examples:
-  modmesh doctor
-  modmesh doctor --json";
 
 #[cfg(test)]
 mod tests {

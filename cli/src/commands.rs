@@ -8,6 +8,7 @@ pub(crate) mod peers;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod status;
+pub(crate) mod sumdb;
 pub(crate) mod up;
 
 use std::ffi::{OsStr, OsString};
@@ -23,8 +24,8 @@ use modmesh_daemon::StartError;
 use modmesh_protocol::module::ModuleError;
 
 /// The commands there are.
-const COMMANDS: [&str; 8] = [
-    "up", "run", "status", "peers", "explain", "config", "setup", "doctor",
+const COMMANDS: [&str; 9] = [
+    "up", "run", "status", "peers", "explain", "sumdb", "config", "setup", "doctor",
 ];
 /// The commands that are named and not built yet.
 const COMMANDS_TO_COME: [&str; 8] = [
@@ -50,6 +51,8 @@ pub(crate) enum Failure {
     Socket(#[from] SocketError),
     #[error("{0}; name what is to be explained as MODULE@VERSION")]
     Module(#[from] ModuleError),
+    #[error("no checksum database called {0} is mirrored here; there are: {1}")]
+    NoSuchDatabase(String, String),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(

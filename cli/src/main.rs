@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             Command::Status(arguments) => commands::status::status(arguments).await,
             Command::Peers(arguments) => commands::peers::peers(arguments).await,
             Command::Explain(arguments) => commands::explain::explain(arguments).await,
+            Command::Sumdb(arguments) => commands::sumdb::sumdb(arguments).await,
             Command::Config(arguments) => commands::config::config(arguments).await,
             Command::Setup(arguments) => commands::setup::setup(arguments).await,
             Command::Doctor(arguments) => commands::doctor::doctor(arguments).await,

@@ -5,6 +5,7 @@ mod back_door;
 mod explain;
 mod go_sum;
 mod question;
+mod sumdb;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use modmesh_protocol::control::{
 };
 
 use crate::fetch::Fetcher;
-use crate::log::{Mirror, Mirrors};
+use crate::log::{Database, Mirror, Mirrors};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::proxy::Showing;
@@ -77,6 +78,7 @@ impl Control {
     pub(crate) fn notices(&self) -> Vec<String> {
         let mut notices = self.contradictions();
         notices.extend(self.refused_lines());
+        notices.extend(self.given_up_and_shown());
         let trouble = self.store.trouble();
         notices.extend(trouble.map(|trouble| format!("{NOTICE_OF_A_PROBLEM}: {trouble}")));
         notices.extend(self.why_nothing_is_shared());
@@ -87,13 +89,30 @@ impl Control {
     fn contradictions(&self) -> Vec<String> {
         let tell = |mirror: &Mirror| {
             let folder = mirror.contradictions()?;
+            let name = mirror.name();
             Some(format!(
-                "{NOTICE_OF_SECURITY}: the checksum database {} has signed two tree heads that contradict each other, so somebody is shown another log than others; the heads are in {}: show them to those who run the database, and take them away when it is settled",
-                mirror.name(),
+                "{NOTICE_OF_SECURITY}: the checksum database {name} has signed two tree heads that contradict each other, so somebody is shown another log than others; the heads are in {}: show them to those who run the database; `modmesh sumdb show {name}` tells more, and the way out when the log was rebuilt",
                 folder.display()
             ))
         };
-        self.mirrors.all().iter().filter_map(tell).collect()
+        let mirrors = self.mirrors.all().iter().map(Database::mirror);
+        mirrors.filter_map(|mirror| tell(&mirror)).collect()
+    }
+
+    /// Who is still at a log that this host does not follow any more.
+    fn given_up_and_shown(&self) -> Vec<String> {
+        let tell = |mirror: Mirror| {
+            let who = mirror.showing_given_up();
+            let name = mirror.name();
+            (!who.is_empty()).then(|| {
+                format!(
+                    "the log of {name} that was given up here is still shown by {}; nothing of it is believed here; each host of the network has to take the step: `modmesh sumdb accept {name}` there, and where go holds it `rm -r \"$(go env GOPATH)/pkg/sumdb/{name}\"`",
+                    who.join(", ")
+                )
+            })
+        };
+        let mirrors = self.mirrors.all().iter().map(Database::mirror);
+        mirrors.filter_map(tell).collect()
     }
 
     /// Lines of go.sum that the database contradicts. No module is named where others may look.
@@ -105,7 +124,7 @@ impl Control {
     }
 
     fn why_nothing_is_shared(&self) -> Option<String> {
-        let Some(judge) = self.mirrors.judge() else {
+        let Some(judge) = self.mirrors.judge().map(Database::mirror) else {
             return Some(
                 "the checksum database is off, so nothing but toolchains can be proved and shared with neighbours; set GOSUMDB (or --sumdb sum.golang.org) to share"
                     .to_owned(),
@@ -130,6 +149,7 @@ impl Control {
         self.mirrors
             .configured()
             .iter()
+            .map(Database::mirror)
             .map(|mirror| DatabaseStatus {
                 name: mirror.name().to_owned(),
                 tree_size: mirror.tree_size(),
@@ -200,9 +220,9 @@ impl Showing for Control {
         self.metrics
             .store(totals.bytes, totals.blobs, self.store.losses());
         self.metrics.peers(self.peers.connected());
-        for mirror in self.mirrors.all() {
-            let size = mirror.tree_size();
-            self.metrics.tree_size(mirror.name(), size);
+        for database in self.mirrors.all() {
+            let size = database.mirror().tree_size();
+            self.metrics.tree_size(database.name(), size);
         }
         self.metrics.text()
     }

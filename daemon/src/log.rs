@@ -10,6 +10,7 @@
 mod ask;
 mod clients;
 mod contradiction;
+mod database;
 mod files;
 mod finding;
 mod mirror;
@@ -25,6 +26,9 @@ mod verdict;
 pub(crate) use ask::{
     AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
 };
+pub(crate) use contradiction::short;
+pub(crate) use database::{BeginError, Database, Instead, Opening};
+pub(crate) use files::log_number;
 pub(crate) use finding::{Authority, Finding, ListedRecord, Trouble};
 pub(crate) use mirror::{Mirror, TileAnswer};
 pub(crate) use set::{First, Mirrors};

@@ -21,7 +21,7 @@ pub use running::{Event, Running};
 use crate::config::Config;
 use crate::control::{BackDoor, Control};
 use crate::fetch::{Fetcher, Judges, Parts};
-use crate::log::{Mirror, Mirrors};
+use crate::log::{Database, Mirrors, Opening};
 use crate::metrics::Metrics;
 use crate::os;
 use crate::peers::{Peers, PeersConfig};
@@ -189,9 +189,9 @@ async fn open_store(
 ) -> Result<Store, StartError> {
     let (root, limit) = (state.root().to_owned(), config.store_limit_bytes);
     let suspicious = state.is_after_unclean_boot();
-    let keys = databases.keys();
+    let logs = databases.logs(state.root());
     let opened =
-        tokio::task::spawn_blocking(move || Store::open(&root, limit, suspicious, &keys)).await;
+        tokio::task::spawn_blocking(move || Store::open(&root, limit, suspicious, logs)).await;
     match opened {
         Ok(store) => store.map_err(|error: StoreError| store_error(config, &error)),
         Err(error) => Err(store_error(config, &error)),
@@ -283,9 +283,14 @@ fn open_mirrors(
             settled_at: began + SETTLE,
         });
         around.insert(database, surroundings.clone());
-        let folders = &config.client_sumdb_dirs;
-        let mirror = Mirror::open(state.root(), spec.key, folders, surroundings, shutdown)
-            .map_err(|error| store_error(config, &error))?;
+        let opened = Database::open(Opening {
+            state: state.root().to_owned(),
+            key: spec.key,
+            client_folders: config.client_sumdb_dirs.clone(),
+            surroundings,
+            shutdown: shutdown.clone(),
+        });
+        let mirror = opened.map_err(|error| store_error(config, &error))?;
         let upkeep = until_the_end(shutdown.clone(), mirror.clone().keep_whole());
         shutdown.spawn("upkeep of the checksum database", upkeep);
         mirrors.push(mirror);
@@ -294,7 +299,7 @@ fn open_mirrors(
 }
 
 fn judges(mirrors: &Mirrors) -> Judges {
-    let authority = |mirror: &Mirror| -> Arc<dyn Authority> { Arc::new(mirror.clone()) };
+    let authority = |database: &Database| -> Arc<dyn Authority> { Arc::new(database.clone()) };
     Judges {
         modules: mirrors.judge().map(authority),
         toolchains: mirrors.toolchain_judge().map(authority),

@@ -8,6 +8,7 @@
 
 mod catalog;
 mod commit;
+mod doubt;
 mod evict;
 mod index;
 mod layout;
@@ -39,7 +40,7 @@ pub(crate) use staging::{Room, Staged, Staging};
 
 use crate::os;
 use crate::seldom::Seldom;
-use crate::trust::{DatabaseKeys, MeasuredFile, Scope};
+use crate::trust::{FollowedLogs, MeasuredFile, Scope};
 use catalog::Catalog;
 use index::Index;
 use layout::{Layout, proof_of};
@@ -60,6 +61,8 @@ struct Inner {
     limit_bytes: u64,
     /// Held while a body and its proof are laid into a tree or taken out of one.
     laying: Mutex<()>,
+    /// Which log of each database is followed; what rests on another one is not here for anybody.
+    logs: RwLock<FollowedLogs>,
     /// When files were last let go of because the disk was full.
     made_room: Mutex<Option<Instant>>,
     /// False from the end on. Held for reading while something is laid into a tree, so that the end comes before or after it.
@@ -124,7 +127,7 @@ impl Stored {
 
 impl Store {
     /// Opens the store in the state folder `root`: sweeps what a crash left behind and reads every proof file.
-    /// `suspicious` says that the machine ended uncleanly. What rests on another key of a database than the one in `keys` is
+    /// `suspicious` says that the machine ended uncleanly. What rests on another log of a database than the one in `logs` is
     /// set apart, to be judged again. Blocks while it reads.
     ///
     /// A store that was used before needs no byte of the disk to be opened, and what is over the limit goes: so a start with
@@ -133,7 +136,7 @@ impl Store {
         root: &Path,
         limit_bytes: u64,
         suspicious: bool,
-        keys: &DatabaseKeys,
+        logs: FollowedLogs,
     ) -> Result<Self, StoreError> {
         let layout = Layout::new(root);
         for folder in [
@@ -149,7 +152,7 @@ impl Store {
         }
         let suspect = suspicious || layout.suspicion().exists();
         let (index, remembered) = Index::open(&layout.index());
-        let catalog = scrub::read_trees(&layout, &remembered, suspect, keys);
+        let catalog = scrub::read_trees(&layout, &remembered, suspect, &logs);
         let store = Self {
             inner: Arc::new(Inner {
                 layout,
@@ -158,6 +161,7 @@ impl Store {
                 limit_bytes,
                 laying: Mutex::new(()),
                 made_room: Mutex::default(),
+                logs: RwLock::new(logs),
                 open: RwLock::new(true),
                 arriving: Arc::new(Semaphore::new(arriving_mib(limit_bytes))),
                 evicted: AtomicU64::new(0),
@@ -176,12 +180,12 @@ impl Store {
     ///
     /// A body that is missing, cut or damaged is taken out, so that the caller fetches it anew.
     pub(crate) fn get(&self, key: &ArtifactKey) -> Option<Stored> {
-        self.open_entry(self.inner.catalog.get(KeyHash::of_file(key))?)
+        self.open_entry(self.followed(KeyHash::of_file(key))?)
     }
 
     /// The body that a neighbour asks for by the hash of its key, if it may have it.
     pub(crate) fn get_shareable(&self, hash: KeyHash) -> Option<Stored> {
-        let entry = self.inner.catalog.get(hash)?;
+        let entry = self.followed(hash)?;
         if !entry.proof.is_shareable() {
             return None;
         }
@@ -190,7 +194,7 @@ impl Store {
 
     /// What `get_shareable` would open, without opening it.
     pub(crate) fn shareable_summary(&self, hash: KeyHash) -> Option<MeasuredFile> {
-        let entry = self.inner.catalog.get(hash)?;
+        let entry = self.followed(hash)?;
         let settled = !entry.suspect.load(Ordering::Acquire);
         (entry.proof.is_shareable() && settled).then(|| entry.proof.measured())
     }

@@ -18,7 +18,7 @@ use modmesh_protocol::zip::{self, FileAt, Grammar, ZipError};
 
 pub(crate) use crate::log::{Authority, Finding, ListedRecord};
 pub(crate) use go_sums::{GoSumTotals, GoSums, NoRoom, Permanence, Silence, Vouched};
-pub(crate) use proof::{DatabaseKeys, MeasuredFile, Proof, Scope, Unlisted};
+pub(crate) use proof::{FollowedLog, FollowedLogs, MeasuredFile, Proof, Scope, Unlisted};
 use proof::{Ground, OnGoSum};
 
 /// Largest go.mod that Go reads (`MaxGoMod` in golang.org/x/mod/zip).

@@ -1,5 +1,5 @@
 //! What the daemon tells the command line: the JSON of `/api/v1/status` and `/api/v1/peers`, and of `/v1/explain` and
-//! `/v1/gosum` on its own socket.
+//! `/v1/gosum` and `/v1/sumdb` on its own socket.
 //!
 //! `modmesh status --json` and `modmesh peers --json` print these values unchanged, and scripts rely on the names: fields
 //! are added, never renamed or removed. Readers skip fields they do not know, and fields added after the first release
@@ -7,6 +7,7 @@
 
 mod explain;
 mod go_sum;
+pub mod sumdb;
 
 pub use explain::{
     Did, Explanation, FileExplanation, FileHere, Neighbours, Outcome, RecordName, Step, Story,

@@ -5,6 +5,7 @@
 mod advances;
 mod answers;
 mod bad_input;
+mod begun_anew;
 mod browser;
 mod builders;
 mod certificates;

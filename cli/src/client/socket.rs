@@ -1,10 +1,12 @@
-//! Asks a daemon over the socket in its state folder: for what names modules, and so is told to its own user alone.
+//! Asks a daemon over the socket in its state folder: for what names modules, and so is told to its own user alone,
+//! and for what changes something.
 //!
 //! The folder is its user's own and so is the socket, which is why nobody else can stand in for the daemon there. The
-//! same deadline and bound hold as over TCP.
+//! same bound holds as over TCP, and for questions the same deadline.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,6 +18,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::{ANSWER_BYTES_MAX, ANSWER_DEADLINE};
+
+/// How long the answer to a wish may take: the daemon waits for neighbours and files, and ends the conversation after 30 s.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(32);
 
 /// A way to the daemon of one state folder.
 #[derive(Debug, Clone)]
@@ -45,10 +50,13 @@ pub(crate) enum SocketError {
     Connect(PathBuf, #[source] io::Error),
     #[error("the daemon at {} broke off its answer: {}; its log may say why", .0.display(), .1)]
     Broken(PathBuf, String),
-    #[error("the daemon at {} gave no answer within {secs} s", .0.display(), secs = ANSWER_DEADLINE.as_secs())]
-    TimedOut(PathBuf),
+    #[error("the daemon at {} gave no answer within {} s", .0.display(), .1)]
+    TimedOut(PathBuf, u64),
     #[error("the daemon at {} answered with status {}: {}", .0.display(), .1, .2)]
     Status(PathBuf, u16, String),
+    /// The daemon's own reason, which says what to do.
+    #[error("{0}")]
+    Refused(String),
     #[error("the answer of the daemon at {} cannot be understood: {} (is it of another release?)", .0.display(), .1)]
     Json(PathBuf, #[source] serde_json::Error),
 }
@@ -63,8 +71,17 @@ impl SocketClient {
 
     /// The body of the answer for `path_and_query`, which must be 200.
     pub(crate) async fn get(&self, path_and_query: &str) -> Result<String, SocketError> {
-        self.settled(Method::GET, path_and_query, Bytes::new())
-            .await
+        let (status, body) = self
+            .ask_within(Method::GET, path_and_query, Bytes::new(), ANSWER_DEADLINE)
+            .await?;
+        match status {
+            200 => Ok(body),
+            status => Err(SocketError::Status(
+                self.path.clone(),
+                status,
+                reason(&body),
+            )),
+        }
     }
 
     /// The body of the answer to `body`, which must be 200.
@@ -73,32 +90,46 @@ impl SocketClient {
         path_and_query: &str,
         body: Vec<u8>,
     ) -> Result<String, SocketError> {
-        self.settled(Method::POST, path_and_query, body.into())
-            .await
-    }
-
-    async fn settled(
-        &self,
-        method: Method,
-        path_and_query: &str,
-        body: Bytes,
-    ) -> Result<String, SocketError> {
-        let asking = self.ask(method, path_and_query, body);
-        let (status, body) = tokio::time::timeout(ANSWER_DEADLINE, asking)
-            .await
-            .unwrap_or_else(|_| Err(SocketError::TimedOut(self.path.clone())))?;
+        let (status, body) = self
+            .ask_within(Method::POST, path_and_query, body.into(), ANSWER_DEADLINE)
+            .await?;
         match status {
             200 => Ok(body),
-            status => {
-                let reason = crate::output::plain(body.lines().next().unwrap_or_default());
-                Err(SocketError::Status(self.path.clone(), status, reason))
-            }
+            status => Err(SocketError::Status(
+                self.path.clone(),
+                status,
+                reason(&body),
+            )),
+        }
+    }
+
+    /// The body of the answer to a wish that changes something and may take a while, which must be 200.
+    pub(crate) async fn change(&self, path_and_query: &str) -> Result<String, SocketError> {
+        let (status, body) = self
+            .ask_within(Method::POST, path_and_query, Bytes::new(), CHANGE_DEADLINE)
+            .await?;
+        match status {
+            200 => Ok(body),
+            _ => Err(SocketError::Refused(reason(&body))),
         }
     }
 
     /// The answer as the type it is of.
     pub(crate) fn read<T: DeserializeOwned>(&self, body: &str) -> Result<T, SocketError> {
         serde_json::from_str(body).map_err(|error| SocketError::Json(self.path.clone(), error))
+    }
+
+    async fn ask_within(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: Bytes,
+        deadline: Duration,
+    ) -> Result<(u16, String), SocketError> {
+        let late = |_| SocketError::TimedOut(self.path.clone(), deadline.as_secs());
+        let asking = self.ask(method, path_and_query, body);
+        let answered = tokio::time::timeout(deadline, asking).await;
+        answered.map_err(late)?
     }
 
     async fn ask(
@@ -150,4 +181,9 @@ impl SocketClient {
                 _ => SocketError::Connect(self.path.clone(), error),
             })
     }
+}
+
+/// The one line of a refusal.
+fn reason(body: &str) -> String {
+    crate::output::plain(body.lines().next().unwrap_or_default())
 }

@@ -9,7 +9,7 @@ fn help_is_short_and_has_examples() {
     assert_eq!(help.code, Some(0), "{help:?}");
     assert!(help.stdout.contains("modmesh run -- go build ./..."));
     for command in [
-        "up", "run", "status", "peers", "explain", "config", "setup", "doctor",
+        "up", "run", "status", "peers", "explain", "sumdb", "config", "setup", "doctor",
     ] {
         let help = host.modmesh(&[command, "--help"]);
         assert_eq!(help.code, Some(0), "{help:?}");
@@ -33,6 +33,32 @@ fn a_wrong_word_is_wrong_usage() {
     host.modmesh(&["status", "--offline"])
         .refused(2, &["--offline"]);
     assert_eq!(host.modmesh(&[]).code, Some(2));
+}
+
+#[test]
+fn another_log_is_followed_for_a_name_and_by_a_daemon_only() {
+    let host = Host::new();
+    host.modmesh(&["sumdb", "forget"]).refused(2, &["NAME"]);
+    host.modmesh(&["sumdb", "accept", "--yes"])
+        .refused(2, &["NAME"]);
+    host.modmesh(&["sumdb", "acept", "sum.example"])
+        .refused(2, &["acept"]);
+    host.modmesh(&["sumdb", "show", "--yes"])
+        .refused(2, &["--yes"]);
+    for asked in [
+        &["sumdb"][..],
+        &["sumdb", "show", "sum.example"],
+        &["sumdb", "accept", "sum.example", "--head", "3.0badcafe"],
+        &["sumdb", "forget", "sum.example", "--yes"],
+    ] {
+        host.modmesh(asked)
+            .refused(1, &["no daemon runs", "modmesh up", "--state"]);
+    }
+    for action in ["show", "accept", "forget"] {
+        let help = host.modmesh(&["sumdb", action, "--help"]);
+        assert_eq!(help.code, Some(0), "{help:?}");
+        assert!(help.stdout.contains("modmesh sumdb accept"), "{help:?}");
+    }
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl BackDoor {
         let bytes = path.as_os_str().len();
         if bytes > SOCKET_PATH_BYTES_MAX {
             tracing::warn!(
-                "the path of the control socket, {}, has {bytes} bytes and may have {SOCKET_PATH_BYTES_MAX}: `modmesh explain` will not work; choose a shorter folder with --state for it",
+                "the path of the control socket, {}, has {bytes} bytes and may have {SOCKET_PATH_BYTES_MAX}: `modmesh explain` and `modmesh sumdb` will not work; choose a shorter folder with --state for it",
                 path.display()
             );
             return None;
@@ -80,7 +80,7 @@ impl BackDoor {
             Ok(door) => Some(door),
             Err(error) => {
                 tracing::warn!(
-                    "the control socket {} cannot be had: {error}; `modmesh explain` will not work, everything else will",
+                    "the control socket {} cannot be had: {error}; `modmesh explain` and `modmesh sumdb` will not work, everything else will",
                     path.display()
                 );
                 None
@@ -178,7 +178,7 @@ async fn converse(stream: UnixStream, control: Arc<Control>, watcher: Watcher) {
     }
 }
 
-async fn answer<B>(request: Request<B>, control: &Control) -> Answer
+async fn answer<B>(request: Request<B>, control: &Arc<Control>) -> Answer
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -191,6 +191,13 @@ where
     match question {
         Ok(Question::Explain(of)) => json(&control.explain(&of).await),
         Ok(Question::GoSum(name)) => go_sum(control, name, request.into_body()).await,
+        Ok(Question::Databases) => json(&control.known_databases()),
+        Ok(Question::BeginAnew { name, instead, yes }) => {
+            match control.begin_anew(&name, instead, yes).await {
+                Ok(begun) => json(&begun),
+                Err(error) => line(error.status(), &error.to_string()),
+            }
+        }
         Ok(Question::Stop) => {
             control.shutdown.wish();
             line(StatusCode::ACCEPTED, "ending")

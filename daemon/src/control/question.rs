@@ -5,6 +5,7 @@ use http::{Method, Uri};
 use modmesh_protocol::control::GO_SUM_NAME_BYTES_MAX;
 use modmesh_protocol::module::ModuleVersion;
 
+use crate::log::Instead;
 use crate::proxy::percent_decoded;
 
 /// Longest query that is looked at: a module path and a version, every byte of them percent-encoded.
@@ -19,13 +20,22 @@ pub(super) enum Question {
     GoSum(String),
     /// `POST /v1/stop`
     Stop,
+    /// `GET /v1/sumdb`
+    Databases,
+    /// `POST /v1/sumdb/forget?name=N` and `/v1/sumdb/accept?name=N`, with `head=SIZE.ROOT` and `yes=1` where they are given.
+    BeginAnew {
+        name: String,
+        instead: Instead,
+        /// Whether the person means it, whatever there is to lose.
+        yes: bool,
+    },
 }
 
 /// Why a request asks for nothing that there could be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum QuestionError {
     #[error(
-        "not found: there are GET /v1/explain?module=..&version=.., POST /v1/gosum?name=.. and POST /v1/stop"
+        "not found: there are GET /v1/explain?module=..&version=.., GET /v1/sumdb, POST /v1/sumdb/accept?name=.., POST /v1/sumdb/forget?name=.., POST /v1/gosum?name=.. and POST /v1/stop"
     )]
     Unknown,
     #[error("method not allowed here: use {0}")]
@@ -54,6 +64,23 @@ pub(super) fn parse(method: &Method, uri: &Uri) -> Result<Question, QuestionErro
         "/v1/stop" => {
             only(Method::POST)?;
             Ok(Question::Stop)
+        }
+        "/v1/sumdb" => {
+            only(Method::GET)?;
+            Ok(Question::Databases)
+        }
+        path @ ("/v1/sumdb/forget" | "/v1/sumdb/accept") => {
+            only(Method::POST)?;
+            let query = uri.query().unwrap_or_default();
+            let [name, head, yes] = values(query, ["name", "head", "yes"])?;
+            Ok(Question::BeginAnew {
+                name: name.ok_or_else(|| bad("name is needed"))?,
+                instead: match path.ends_with("accept") {
+                    true => Instead::Refused(head),
+                    false => Instead::Any,
+                },
+                yes: yes.is_some_and(|yes| yes == "1"),
+            })
         }
         _ => Err(QuestionError::Unknown),
     }
@@ -159,6 +186,38 @@ mod tests {
         }
         let asked = ask(Method::GET, "/v1/gosum?name=a");
         assert_eq!(asked, Err(QuestionError::Method(Method::POST)));
+    }
+
+    #[test]
+    fn a_log_is_given_up_by_its_databases_name() {
+        let begin = |instead, yes| Question::BeginAnew {
+            name: "sum.example/internal".to_owned(),
+            instead,
+            yes,
+        };
+        let rows = [
+            (
+                "forget?name=sum.example/internal",
+                begin(Instead::Any, false),
+            ),
+            (
+                "accept?name=sum.example%2finternal&yes=1",
+                begin(Instead::Refused(None), true),
+            ),
+            (
+                "accept?name=sum.example/internal&head=300.0badcafe&yes=0",
+                begin(Instead::Refused(Some("300.0badcafe".to_owned())), false),
+            ),
+        ];
+        for (asked, expected) in rows {
+            let uri = format!("/v1/sumdb/{asked}");
+            assert_eq!(ask(Method::POST, &uri), Ok(expected), "{uri}");
+            let got = ask(Method::GET, &uri);
+            assert_eq!(got, Err(QuestionError::Method(Method::POST)));
+        }
+        assert_eq!(ask(Method::GET, "/v1/sumdb"), Ok(Question::Databases));
+        let nameless = ask(Method::POST, "/v1/sumdb/forget?yes=1");
+        assert!(matches!(nameless, Err(QuestionError::Query(_))));
     }
 
     #[test]

@@ -104,7 +104,7 @@ mod tests {
     /// Whom the story names after one entry has missed and the list then ended with `error`.
     async fn told(error: UpstreamError, ran_late: bool) -> Vec<Option<String>> {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), 1 << 30, false, &HashMap::new()).unwrap();
+        let store = Store::open(folder.path(), 1 << 30, false, HashMap::new()).unwrap();
         let story = Story::begin(Arc::default());
         let mut sink = ToldSink::new(store.stage().unwrap(), &story);
         sink.missed(&unreachable("https://first"));

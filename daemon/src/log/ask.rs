@@ -76,6 +76,11 @@ pub(crate) trait LogSource: Send + Sync + fmt::Debug {
     /// What it is counted as.
     fn source(&self) -> Source;
 
+    /// How it is asked, for people.
+    fn road(&self) -> String {
+        self.name()
+    }
+
     /// The record of `of`.
     fn lookup<'a>(&'a self, of: &'a ModuleVersion)
     -> BoxFuture<'a, Result<LookupAnswer, AskError>>;

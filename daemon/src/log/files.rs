@@ -1,12 +1,14 @@
-//! The mirror's files: `sumdb/NAME/{key,head/SIZE,record/..,tile/..,contradiction/..}` in the state folder.
+//! The mirror's files: `sumdb/NAME/{key,head/SIZE,record/..,tile/..,contradiction/..}` in the state folder; of a log that was
+//! begun anew all but the key one folder deeper (`begun.rs`).
 //!
 //! Every file but those that people are to read begins with the SHA-256 of what follows, so that damage of any kind reads as absence. A tile is kept in its
 //! widest form only. Files are written whole and renamed into place; none is synced: what is lost is asked for again.
 
+mod begun;
 mod whose;
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -18,6 +20,9 @@ use modmesh_protocol::module::ModuleVersion;
 
 use crate::state::rename_over;
 
+pub(crate) use begun::log_number;
+pub(super) use begun::{Begun, Head, aside_of, folder_aside};
+
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 const DIGEST_BYTES: usize = 32;
@@ -26,11 +31,17 @@ const DIGEST_BYTES: usize = 32;
 const HEADS_MAX: usize = 1024;
 /// Contradictions that are kept. One is enough to convict a database, so the first ones stay.
 const CONTRADICTIONS_MAX: usize = 16;
+/// Two signed notes are far smaller than this.
+const EVIDENCE_BYTES_MAX: u64 = 256 << 10;
 
 /// The files of one database.
 #[derive(Debug)]
 pub(super) struct Files {
+    /// The folder with the database's name.
+    base: PathBuf,
+    /// Where the parts of its log lie.
     root: PathBuf,
+    begun: Begun,
     /// Held while a tile is written: proofs under several heads come at once, and none may put a narrower form of a tile
     /// over the wider one that the current head rests on.
     tiles: Mutex<()>,
@@ -40,14 +51,17 @@ impl Files {
     /// Files of the database of `key`, whose name may hold slashes. What was proved by another key of this name is moved
     /// aside first.
     pub(super) fn open(state: &Path, key: &VerifierKey) -> io::Result<Self> {
+        let base = begun::base(state, key);
+        let begun = begun::read(&base);
         let files = Self {
-            root: state.join("sumdb").join(key.name()),
+            root: begun::root(&base, begun.number),
+            base,
+            begun,
             tiles: Mutex::default(),
         };
+        begun::sweep(&files, state, key);
         let is_unmarked = whose::make_way(&files, state, key)?;
-        for folder in ["head", "record", "tile", "new"] {
-            fs::create_dir_all(files.root.join(folder))?;
-        }
+        make_folders(&files.root)?;
         for leftover in fs::read_dir(files.root.join("new"))?.filter_map(Result::ok) {
             let _gone = fs::remove_file(leftover.path());
         }
@@ -108,6 +122,28 @@ impl Files {
             return Ok(());
         }
         self.write_bytes(&path, text.as_bytes())
+    }
+
+    /// The contradictions that are kept: when each was written, where, and what was written.
+    pub(super) fn read_contradictions(&self) -> Vec<(Option<SystemTime>, PathBuf, String)> {
+        let entries = fs::read_dir(self.contradictions_folder())
+            .into_iter()
+            .flatten();
+        let mut found: Vec<_> = entries
+            .flatten()
+            .take(CONTRADICTIONS_MAX)
+            .filter_map(|entry| {
+                let file = File::open(entry.path()).ok()?;
+                let written = file.metadata().ok()?.modified().ok();
+                let mut text = String::new();
+                file.take(EVIDENCE_BYTES_MAX)
+                    .read_to_string(&mut text)
+                    .ok()?;
+                Some((written, entry.path(), text))
+            })
+            .collect();
+        found.sort();
+        found
     }
 
     /// How many contradictions are kept.
@@ -207,21 +243,11 @@ impl Files {
     }
 
     fn read(&self, path: &Path) -> Option<Vec<u8>> {
-        let mut bytes = fs::read(path).ok()?;
-        let body = bytes.split_off_checked(DIGEST_BYTES)?;
-        if Hasher::digest(&body) != *bytes {
-            tracing::warn!(file = %path.display(), "a kept part of the checksum database is damaged; it is asked for anew");
-            let _gone = fs::remove_file(path);
-            return None;
-        }
-        Some(body)
+        read_whole(path)
     }
 
     fn write(&self, path: &Path, body: &[u8]) -> io::Result<()> {
-        let mut bytes = Vec::with_capacity(DIGEST_BYTES + body.len());
-        bytes.extend_from_slice(&Hasher::digest(body));
-        bytes.extend_from_slice(body);
-        self.write_bytes(path, &bytes)
+        self.write_bytes(path, &with_digest(body))
     }
 
     fn write_bytes(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -243,6 +269,30 @@ impl Files {
                 let _gone = fs::remove_file(&written);
             })
     }
+}
+
+fn make_folders(root: &Path) -> io::Result<()> {
+    let mut folders = ["head", "record", "tile", "new"].into_iter();
+    folders.try_for_each(|folder| fs::create_dir_all(root.join(folder)))
+}
+
+fn read_whole(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = fs::read(path).ok()?;
+    let body = bytes.split_off_checked(DIGEST_BYTES)?;
+    if Hasher::digest(&body) != *bytes {
+        tracing::warn!(file = %path.display(), "a kept part of the checksum database is damaged; it is asked for anew");
+        let _gone = fs::remove_file(path);
+        return None;
+    }
+    Some(body)
+}
+
+/// `body` as it is written: behind its SHA-256.
+fn with_digest(body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(DIGEST_BYTES + body.len());
+    bytes.extend_from_slice(&Hasher::digest(body));
+    bytes.extend_from_slice(body);
+    bytes
 }
 
 fn recorded_at(root: &Path, path: &Path) -> Option<ModuleVersion> {

@@ -16,6 +16,9 @@ pub(crate) struct ListedRecord {
     pub database: String,
     /// The key that proved it; nothing where an earlier release did not write it down.
     pub key: Option<DatabaseId>,
+    /// Which log of that key it is in: 0 is the first that this host followed, and each that it was told to follow instead
+    /// (`modmesh sumdb accept`, `forget`) is one more.
+    pub log: u64,
     /// Number of the record in the log.
     pub id: u64,
     /// The record as it was hashed into the log.

@@ -7,7 +7,7 @@ mod tiles;
 mod upkeep;
 mod versions;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
@@ -21,9 +21,10 @@ use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
 use super::ask::Surroundings;
 use super::clients::ClientHeads;
+use super::contradiction::Evidence;
 use super::files::Files;
 use super::finding::{Authority, Finding, ListedRecord, Told, Trouble};
-use super::prove::Prover;
+use super::prove::{Prover, Unjoined};
 use crate::flight::Flights;
 use crate::metrics::Source;
 use crate::shutdown::Shutdown;
@@ -37,6 +38,11 @@ pub(crate) use tiles::TileAnswer;
 const UNLISTED_FOR: Duration = Duration::from_secs(60);
 /// How long it is told that the database could not be asked: it may have come back without anybody asking.
 const TROUBLE_LASTS: Duration = Duration::from_secs(10 * 60);
+/// How long it is told that a shorter log could not be joined to ours.
+const UNJOINED_LASTS: Duration = Duration::from_secs(60 * 60);
+/// What is said where an answer came too late.
+pub(super) const OVER: &str =
+    "this host has just begun to follow another log of the checksum database; ask again";
 /// How many such words are remembered.
 const UNLISTED_MAX: usize = 4096;
 
@@ -149,6 +155,82 @@ impl Mirror {
         (files.contradictions() > 0).then(|| files.contradictions_folder())
     }
 
+    /// Which log of its key this is: 0 for the first.
+    pub(crate) fn log_number(&self) -> u64 {
+        self.inner.prover.files().begun().number
+    }
+
+    /// Whether a person gave up the log of this mirror. Then another one stands in its place, and nothing of this one may
+    /// be used for an answer any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.inner.prover.is_over()
+    }
+
+    /// Gives this log up and begins the next one on the disk; see [`super::Database::begin_anew`]. Nothing of this one is
+    /// used any more when this returns. The next one's number.
+    pub(super) fn give_up(&self, accepted: Option<&SignedHead>) -> io::Result<u64> {
+        let prover = &self.inner.prover;
+        let contradictions = prover.contradictions();
+        let mut heads = match self.contradictions() {
+            Some(_) => contradictions.heads_to_give_up(prover.key()),
+            // The same log is to be followed from its beginning.
+            None => HashSet::new(),
+        };
+        if let Some(accepted) = accepted {
+            heads.remove(&(accepted.size(), accepted.head().root));
+        }
+        let number = prover.files().begin_anew(accepted, &heads)?;
+        prover.end();
+        Ok(number)
+    }
+
+    /// What contradicts the log that is followed here.
+    pub(crate) fn evidence(&self) -> Vec<Evidence> {
+        let prover = &self.inner.prover;
+        let current = self.head();
+        prover
+            .contradictions()
+            .evidence(prover.key(), current.as_deref())
+    }
+
+    /// How the database is asked, as a word for people; nothing where only neighbours are.
+    pub(crate) fn asked(&self) -> Option<String> {
+        Some(self.inner.surroundings.upstream()?.road())
+    }
+
+    /// Who showed a log within the last hour that was given up here.
+    pub(crate) fn showing_given_up(&self) -> Vec<String> {
+        self.inner.prover.contradictions().showing_given_up()
+    }
+
+    /// A shorter log that could not be joined to the one that is followed here, if that was within the last hour.
+    pub(crate) fn unjoined(&self) -> Option<Unjoined> {
+        let unjoined = self.inner.prover.unjoined().clone()?;
+        let age = unjoined.at.elapsed().unwrap_or_default();
+        (age < UNJOINED_LASTS).then_some(unjoined)
+    }
+
+    /// The accepted head, as long as what proves it did not come.
+    pub(crate) fn accepted(&self) -> Option<Arc<SignedHead>> {
+        self.inner.prover.accepted().cloned()
+    }
+
+    /// Makes the accepted head current, if what proves it is to be had.
+    pub(crate) async fn begin_from_accepted(&self) {
+        let Some(accepted) = self.accepted() else {
+            return;
+        };
+        let prover = &self.inner.prover;
+        if let Err(error) = prover.merge(accepted, None, &mut self.everybody()).await {
+            tracing::info!(database = self.name(), %error, "the accepted tree head is not proved yet; it will be with the next lookup");
+        }
+    }
+
+    /// The verifier key, whole.
+    pub(crate) fn key(&self) -> &VerifierKey {
+        self.inner.prover.key()
+    }
+
     /// Whether an older head is being compared.
     #[cfg(test)]
     pub(super) fn is_comparing(&self) -> bool {
@@ -187,6 +269,7 @@ impl Mirror {
     pub(crate) async fn lookup(&self, of: &ModuleVersion) -> Result<(String, Source), Finding> {
         let told = self.find(of).await;
         match told.finding {
+            _ if self.is_over() => Err(Finding::Unreachable(Trouble::silence(OVER))),
             Finding::Listed(record) => match self.head() {
                 Some(head) if record.id < head.size() => {
                     let record = Record {
@@ -209,6 +292,7 @@ impl Mirror {
         Some(Arc::new(ListedRecord {
             database: self.name().to_owned(),
             key: Some(self.database_id()),
+            log: self.log_number(),
             id: record.id,
             text: record.text,
             sums,

@@ -6,7 +6,9 @@ mod closure;
 mod heads;
 mod unused;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use modmesh_protocol::log::{
     GoalError, Goals, NoteError, Record, RecordError, SignedHead, Tile, TileCoordinate, Untrue,
@@ -53,6 +55,12 @@ pub(super) enum ProveError {
         older: u64,
         newer: u64,
     },
+    /// The head is of a log that a person gave up on this host.
+    #[error("the tree head of {0} records is of a log that was given up on this host")]
+    GivenUp(u64),
+    /// This log itself was given up meanwhile.
+    #[error("this host has begun to follow another log of the checksum database; ask again")]
+    Over,
     /// Nobody who could be asked has a tile that the proof needs.
     #[error("{} is not to be had", .0.path())]
     MissingTile(TileCoordinate),
@@ -60,7 +68,7 @@ pub(super) enum ProveError {
     /// lies between its end and ours nobody who could be asked has. The same tile would prove its head a prefix of ours,
     /// so there is no way around it.
     #[error(
-        "the neighbour's log of {theirs} records ends where this host's log of {ours} goes on, and {} that joins them is not to be had; either of them needs the internet once", .tile.path()
+        "the neighbour's log of {theirs} records ends where this host's log of {ours} goes on, and {} that joins them is not to be had; either of them needs the internet once, and `modmesh sumdb show` tells more", .tile.path()
     )]
     Behind {
         tile: TileCoordinate,
@@ -99,6 +107,23 @@ pub(super) struct Prover {
     /// One older head is compared at a time; what comes meanwhile is dropped, for nothing rests on it.
     comparing: Arc<Semaphore>,
     shutdown: Shutdown,
+    /// The head that this log must lead to, where a person accepted it; it counts until a head is current.
+    accepted: Option<Arc<SignedHead>>,
+    /// Set while `adopting` is held, when a person gave this log up.
+    is_over: AtomicBool,
+    /// The last log that ended where ours goes on and could not be joined to it.
+    unjoined: Mutex<Option<Unjoined>>,
+}
+
+/// A neighbour's log that is shorter than ours, and of which nobody could tell whether it is the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Unjoined {
+    /// Its head.
+    pub head: Arc<SignedHead>,
+    /// Records in ours.
+    pub ours: u64,
+    pub from: String,
+    pub at: SystemTime,
 }
 
 impl Prover {
@@ -109,6 +134,8 @@ impl Prover {
         shutdown: &Shutdown,
     ) -> Self {
         let (head, lost) = heads::newest_whole(&files, &key);
+        let accepted = files.begun().from.as_ref();
+        let accepted = accepted.and_then(|note| SignedHead::open(note.as_bytes(), &key).ok());
         let files = Arc::new(files);
         let contradictions = Arc::new(Contradictions::new(
             key.name(),
@@ -129,7 +156,34 @@ impl Prover {
             compared: Mutex::default(),
             comparing: Arc::new(Semaphore::new(1)),
             shutdown: shutdown.clone(),
+            accepted: accepted.map(Arc::new),
+            is_over: AtomicBool::new(false),
+            unjoined: Mutex::default(),
         }
+    }
+
+    /// A person gave this log up: it moves no more, and what is found out about it is told to nobody.
+    pub(super) fn end(&self) {
+        let _nobody_adopts = self.adopting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.contradictions.end();
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    pub(super) fn contradictions(&self) -> &Contradictions {
+        &self.contradictions
+    }
+
+    /// The accepted head that no current one leads to yet.
+    pub(super) fn accepted(&self) -> Option<&Arc<SignedHead>> {
+        self.accepted.as_ref().filter(|_| self.head().is_none())
+    }
+
+    pub(super) fn unjoined(&self) -> std::sync::MutexGuard<'_, Option<Unjoined>> {
+        self.unjoined.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn key(&self) -> &VerifierKey {
@@ -200,9 +254,11 @@ impl Prover {
     ) -> Result<Arc<ListedRecord>, ProveError> {
         let record = Record::new(answer.id, answer.text.clone())?;
         let sums = record.sums(of)?;
-        let offered = SignedHead::open(&answer.note, &self.key)?;
+        let offered = Arc::new(SignedHead::open(&answer.note, &self.key)?);
         let offered_size = offered.size();
-        let merged = self.merge(offered, Some(record.id), sources).await;
+        let merged = self
+            .merge(Arc::clone(&offered), Some(record.id), sources)
+            .await;
         let head = match (merged, self.head()) {
             (Ok(head), _) => head,
             // The larger head that it came with cannot be proved from what is to be had; ours may do.
@@ -223,6 +279,12 @@ impl Prover {
         let ours = head.size();
         let proof = match self.tiles.prove(&head, &goals, sources).await {
             Err(ProveError::MissingTile(tile)) if offered_size < ours => {
+                *self.unjoined() = Some(Unjoined {
+                    head: offered,
+                    ours,
+                    from: sources.first_name(),
+                    at: SystemTime::now(),
+                });
                 return Err(ProveError::Behind {
                     tile,
                     theirs: offered_size,
@@ -241,12 +303,16 @@ impl Prover {
         {
             self.tiles.keep(&proof);
         }
+        if self.is_over() {
+            return Err(ProveError::Over);
+        }
         self.files
             .write_record(of, &record)
             .unwrap_or_else(|error| unkept(&error));
         Ok(Arc::new(ListedRecord {
             database: self.key.name().to_owned(),
             key: Some(self.key.database_id()),
+            log: self.files.begun().number,
             id: record.id,
             text: record.text,
             sums,

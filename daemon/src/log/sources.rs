@@ -32,6 +32,13 @@ impl Sources {
         self.left.first()
     }
 
+    /// The name of the best of them.
+    pub(super) fn first_name(&self) -> String {
+        self.left
+            .first()
+            .map_or_else(|| "nobody".to_owned(), |source| source.name())
+    }
+
     /// The best of them alone.
     pub(super) fn only_first(&self) -> Self {
         Self::new(self.first().cloned())

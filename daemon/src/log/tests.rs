@@ -1,5 +1,6 @@
 //! The mirror among sources that tell the truth, lie, say nothing, or show another log.
 
+mod begun_anew;
 mod closure;
 mod forks;
 mod heads;

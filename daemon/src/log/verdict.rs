@@ -40,7 +40,7 @@ impl Verdicts {
     ) {
         match self.other_log(source, head, given).await {
             Some(own) => {
-                self.contradictions.show(&own, head);
+                self.contradictions.show(head, &own, &source.name());
             }
             None => {
                 let at: Vec<_> = given.iter().map(|(tile, _)| tile.coordinate()).collect();
@@ -66,7 +66,7 @@ impl Verdicts {
         };
         match self.proved_by_own(source, head, &goals).await {
             Some((own, proved)) if proved.leaf(record.id) == Some(record.leaf_hash()) => {
-                self.contradictions.show(&own, head);
+                self.contradictions.show(head, &own, &source.name());
             }
             _ => source.blame(Part::Record(of), what, evidence),
         }

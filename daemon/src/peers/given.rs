@@ -9,6 +9,7 @@ use modmesh_protocol::control::FoundBy;
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::wire::RecordAnswer;
 
 /// What this host shows to its neighbours. Called on threads where blocking on small reads is fine.
 ///
@@ -21,12 +22,12 @@ pub trait Shelf: Send + Sync + 'static {
     fn damaged(&self, _key: KeyHash) {}
     /// What [`Shelf::file`] would give, without opening it.
     fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)>;
-    /// The record's number and text, at most 16 KiB.
-    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)>;
-    /// Records of the versions of a module, number and text, by [`KeyHash::of_versions`]; best first, for
-    /// [`VERSIONS_RECORDS_MAX`](modmesh_protocol::limits::VERSIONS_RECORDS_MAX) of them are told at most, and no more than a
-    /// frame takes.
-    fn versions(&self, database: DatabaseId, key: KeyHash) -> Vec<(u64, String)>;
+    /// The record, at most 16 KiB, and a head under which it stands.
+    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<RecordAnswer>;
+    /// Records of the versions of a module, number and text, by [`KeyHash::of_versions`], and a head under which they stand;
+    /// best first, for [`VERSIONS_RECORDS_MAX`](modmesh_protocol::limits::VERSIONS_RECORDS_MAX) of them are told at most, and
+    /// no more than a frame takes.
+    fn versions(&self, database: DatabaseId, key: KeyHash) -> Option<(String, Vec<(u64, String)>)>;
     /// The widest tile held at that place, when it has at least `width_min` hashes: width and bytes.
     fn tile(
         &self,

@@ -23,8 +23,7 @@ use modmesh_protocol::limits::{
 };
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::wire::{
-    Answer, FileAnswer, FileRequest, FileSummary, Query, RecordAnswer, TileBytes, VersionRecord,
-    encode,
+    Answer, FileAnswer, FileRequest, FileSummary, Query, TileBytes, VersionRecord, encode,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -163,9 +162,7 @@ fn look_up(shelf: &dyn Shelf, query: Query) -> Answer {
                 }),
             record: record.and_then(|question| {
                 let database = DatabaseId(question.database);
-                let (id, text) = shelf.record(database, KeyHash(question.key))?;
-                let head = shelf.head(database)?;
-                Some(RecordAnswer { id, text, head })
+                shelf.record(database, KeyHash(question.key))
             }),
         },
         Query::Tiles {
@@ -181,15 +178,15 @@ fn look_up(shelf: &dyn Shelf, query: Query) -> Answer {
         Query::Head { database } => Answer::Head(shelf.head(DatabaseId(database))),
         Query::Versions { database, key } => {
             let database = DatabaseId(database);
-            // The records first: the head must cover them all, and only grows.
-            let records = as_many_as_fit(shelf.versions(database, KeyHash(key)));
-            match shelf.head(database) {
-                Some(head) if !records.is_empty() => Answer::Versions { head, records },
-                _ => Answer::Versions {
-                    head: String::new(),
-                    records: Vec::new(),
-                },
-            }
+            let shown = shelf.versions(database, KeyHash(key));
+            let (head, records) = shown.unwrap_or_default();
+            let records = as_many_as_fit(records);
+            let head = if records.is_empty() {
+                String::new()
+            } else {
+                head
+            };
+            Answer::Versions { head, records }
         }
     }
 }

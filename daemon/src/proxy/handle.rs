@@ -138,7 +138,7 @@ impl FrontDoor {
                 Err(error) => respond::failure(&error),
             },
             Route::Sumdb(name, wanted) => match self.mirrors.served(&name) {
-                Some(mirror) => self.sumdb(mirror, wanted).await,
+                Some(mirror) => self.sumdb(&mirror, wanted).await,
                 None => respond::line(
                     StatusCode::NOT_FOUND,
                     format!("this host does not mirror the checksum database {name}; see --sumdb"),

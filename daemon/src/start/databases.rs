@@ -1,13 +1,14 @@
 //! Which checksum databases the settings mean: what is mirrored, and what the first of them judges.
 
 use std::collections::HashSet;
+use std::path::Path;
 
-use modmesh_protocol::log::{DatabaseSpec, SumdbSetting};
+use modmesh_protocol::log::{DatabaseSpec, SumdbSetting, VerifierKey};
 
 use super::StartError;
 use crate::config::Config;
-use crate::log::First;
-use crate::trust::DatabaseKeys;
+use crate::log::{First, log_number};
+use crate::trust::{FollowedLog, FollowedLogs};
 
 /// The databases to mirror, each name once.
 #[derive(Debug)]
@@ -53,11 +54,15 @@ impl Databases {
         }
     }
 
-    /// Their keys, by name.
-    pub(super) fn keys(&self) -> DatabaseKeys {
+    /// Which log of each is followed in the state folder `state`, by name.
+    pub(super) fn logs(&self, state: &Path) -> FollowedLogs {
+        let followed = |key: &VerifierKey| FollowedLog {
+            key: key.database_id(),
+            number: log_number(state, key),
+        };
         let specs = self.specs.iter();
         specs
-            .map(|spec| (spec.name().to_owned(), spec.key.database_id()))
+            .map(|spec| (spec.name().to_owned(), followed(&spec.key)))
             .collect()
     }
 }

@@ -29,6 +29,7 @@ impl Store {
         let file = staged.open()?;
         let entry = {
             let _turn = self.turn();
+            let proof = self.followed_or_doubted(proof);
             let entry = self.lay(proof, now_ms(), |body| rename_over(staged.path(), body))?;
             staged.taken();
             entry
@@ -57,6 +58,7 @@ impl Store {
         if !self.inner.catalog.holds(entry) {
             return Ok(None);
         }
+        let proof = self.followed_or_doubted(proof);
         let layout = &self.inner.layout;
         layout.check()?;
         let from = layout.body(entry.proof.scope(), entry.proof.key());
@@ -79,6 +81,14 @@ impl Store {
             let key = entry.proof.key();
             self.inner.index.forget(KeyHash::of_file(key));
             remove_with_proof(&self.inner.layout.body(entry.proof.scope(), key));
+        }
+    }
+
+    /// The log may have been given up while the file was on its way.
+    fn followed_or_doubted(&self, proof: Proof) -> Proof {
+        match self.is_of_another_log(&proof) {
+            true => proof.doubted(),
+            false => proof,
         }
     }
 
@@ -135,18 +145,21 @@ fn write_proof(layout: &Layout, proof: &Proof, path: &Path) -> io::Result<()> {
         })
 }
 
-/// Sets a proven file apart that must be judged again: its proof goes first, then the body moves, then it is pending.
+/// Sets a proven file apart that must be judged again: it is linked to its new place and pending there before its proof and
+/// then the body go. At every moment one of the two stands with its body, and doing it twice does no harm.
 pub(super) fn set_apart(layout: &Layout, proof: &Proof) -> io::Result<Proof> {
     let pending = proof.doubted();
     let from = layout.body(proof.scope(), proof.key());
     let body = layout.body(pending.scope(), pending.key());
-    fs::remove_file(proof_of(&from))?;
     if let Some(folder) = body.parent() {
         fs::create_dir_all(folder)?;
     }
     remove_if_there(&proof_of(&body))?;
-    rename_over(&from, &body)?;
+    remove_if_there(&body)?;
+    fs::hard_link(&from, &body)?;
     write_proof(layout, &pending, &proof_of(&body))?;
+    fs::remove_file(proof_of(&from))?;
+    let _swept_at_the_next_start = fs::remove_file(&from);
     Ok(pending)
 }
 

@@ -16,7 +16,7 @@ use super::commit::{drop_apart, remove_with_proof, set_apart};
 use super::layout::{Layout, PROOF_SUFFIX, proof_of};
 use super::{Store, remove_if_there};
 use crate::os;
-use crate::trust::{DatabaseKeys, Proof, Scope};
+use crate::trust::{FollowedLogs, Proof, Scope};
 
 /// Damaged files that are kept for a person to look at; the oldest goes when there are more.
 const QUARANTINED_MAX: usize = 8;
@@ -105,13 +105,13 @@ pub(super) fn read_trees(
     layout: &Layout,
     remembered: &HashMap<KeyHash, u64>,
     suspect: bool,
-    keys: &DatabaseKeys,
+    logs: &FollowedLogs,
 ) -> Catalog {
     let mut reading = Reading {
         layout,
         remembered,
         suspect,
-        keys,
+        logs,
         catalog: Catalog::default(),
         set_apart: 0,
     };
@@ -123,7 +123,7 @@ pub(super) fn read_trees(
     if reading.set_apart > 0 {
         tracing::error!(
             files = reading.set_apart,
-            "SECURITY: files of the store rest on another key of their checksum database than the one that is set now; they are set apart for this host alone until they are judged again"
+            "SECURITY: files of the store rest on another key of their checksum database than the one that is set now, or on a log of it that was given up; they are set apart for this host alone until they are judged again"
         );
     }
     reading.catalog
@@ -134,7 +134,7 @@ struct Reading<'a> {
     layout: &'a Layout,
     remembered: &'a HashMap<KeyHash, u64>,
     suspect: bool,
-    keys: &'a DatabaseKeys,
+    logs: &'a FollowedLogs,
     catalog: Catalog,
     set_apart: u64,
 }
@@ -161,7 +161,7 @@ impl Reading<'_> {
                     // Where the order of requests was lost, the order in which they came is the next best.
                     let last = last.copied().unwrap_or_else(|| written_ms(&body));
                     let suspect = self.suspect || is_newer(&body, path);
-                    let proof = if proof.is_of_another_key(self.keys) {
+                    let proof = if proof.is_of_another_log(self.logs) {
                         self.set_apart += 1;
                         match set_apart(layout, &proof) {
                             Ok(pending) => pending,

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use super::{Entry, Staged, Store, StoreError, Stored};
-use crate::trust::{DatabaseKeys, Expected, Giver, ListedRecord, Proof, Scope, Unlisted, judge};
+use crate::trust::{Expected, FollowedLogs, Giver, ListedRecord, Proof, Scope, Unlisted, judge};
 
 const ROOMY: u64 = 1 << 30;
 
@@ -53,7 +53,7 @@ async fn staged(store: &Store, version: &str, length: usize) -> (Staged, Proof) 
 }
 
 fn open(folder: &TempDir, limit: u64, suspicious: bool) -> Store {
-    Store::open(folder.path(), limit, suspicious, &DatabaseKeys::new()).unwrap()
+    Store::open(folder.path(), limit, suspicious, FollowedLogs::new()).unwrap()
 }
 
 fn body(folder: &TempDir, version: &str) -> PathBuf {
@@ -414,6 +414,7 @@ async fn what_was_set_apart_of_a_proven_file_is_swept_at_start() {
     let sum = h1::of_go_mod(GO_MOD);
     let text = format!("example.com/m v1.0.0/go.mod {sum}\n");
     let listed = ListedRecord {
+        log: 0,
         database: "sumdb.example.test".to_owned(),
         key: None,
         id: 7,

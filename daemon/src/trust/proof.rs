@@ -19,8 +19,17 @@ use crate::log::ListedRecord;
 /// Version of the proof file's form; a reader refuses any other.
 const FORM: u32 = 1;
 
-/// The keys that databases have by the settings, by their names.
-pub(crate) type DatabaseKeys = HashMap<String, DatabaseId>;
+/// The logs of databases that this host follows, by the databases' names.
+pub(crate) type FollowedLogs = HashMap<String, FollowedLog>;
+
+/// One log of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FollowedLog {
+    /// The key that the database has by the settings.
+    pub key: DatabaseId,
+    /// Which of its logs: 0 is the first one that was followed here.
+    pub number: u64,
+}
 
 /// Where the truth of a file comes from, and so who may have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,12 +196,17 @@ impl Proof {
         self.measured
     }
 
-    /// Whether it rests on a record that another key of the same database's name proved than the one in `keys`.
-    pub(crate) fn is_of_another_key(&self, keys: &DatabaseKeys) -> bool {
-        self.record().is_some_and(|record| {
-            let (then, now) = (record.key, keys.get(&record.database));
-            then.is_some_and(|then| now.is_some_and(|now| *now != then))
-        })
+    /// Whether it rests on a record of another log of the same database's name than the one that is followed by `logs`: one
+    /// that another key proved, or one that was given up.
+    pub(crate) fn is_of_another_log(&self, logs: &FollowedLogs) -> bool {
+        let Some(record) = self.record() else {
+            return false;
+        };
+        let Some(now) = logs.get(&record.database) else {
+            return false;
+        };
+        let is_of_another_key = record.key.is_some_and(|then| then != now.key);
+        is_of_another_key || record.log != now.number
     }
 
     /// The same file with nothing to rest on, to be judged again.
@@ -224,6 +238,7 @@ impl Proof {
                 Ground::Record(record) => Some(RecordForm {
                     database: record.database.clone(),
                     key: record.key.map(|key| BlobId(key.0)),
+                    log: record.log,
                     id: record.id,
                     text: record.text.clone(),
                 }),
@@ -289,8 +304,16 @@ struct RecordForm {
     /// The SHA-256 of the database's verifier key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<BlobId>,
+    /// Which log of that key; not written for the first.
+    #[serde(default, skip_serializing_if = "is_first")]
+    log: u64,
     id: u64,
     text: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_first(log: &u64) -> bool {
+    *log == 0
 }
 
 impl ProofForm {
@@ -338,6 +361,7 @@ impl RecordForm {
         Ok(Arc::new(ListedRecord {
             database: self.database,
             key: self.key.map(|key| DatabaseId(key.0)),
+            log: self.log,
             id: record.id,
             text: record.text,
             sums,

@@ -89,6 +89,14 @@ impl LogSource for UpstreamLog {
         Source::Upstream
     }
 
+    fn road(&self) -> String {
+        let (name, itself) = (&self.address.name, &self.address.direct_base);
+        match self.address.bypass_proxies {
+            true => format!("{itself}, and no proxy, as the setting says"),
+            false => format!("the upstream's /sumdb/{name}/, and {itself} where there is none"),
+        }
+    }
+
     fn lookup<'a>(
         &'a self,
         of: &'a ModuleVersion,

@@ -7,6 +7,7 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::wire::RecordAnswer;
 use tokio::sync::broadcast;
 
 use crate::Event;
@@ -52,16 +53,21 @@ impl Shelf for OpenShelf {
         Some((measured.blob, measured.length))
     }
 
-    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
-        let record = self.mirrors.by_id(database)?.kept_record_of(key)?;
-        Some((record.id, record.text))
+    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<RecordAnswer> {
+        // Record and head of one log.
+        let mirror = self.mirrors.by_id(database)?;
+        let record = mirror.kept_record_of(key)?;
+        let head = mirror.head()?.note().to_owned();
+        let (id, text) = (record.id, record.text);
+        Some(RecordAnswer { id, text, head })
     }
 
-    fn versions(&self, database: DatabaseId, key: KeyHash) -> Vec<(u64, String)> {
-        let mirror = self.mirrors.by_id(database);
-        let records = mirror.map(|mirror| mirror.versions_to_show(key));
-        let records = records.unwrap_or_default().into_iter();
-        records.map(|record| (record.id, record.text)).collect()
+    fn versions(&self, database: DatabaseId, key: KeyHash) -> Option<(String, Vec<(u64, String)>)> {
+        // Of one log; and the records first: the head must cover them all, and only grows.
+        let mirror = self.mirrors.by_id(database)?;
+        let records = mirror.versions_to_show(key).into_iter();
+        let records = records.map(|record| (record.id, record.text)).collect();
+        Some((mirror.head()?.note().to_owned(), records))
     }
 
     fn tile(
@@ -84,9 +90,9 @@ impl Shelf for OpenShelf {
         self.mirrors
             .all()
             .iter()
-            .map(|mirror| {
-                let size = mirror.tree_size();
-                (mirror.database_id(), size)
+            .map(|database| {
+                let size = database.mirror().tree_size();
+                (database.database_id(), size)
             })
             .collect()
     }

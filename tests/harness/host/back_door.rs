@@ -41,6 +41,21 @@ impl TestHost {
         serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"))
     }
 
+    /// `modmesh sumdb ..`, to be changed and run.
+    pub fn sumdb_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.options.place.command(modmesh_binary());
+        command.env_clear().env("HOME", self.home.path());
+        command.current_dir(self.home.path());
+        command.arg("sumdb").args(arguments);
+        command.arg("--state").arg(&self.state);
+        command
+    }
+
+    /// What `modmesh sumdb ..` says, or how it fails.
+    pub fn sumdb(&self, arguments: &[&str]) -> process::Output {
+        process::run(&mut self.sumdb_command(arguments), PATIENCE)
+    }
+
     /// What it knows of one file of a module version.
     ///
     /// # Panics

@@ -11,6 +11,7 @@ use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::log::{DatabaseId, VerifierKey};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
+use modmesh_protocol::wire::RecordAnswer;
 use tempfile::TempDir;
 
 use super::PeerLie;
@@ -182,7 +183,7 @@ impl Shelf for ForgingShelf {
         }
     }
 
-    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
+    fn record(&self, database: DatabaseId, key: KeyHash) -> Option<RecordAnswer> {
         let record = self
             .records
             .get(&key)
@@ -190,18 +191,19 @@ impl Shelf for ForgingShelf {
         let before = self.asked.records.fetch_add(1, Ordering::Relaxed);
         match self.lie {
             PeerLie::RecordAfter(times) if before < times => None,
-            _ => Some(record.clone()),
+            _ => {
+                let (id, text) = record.clone();
+                let head = self.head.clone();
+                Some(RecordAnswer { id, text, head })
+            }
         }
     }
 
-    fn versions(&self, database: DatabaseId, key: KeyHash) -> Vec<(u64, String)> {
+    fn versions(&self, database: DatabaseId, key: KeyHash) -> Option<(String, Vec<(u64, String)>)> {
         let versions = self.versions.get(&key);
-        let versions = versions.filter(|_| database == self.database);
-        let Some(versions) = versions else {
-            return Vec::new();
-        };
+        let versions = versions.filter(|_| database == self.database)?;
         self.asked.versions.fetch_add(1, Ordering::Relaxed);
-        versions.clone()
+        Some((self.head.clone(), versions.clone()))
     }
 
     fn tile(

@@ -10,8 +10,8 @@ use modmesh_protocol::log::{SignedHead, VerifierKey};
 
 use super::Files;
 
-/// What is moved aside; the key last, so that a crash in between is made good by the next start.
-const PARTS: [&str; 5] = ["head", "record", "tile", "contradiction", "key"];
+/// What is moved aside; the key comes last, so that a crash in between is made good by the next start.
+pub(super) const PARTS: [&str; 4] = ["head", "record", "tile", "contradiction"];
 /// Where it is moved to, in the state folder.
 const ASIDE: &str = "sumdb-of-other-keys";
 
@@ -39,7 +39,9 @@ pub(super) fn make_way(files: &Files, state: &Path, key: &VerifierKey) -> io::Re
     let name = key.name().replace('/', "+");
     let mark = whose.as_deref().unwrap_or("unknown");
     let aside = state.join(ASIDE).join(format!("{name}+{mark}"));
-    move_parts(&files.root, &aside).map_err(|error| {
+    let moved =
+        move_parts(&files.root, &aside).and_then(|()| move_part(&files.base, &aside, "key"));
+    moved.map_err(|error| {
         let text = format!(
             "what is kept of the checksum database {} was not proved by its key, and cannot be moved to {}: {error}",
             key.name(),
@@ -65,7 +67,7 @@ pub(super) fn make_way(files: &Files, state: &Path, key: &VerifierKey) -> io::Re
 
 /// Where the key stands that proved what lies here.
 pub(super) fn mark(files: &Files) -> PathBuf {
-    files.root.join("key")
+    files.base.join("key")
 }
 
 fn left(files: &Files, key: &VerifierKey) -> Left {
@@ -96,16 +98,19 @@ fn left(files: &Files, key: &VerifierKey) -> Left {
 
 fn move_parts(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
-    for part in PARTS {
-        let (from, to) = (from.join(part), to.join(part));
-        if fs::symlink_metadata(&from).is_err() {
-            continue;
-        }
-        // Of an earlier change to and fro.
-        let _there_was_none = fs::remove_dir_all(&to).or_else(|_| fs::remove_file(&to));
-        fs::rename(from, to)?;
+    PARTS
+        .into_iter()
+        .try_for_each(|part| move_part(from, to, part))
+}
+
+pub(super) fn move_part(from: &Path, to: &Path, part: &str) -> io::Result<()> {
+    let (from, to) = (from.join(part), to.join(part));
+    if fs::symlink_metadata(&from).is_err() {
+        return Ok(());
     }
-    Ok(())
+    // Of an earlier change to and fro.
+    let _there_was_none = fs::remove_dir_all(&to).or_else(|_| fs::remove_file(&to));
+    fs::rename(from, to)
 }
 
 #[cfg(test)]

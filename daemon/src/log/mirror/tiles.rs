@@ -7,8 +7,8 @@ use modmesh_protocol::log::{SignedHead, Tile, TileCoordinate};
 use super::super::ask::{AskError, Part};
 use super::super::finding::Trouble;
 use super::super::sources::Sources;
-use super::Mirror;
 use super::patience::neighbours_first;
+use super::{Mirror, OVER};
 use crate::metrics::Source;
 
 /// The status of an answer that is none (RFC 9110, section 15.6.3).
@@ -32,6 +32,14 @@ pub(crate) enum TileAnswer {
 impl Mirror {
     /// The tile at `coordinate`, cut from a wider one where needed.
     pub(crate) async fn tile(&self, coordinate: TileCoordinate) -> TileAnswer {
+        let answer = self.find_tile(coordinate).await;
+        match self.is_over() {
+            true => TileAnswer::NotToBeHad(OVER.to_owned()),
+            false => answer,
+        }
+    }
+
+    async fn find_tile(&self, coordinate: TileCoordinate) -> TileAnswer {
         let prover = &self.inner.prover;
         let _using = prover.using();
         let kept = prover

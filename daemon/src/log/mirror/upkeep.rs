@@ -220,7 +220,7 @@ impl Mirror {
     }
 
     /// Neighbours, then upstream.
-    fn everybody(&self) -> Sources {
+    pub(super) fn everybody(&self) -> Sources {
         let surroundings = &self.inner.surroundings;
         let neighbours = surroundings.neighbours().into_iter();
         Sources::new(neighbours.chain(surroundings.upstream()))

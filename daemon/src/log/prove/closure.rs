@@ -14,6 +14,7 @@ use modmesh_protocol::module::ModuleVersion;
 
 use super::super::sources::Sources;
 use super::super::tiles::{Place, unkept};
+use super::heads::HELD_HERE;
 use super::{ProveError, Prover};
 
 /// Heads that are owed; each costs a few tiles with every advance until it is paid.
@@ -81,6 +82,9 @@ impl Prover {
             return Ok(());
         }
         let current = self.head().filter(|head| head.size() >= held.size());
+        if current.is_none() && self.contradictions.is_given_up(&held) {
+            return Err(self.contradictions.given_up_shown(&held, HELD_HERE));
+        }
         let served = match &current {
             None => self
                 .merge(Arc::clone(&held), None, &mut sources)
@@ -93,7 +97,7 @@ impl Prover {
         };
         match &served {
             Ok(()) => self.owed.paid(std::slice::from_ref(&held)),
-            Err(ProveError::Contradiction { .. }) => {}
+            Err(ProveError::Contradiction { .. } | ProveError::GivenUp(_) | ProveError::Over) => {}
             Err(_) => self.owed.add(held),
         }
         served
@@ -115,7 +119,7 @@ impl Prover {
         };
         let proof = self.tiles.prove(current, &goals, sources).await?;
         if proof.proved.root_of(held.size()) != Some(held.head().root) {
-            return Err(self.contradictions.show(held, current));
+            return Err(self.contradictions.show(current, held, HELD_HERE));
         }
         self.tiles.keep(&proof);
         Ok(())
@@ -158,7 +162,7 @@ impl Prover {
             };
             for head in some {
                 if proved.root_of(head.size()) != Some(head.head().root) {
-                    self.contradictions.show(head, &current);
+                    self.contradictions.show(&current, head, HELD_HERE);
                 }
             }
         }

@@ -12,14 +12,18 @@ use std::sync::{Arc, PoisonError};
 
 use modmesh_protocol::log::{Goals, SignedHead, VerifierKey, authenticate, tiles_needed};
 
+use super::super::ask::LogSource;
 use super::super::files::Files;
 use super::super::sources::Sources;
 use super::super::tiles::{Place, Proof};
 use super::unused::places_for;
 use super::{ProveError, Prover};
+use crate::metrics::Source;
 
 /// Heads that were compared, or are being compared, and need not be again. With their notes they take 4 MiB at most.
 const HEADS_REMEMBERED_MAX: usize = 256;
+/// Who shows a head that lies on this host.
+pub(super) const HELD_HERE: &str = "this host itself (its own files, or go's)";
 /// How often a head is proved anew because the current one was replaced meanwhile.
 const ADOPTIONS_TRIED_MAX: usize = 8;
 
@@ -72,15 +76,47 @@ impl Prover {
                 self.compare_older(current, &offered, sources)?;
                 return Ok(Arc::clone(current));
             }
+            let comes_back = self.comes_back(&offered, sources)?;
+            // Before there is a current head, the accepted one must be continued.
+            let continued = current.as_deref().or(self.accepted.as_deref());
+            if let Some(accepted) = continued.filter(|head| head.size() > offered.size()) {
+                // What is held against it needs it to be current.
+                let accepted = Arc::new(accepted.clone());
+                let extension = self.prove_extension(None, &accepted, None, sources).await?;
+                if self.adopt(None, &accepted, &extension) {
+                    self.surroundings.advanced(accepted.note());
+                }
+                continue;
+            }
             let extension = self
-                .prove_extension(current.as_deref(), &offered, record, sources)
+                .prove_extension(continued, &offered, record, sources)
                 .await?;
             if self.adopt(current.as_ref(), &offered, &extension) {
+                if comes_back {
+                    self.contradictions.nothing_is_given_up();
+                }
                 self.surroundings.advanced(offered.note());
                 return Ok(offered);
             }
         }
-        Err(ProveError::Overtaken)
+        Err(match self.is_over() {
+            true => ProveError::Over,
+            false => ProveError::Overtaken,
+        })
+    }
+
+    /// Whether `offered` is of a log that was given up. Such a one comes back by the word of the database alone, and where
+    /// another one was accepted it does not come back.
+    fn comes_back(&self, offered: &SignedHead, sources: &Sources) -> Result<bool, ProveError> {
+        let contradictions = &self.contradictions;
+        if !contradictions.is_given_up(offered) {
+            return Ok(false);
+        }
+        let is_of_the_database = |source: &Arc<dyn LogSource>| source.source() == Source::Upstream;
+        if self.accepted.is_none() && sources.first().is_some_and(is_of_the_database) {
+            return Ok(true);
+        }
+        Err(contradictions.given_up_shown(offered, &sources.first_name()))
     }
 
     /// Proves `current` a prefix of the larger `offered`, and with it the heads that are owed, where the tiles for those are
@@ -118,12 +154,13 @@ impl Prover {
         if let Some(current) = current
             && proof.proved.root_of(current.size()) != Some(current.head().root)
         {
-            return Err(self.contradictions.show(current, offered));
+            let from = sources.first_name();
+            return Err(self.contradictions.show(current, offered, &from));
         }
         for owed in &owed {
             // What only somebody else holds is told of, and does not stop the log that is served here.
             if proof.proved.root_of(owed.size()) != Some(owed.head().root) {
-                self.contradictions.show(owed, offered);
+                self.contradictions.show(offered, owed, HELD_HERE);
             }
         }
         Ok(Extension {
@@ -142,7 +179,7 @@ impl Prover {
         extension: &Extension,
     ) -> bool {
         let _one_at_a_time = self.adopting.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.head().as_ref().map(Arc::as_ptr) != current.map(Arc::as_ptr) {
+        if self.is_over() || self.head().as_ref().map(Arc::as_ptr) != current.map(Arc::as_ptr) {
             return false;
         }
         let superseded = current.map(Arc::as_ref);
@@ -152,6 +189,7 @@ impl Prover {
             self.owed.paid(&extension.paid);
             *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(offered));
         });
+        *self.unjoined() = None;
         tracing::debug!(
             database = self.key.name(),
             size = offered.size(),
@@ -168,7 +206,7 @@ impl Prover {
         offered: &Arc<SignedHead>,
         sources: &Sources,
     ) -> Result<(), ProveError> {
-        if let Some(compared) = self.compared_before(current, offered) {
+        if let Some(compared) = self.compared_before(current, offered, sources) {
             return compared;
         }
         let Ok(turn) = Arc::clone(&self.comparing).try_acquire_owned() else {
@@ -196,7 +234,7 @@ impl Prover {
         older: &Arc<SignedHead>,
         sources: &Sources,
     ) -> Result<(), ProveError> {
-        if let Some(compared) = self.compared_before(current, older) {
+        if let Some(compared) = self.compared_before(current, older, sources) {
             return compared;
         }
         self.remember(older);
@@ -212,6 +250,7 @@ impl Prover {
         &self,
         current: &Arc<SignedHead>,
         offered: &SignedHead,
+        sources: &Sources,
     ) -> Option<Result<(), ProveError>> {
         let size = offered.size();
         let known = if size == current.size() {
@@ -221,7 +260,8 @@ impl Prover {
         };
         match known {
             Some(known) if known.head().root != offered.head().root => {
-                Some(Err(self.contradictions.show(&known, offered)))
+                let from = sources.first_name();
+                Some(Err(self.contradictions.show(&known, offered, &from)))
             }
             Some(_) => Some(Ok(())),
             None => (size == 0).then_some(Ok(())),
@@ -242,7 +282,8 @@ impl Prover {
         if proof.proved.root_of(older.size()) == Some(older.head().root) {
             Ok(())
         } else {
-            Err(self.contradictions.show(older, current))
+            let from = giver.first_name();
+            Err(self.contradictions.show(current, older, &from))
         }
     }
 

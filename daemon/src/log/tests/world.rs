@@ -20,6 +20,7 @@ use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 use super::super::ask::{
     AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
 };
+use super::super::database::{Database, Opening};
 use super::super::mirror::Mirror;
 use crate::metrics::Source;
 use crate::shutdown::Shutdown;
@@ -394,14 +395,18 @@ pub(super) const CLIENTS: &str = "clients";
 
 /// A mirror in the folder `state` among these.
 pub(super) fn mirror(state: &Path, around: &Arc<Around>) -> Mirror {
-    let around: Arc<dyn Surroundings> = Arc::clone(around) as _;
-    Mirror::open(
-        state,
-        key(),
-        &[state.join(CLIENTS)],
-        around,
-        &Shutdown::new(),
-    )
+    database(state, around).mirror()
+}
+
+/// The database in the folder `state` among these.
+pub(super) fn database(state: &Path, around: &Arc<Around>) -> Database {
+    Database::open(Opening {
+        state: state.to_owned(),
+        key: key(),
+        client_folders: vec![state.join(CLIENTS)],
+        surroundings: Arc::clone(around) as _,
+        shutdown: Shutdown::new(),
+    })
     .unwrap()
 }
 

@@ -10,6 +10,7 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::wire::RecordAnswer;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -80,13 +81,16 @@ impl Shelf for Cupboard {
         Some((blob, length))
     }
 
-    fn record(&self, _: DatabaseId, key: KeyHash) -> Option<(u64, String)> {
-        lock(&self.records).get(&key).cloned()
+    fn record(&self, _: DatabaseId, key: KeyHash) -> Option<RecordAnswer> {
+        let (id, text) = lock(&self.records).get(&key).cloned()?;
+        let head = self.head(DATABASE)?;
+        Some(RecordAnswer { id, text, head })
     }
 
-    fn versions(&self, database: DatabaseId, key: KeyHash) -> Vec<(u64, String)> {
+    fn versions(&self, database: DatabaseId, key: KeyHash) -> Option<(String, Vec<(u64, String)>)> {
         let shown = lock(&self.versions).get(&key).cloned();
-        shown.filter(|_| database == DATABASE).unwrap_or_default()
+        let shown = shown.filter(|_| database == DATABASE)?;
+        Some((self.head(DATABASE)?, shown))
     }
 
     fn tile(&self, _: DatabaseId, level: u8, index: u64, _: u16) -> Option<(u16, Vec<u8>)> {

@@ -1,0 +1,218 @@
+//! Which log of its key lies here. A person may give up the log that this host followed (`modmesh sumdb forget`, `accept`);
+//! the next one is then number one higher, and lies in a folder of its own, `+1`, `+2`, .. below the database's.
+//!
+//! The file `+begun` names the number, and its rename is the switch: whatever a crash leaves, the next start reads one log
+//! or the other, and never parts of both. It is the one file here that is synced, for it is written once in years, and what
+//! was given up must not come back with a power cut. The log that was given up is moved to [`ASIDE`] afterwards.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use modmesh_protocol::digest::{Hasher, hex, unhex};
+use modmesh_protocol::log::{Hash, SignedHead, VerifierKey};
+
+use super::whose::{self, PARTS};
+use super::{Files, with_digest};
+use crate::state::write_whole;
+
+/// Where logs go that were given up, in the state folder.
+const ASIDE: &str = "sumdb-given-up";
+/// Logs of one database that are kept there; of more the oldest go.
+const ASIDE_MAX: usize = 4;
+/// Heads of given up logs that are known again, the largest: some 80 bytes each.
+const GIVEN_UP_MAX: usize = 2048;
+
+/// A tree head without its signature: its size and root.
+pub(in super::super) type Head = (u64, Hash);
+
+/// Where a log begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in super::super) struct Begun {
+    /// 0 for the first log of a key; one more for each that was given up before it.
+    pub number: u64,
+    /// The signed head that this log must lead to, where it was accepted.
+    pub from: Option<String>,
+}
+
+/// The number of the log that the database of `key` is at in the state folder `state`.
+pub(crate) fn log_number(state: &Path, key: &VerifierKey) -> u64 {
+    read(&base(state, key)).number
+}
+
+pub(super) fn base(state: &Path, key: &VerifierKey) -> PathBuf {
+    state.join("sumdb").join(key.name())
+}
+
+/// Damage reads as the first log; files that rest on a later one are judged again then.
+pub(super) fn read(base: &Path) -> Begun {
+    let text = super::read_whole(&base.join("+begun"))
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .unwrap_or_default();
+    let (number, from) = text.split_once('\n').unwrap_or_default();
+    let from = (!from.is_empty()).then(|| from.to_owned());
+    number
+        .parse()
+        .map_or_else(|_| Begun::default(), |number| Begun { number, from })
+}
+
+/// Where the parts of log `number` lie.
+pub(super) fn root(base: &Path, number: u64) -> PathBuf {
+    match number {
+        0 => base.to_owned(),
+        later => base.join(format!("+{later}")),
+    }
+}
+
+impl Files {
+    /// Gives up this log and begins the next, which must lead to `from` where that is given. `given_up` are heads that are
+    /// known again when others show them. Returns the next log's number.
+    ///
+    /// # Errors
+    /// Of the disk. Nothing is changed then.
+    pub(in super::super) fn begin_anew(
+        &self,
+        from: Option<&SignedHead>,
+        given_up: &HashSet<Head>,
+    ) -> io::Result<u64> {
+        let number = self.begun.number.saturating_add(1);
+        let next = root(&self.base, number);
+        match fs::remove_dir_all(&next) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        super::make_folders(&next)?;
+        let mut heads: Vec<_> = given_up.iter().collect();
+        heads.sort_by(|one, other| other.cmp(one));
+        let heads: Vec<String> = heads
+            .into_iter()
+            .take(GIVEN_UP_MAX)
+            .map(|(size, root)| format!("{size} {}\n", hex(root)))
+            .collect();
+        write_whole(
+            &next.join("given-up"),
+            &with_digest(heads.concat().as_bytes()),
+        )?;
+        let note = from.map(SignedHead::note).unwrap_or_default();
+        let text = format!("{number}\n{note}");
+        write_whole(&self.base.join("+begun"), &with_digest(text.as_bytes()))?;
+        // The switch is made; where the folder cannot be synced the system does it within its half minute.
+        let _in_a_while = File::open(&self.base).and_then(|folder| folder.sync_all());
+        Ok(number)
+    }
+
+    /// The heads of logs that were given up before this one.
+    pub(in super::super) fn given_up(&self) -> HashSet<Head> {
+        let text = self.read(&self.root.join("given-up"));
+        let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = text.unwrap_or_default();
+        let head = |line: &str| {
+            let (size, root) = line.split_once(' ')?;
+            Some((size.parse().ok()?, unhex(root)?))
+        };
+        text.lines().filter_map(head).collect()
+    }
+
+    /// No head of an earlier log is known any more.
+    pub(in super::super) fn forget_given_up(&self) {
+        let _gone = fs::remove_file(self.root.join("given-up"));
+    }
+
+    /// Which log this is, and where it begins.
+    pub(in super::super) fn begun(&self) -> &Begun {
+        &self.begun
+    }
+}
+
+/// Moves logs aside that were given up. What cannot be moved stays where nobody looks at it until the next start.
+pub(super) fn sweep(files: &Files, state: &Path, key: &VerifierKey) {
+    let number = files.begun.number;
+    if number > 0 {
+        move_aside(files, state, key, 0);
+    }
+    for entry in fs::read_dir(&files.base).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let other = name.to_str().and_then(|name| name.strip_prefix('+'));
+        match other.and_then(|other| other.parse::<u64>().ok()) {
+            Some(other) if other < number => move_aside(files, state, key, other),
+            // It was prepared, and the switch was never made.
+            Some(other) if other > number => {
+                let _gone = fs::remove_dir_all(entry.path());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn move_aside(files: &Files, state: &Path, key: &VerifierKey, number: u64) {
+    let from = root(&files.base, number);
+    let has_parts = PARTS.iter().any(|part| from.join(part).exists());
+    let aside = folder_aside(state, key, number);
+    let moved = match has_parts {
+        true => move_parts(&from, &aside),
+        false => Ok(()),
+    };
+    let moved = moved.and_then(|()| match number {
+        0 => Ok(()),
+        _ => fs::remove_dir_all(&from),
+    });
+    let database = key.name();
+    match moved {
+        Ok(()) if has_parts => {
+            // With it the heads can be checked that lie there.
+            let _for_people = fs::write(aside.join("key.txt"), format!("{}\n", key.as_str()));
+            tracing::warn!(database, aside = %aside.display(), "a log of this checksum database that was given up is moved aside");
+        }
+        Ok(()) => {}
+        Err(error) => {
+            tracing::warn!(database, aside = %aside.display(), %error, "a log of this checksum database that was given up could not be moved aside; it is not used any more")
+        }
+    }
+    for (_, oldest) in aside_of(state, key).into_iter().skip(ASIDE_MAX) {
+        let _gone = fs::remove_dir_all(oldest);
+    }
+}
+
+/// What was moved before a crash stays as it is; work that was under way at the switch may have left a little more.
+fn move_parts(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    PARTS.into_iter().try_for_each(|part| {
+        if to.join(part).exists() {
+            let _late = fs::remove_dir_all(from.join(part));
+            return Ok(());
+        }
+        whose::move_part(from, to, part)
+    })
+}
+
+/// Where log `number` of the database is moved to when it is given up.
+pub(in super::super) fn folder_aside(state: &Path, key: &VerifierKey, number: u64) -> PathBuf {
+    state
+        .join(ASIDE)
+        .join(format!("{}{number}", prefix_aside(key)))
+}
+
+/// The logs of the database that were given up and are kept, the newest first.
+pub(in super::super) fn aside_of(state: &Path, key: &VerifierKey) -> Vec<(u64, PathBuf)> {
+    let prefix = prefix_aside(key);
+    let mut found: Vec<_> = fs::read_dir(state.join(ASIDE))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let number = name.to_str()?.strip_prefix(&prefix)?.parse().ok()?;
+            Some((number, entry.path()))
+        })
+        .collect();
+    found.sort_by(|one, other| other.cmp(one));
+    found
+}
+
+/// No name of a database has a plus sign in it. Logs of another key of the same name are others.
+fn prefix_aside(key: &VerifierKey) -> String {
+    let name = key.name().replace('/', "+");
+    let mark = hex(&Hasher::digest(key.as_str().as_bytes())[..4]);
+    format!("{name}+{mark}+")
+}
