@@ -25,7 +25,7 @@ impl Store {
     /// Whether a body of `key` was put aside as damaged and lies there still. Blocks shortly.
     pub(crate) fn was_put_aside(&self, key: &ArtifactKey) -> bool {
         let layout = &self.inner.layout;
-        [Scope::Proven, Scope::Unlisted, Scope::Pending]
+        [Scope::Proven, Scope::Local, Scope::Unlisted, Scope::Pending]
             .into_iter()
             .any(|scope| place_aside(layout, &layout.body(scope, key)).exists())
     }

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
+use modmesh_protocol::module::Patterns;
+
 use super::finding::Finding;
+use super::unverified;
 use crate::commands::database_url::PastUs;
 use crate::commands::goes_through_us;
 use crate::settings::go_env::{GoEnv, GoEnvError};
@@ -61,17 +64,28 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     if let Some(past_us) = PastUs::of(&answer.gosumdb, in_environment, &facts.listen) {
         findings.push(Finding::warning(CHECK, past_us.text(), &past_us.remedy()));
     }
-    let bypassed = match answer.gonoproxy.trim() {
-        "" => answer.goprivate.trim(),
-        patterns => patterns,
-    };
-    if !bypassed.is_empty() {
-        findings.push(Finding::ok(
-            CHECK,
-            format!("asks itself, and not modmesh, for what matches GONOPROXY: {bypassed}"),
-        ));
-    }
+    findings.extend(unverified::judge(answer));
+    findings.extend(goes_past_us(answer));
     findings
+}
+
+/// What `go` asks for itself; that is meant for private modules, and not for all.
+fn goes_past_us(answer: &GoEnv) -> Option<Finding> {
+    let bypassed = answer.bypassed()?;
+    let text = format!("asks itself, and not modmesh, for what matches GONOPROXY: {bypassed}");
+    Some(match matches_everything(&bypassed) {
+        true => Finding::warning(
+            CHECK,
+            format!("{text}, which is every module"),
+            "name private modules alone in GOPRIVATE and GONOPROXY, or `go env -w GONOPROXY=none`",
+        ),
+        false => Finding::ok(CHECK, text),
+    })
+}
+
+/// Whether these patterns of `go` match every module.
+pub(super) fn matches_everything(patterns: &str) -> bool {
+    Patterns::parse(patterns).is_ok_and(|patterns| patterns.matches_everything())
 }
 
 fn comes_here(answer: &GoEnv, facts: &Facts) -> Finding {
@@ -146,6 +160,22 @@ mod tests {
         let found = judged(Ok(answer), None);
         assert_eq!(found[1].level, Level::Warning);
         assert!(found[2].text.contains("corp.example"));
+    }
+
+    #[test]
+    fn patterns_for_no_module_and_for_all_are_told_from_others() {
+        let judged = |gonoproxy: &str| {
+            let answer = GoEnv {
+                gonoproxy: gonoproxy.to_owned(),
+                goprivate: "corp.example".to_owned(),
+                ..go("http://127.0.0.1:8484")
+            };
+            let mut found = judged(Ok(answer), None);
+            found.drain(1..).map(|one| one.level).collect::<Vec<_>>()
+        };
+        assert_eq!(judged("none"), []);
+        assert_eq!(judged("corp.example"), [Level::Ok]);
+        assert_eq!(judged("*"), [Level::Warning]);
     }
 
     #[test]
