@@ -16,6 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::addresses::reachable;
 use crate::arguments::WhereArguments;
 use crate::client::{Client, ClientError, SocketError};
 use crate::ours::{Judge, Purpose};
@@ -179,6 +180,14 @@ fn asked_first(goproxy: &str) -> Option<SocketAddr> {
     let address = SocketAddr::new(ip, url.port()?);
     let is_plain = url.scheme() == Scheme::Http && url.path().is_empty();
     (is_plain && ip.is_loopback() && address != default_listen()).then_some(address)
+}
+
+/// What makes `go` use the daemon that listens on `address`.
+fn setup_line(address: SocketAddr) -> String {
+    match reachable(address) {
+        address if address == default_listen() => "modmesh setup".to_owned(),
+        address => format!("modmesh setup --listen {address}"),
+    }
 }
 
 /// An address of `--peer` at which nobody is, in one line.

@@ -14,10 +14,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 
 use super::Failure;
-use crate::addresses::{base_url, nearest_to_go, reachable, told};
+use crate::addresses::{base_url, nearest_to_go, told};
 use crate::arguments::UpArguments;
 use crate::notify::Manager;
-use crate::settings::{self, Gathered, Settings, go_env};
+use crate::settings::{Gathered, Settings, go_env};
 use crate::{logging, output};
 use modmesh_daemon::{Daemon, Event, Running};
 
@@ -145,19 +145,11 @@ async fn tell_what_to_type(goproxy: Option<String>, listen: Vec<SocketAddr>) {
     if super::goes_through_us(&goproxy, &listen) {
         output::say("go uses it already (go env GOPROXY begins with it)");
     } else {
-        let setup = setup_line(reachable(address));
+        let setup = super::setup_line(address);
         output::say(&format!(
             "To make go use it, type `{setup}` (--undo takes it back), or:"
         ));
         output::say(&format!("  go env -w GOPROXY=\"{us}|$(go env GOPROXY)\""));
-    }
-}
-
-/// What makes go use the daemon at `address`.
-fn setup_line(address: SocketAddr) -> String {
-    match address == settings::default_listen() {
-        true => "modmesh setup".to_owned(),
-        false => format!("modmesh setup --listen {address}"),
     }
 }
 

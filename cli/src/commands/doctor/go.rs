@@ -6,8 +6,9 @@ use modmesh_protocol::module::Patterns;
 
 use super::finding::Finding;
 use super::unverified;
+use crate::addresses::nearest_to_go;
 use crate::commands::database_url::PastUs;
-use crate::commands::goes_through_us;
+use crate::commands::{goes_through_us, setup_line};
 use crate::settings::go_env::{GoEnv, GoEnvError};
 
 const CHECK: &str = "go";
@@ -98,7 +99,11 @@ fn comes_here(answer: &GoEnv, facts: &Facts) -> Finding {
     }
     let text = format!("{place} does not begin with modmesh, so go does not come here");
     match facts.in_environment {
-        None => Finding::problem(CHECK, text, "type `modmesh setup` (or use `modmesh run`)"),
+        None => {
+            let setup = nearest_to_go(&facts.listen).map_or("modmesh setup".to_owned(), setup_line);
+            let remedy = format!("type `{setup}` (or use `modmesh run`)");
+            Finding::problem(CHECK, text, &remedy)
+        }
         Some(_) => Finding::problem(
             CHECK,
             text,
@@ -148,6 +153,24 @@ mod tests {
                     .is_some_and(|text| text.contains(remedy))
             );
         }
+    }
+
+    #[test]
+    fn another_address_than_the_usual_one_is_to_be_named_at_setup() {
+        let remedy = |port: u16| {
+            let found = judge(&Facts {
+                answer: Ok(go("direct")),
+                in_environment: None,
+                flags_in_environment: None,
+                database_in_environment: None,
+                listen: vec![([0, 0, 0, 0], port).into()],
+            });
+            found.first().and_then(|one| one.remedy.clone())
+        };
+        let type_it = |line: &str| Some(format!("type `{line}` (or use `modmesh run`)"));
+        assert_eq!(remedy(8484), type_it("modmesh setup"));
+        let line = "modmesh setup --listen 127.0.0.1:8486";
+        assert_eq!(remedy(8486), type_it(line));
     }
 
     #[test]
