@@ -8,6 +8,14 @@ pub(crate) fn base_url(address: &SocketAddr) -> String {
     format!("http://{}", reachable(*address))
 }
 
+/// The address a daemon listens on as a person is told of it: where others reach it too, that is said.
+pub(crate) fn told(address: &SocketAddr) -> String {
+    match address.ip().is_loopback() {
+        true => base_url(address),
+        false => format!("{address} (every host that reaches this one)"),
+    }
+}
+
 /// Of the addresses a daemon listens on, the one to tell to this host's `go`: loopback before anything else.
 pub(crate) fn nearest_to_go(listen: &[SocketAddr]) -> Option<SocketAddr> {
     let loopback = listen
@@ -40,6 +48,16 @@ mod tests {
             ("10.0.0.1:1", "http://10.0.0.1:1"),
         ] {
             assert_eq!(base_url(&listen.parse().unwrap()), url);
+        }
+    }
+
+    #[test]
+    fn an_open_address_is_told_as_one() {
+        let told = |text: &str| told(&text.parse().unwrap());
+        assert_eq!(told("127.0.0.1:1"), "http://127.0.0.1:1");
+        let open = "(every host that reaches this one)";
+        for address in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
+            assert_eq!(told(address), format!("{address} {open}"));
         }
     }
 

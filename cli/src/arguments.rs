@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::output;
 use crate::settings::{Given, Layer, Name, Source};
@@ -195,7 +195,7 @@ pub(crate) struct DoctorArguments {
 /// How a command finds the daemon.
 #[derive(Debug, Args)]
 pub(crate) struct WhereArguments {
-    /// Where the daemon serves go [default: 127.0.0.1:8484]
+    /// Where the daemon serves go [default: 127.0.0.1:8484; but a daemon that GOPROXY leads to on loopback is asked there]
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) listen: Option<String>,
     /// Configuration file [default: modmesh/config.toml in $XDG_CONFIG_HOME]
@@ -216,7 +216,8 @@ pub(crate) struct SettingArguments {
     #[arg(long, value_name = "DIR")]
     state: Option<String>,
     /// Most bytes the store may take, such as 20GiB or 500MB [default: a fifth of the disk, at most 20GiB]
-    #[arg(long, value_name = "SIZE")]
+    // A size below zero is refused as a size, and not as a word that nobody knows.
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     store_limit: Option<String>,
     /// Whom to ask for what no neighbour has, as in GOPROXY; `off` for nobody [default: go env GOPROXY without us]
     #[arg(long, value_name = "LIST")]
@@ -357,14 +358,26 @@ fn refusal(error: &clap::Error) -> String {
     };
     match suggested {
         Some(word) => format!("{text}; did you mean `{word}`?"),
-        None => format!("{text}; see `modmesh --help`"),
+        None => {
+            let words = std::env::args_os().skip(1);
+            let command = helped(words.filter_map(|word| word.into_string().ok()));
+            format!("{text}; see `modmesh {command}--help`")
+        }
+    }
+}
+
+/// The command whose help is of use, with a space behind it; nothing where none was given.
+fn helped(mut words: impl Iterator<Item = String>) -> String {
+    let definition = Arguments::command();
+    match words.next() {
+        Some(word) if definition.find_subcommand(&word).is_some() => format!("{word} "),
+        _ => String::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

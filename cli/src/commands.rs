@@ -13,15 +13,23 @@ pub(crate) mod up;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::addresses::reachable;
 use crate::arguments::WhereArguments;
 use crate::client::{Client, ClientError, SocketError};
 use crate::ours::{Judge, Purpose};
-use crate::settings::{Gathered, SettingsError, Source, nearest};
+use crate::output::plain;
+use crate::settings::{Gathered, SettingsError, Source, default_listen, go_env, nearest};
 use modmesh_daemon::StartError;
+use modmesh_protocol::control::UnreachedPeer;
+use modmesh_protocol::goproxy::{ProxyEntry, ProxyList, Scheme};
 use modmesh_protocol::module::ModuleError;
+
+/// How long it may take to find out where `go` asks first, and whether a modmesh is there.
+const FIND_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The commands there are.
 const COMMANDS: [&str; 9] = [
@@ -68,7 +76,7 @@ pub(crate) enum Failure {
     NotReady(String),
     #[error("no command given: write it behind `--`, as in `modmesh run -- go build ./...`")]
     NothingToRun,
-    #[error("cannot run {}: {error}", .program.display())]
+    #[error("cannot run {}: {error}{}", .program.display(), hint_on(error))]
     Command { program: OsString, error: io::Error },
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
@@ -90,6 +98,15 @@ impl Failure {
             Self::Command { .. } => 126,
             _ => 1,
         }
+    }
+}
+
+/// What to do about a command that cannot be run.
+fn hint_on(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; install it, or put its folder on PATH",
+        io::ErrorKind::PermissionDenied => "; make it executable (chmod +x)",
+        _ => "",
     }
 }
 
@@ -120,21 +137,73 @@ fn address_to_ask(gathered: &Gathered) -> Result<SocketAddr, Failure> {
 }
 
 /// A client of the daemon that `arguments` name, to look at it.
-fn client(arguments: &WhereArguments) -> Result<Client, Failure> {
-    let gathered = Gathered::under(arguments.layer(), arguments.config.as_deref())?;
+async fn client(arguments: &WhereArguments) -> Result<Client, Failure> {
+    let gathered = gather(arguments, Purpose::Look).await?;
     client_for(&gathered, Purpose::Look)
 }
 
 /// A client of the daemon of `gathered`, which is asked if it may be for `purpose`.
 fn client_for(gathered: &Gathered, purpose: Purpose) -> Result<Client, Failure> {
     let address = address_to_ask(gathered)?;
-    let is_named = gathered.listen()?.source != Source::BuiltIn;
+    // GOPROXY names an address, and not whose daemon is meant.
+    let source = gathered.listen()?.source;
+    let is_named = !matches!(source, Source::BuiltIn | Source::GoEnv(_));
     Ok(Client::new(&address, Judge { purpose, is_named }))
+}
+
+/// The settings of a command that asks a daemon. Where they name no address, it is the one of loopback that `go` asks
+/// first, if a modmesh that may be asked answers there; else the built-in one.
+async fn gather(arguments: &WhereArguments, purpose: Purpose) -> Result<Gathered, Failure> {
+    let mut gathered = Gathered::under(arguments.layer(), arguments.config.as_deref())?;
+    if gathered.listen()?.source == Source::BuiltIn {
+        let is_named = false;
+        let answering = async {
+            let answer = go_env::ask(FIND_DEADLINE).await.ok()?;
+            let address = asked_first(&answer.goproxy)?;
+            let client = Client::new(&address, Judge { purpose, is_named });
+            matches!(client.is_alive().await, Ok(true)).then_some(address)
+        };
+        if let Ok(Some(address)) = tokio::time::timeout(FIND_DEADLINE, answering).await {
+            gathered.ask_at(address);
+        }
+    }
+    Ok(gathered)
+}
+
+/// The address of loopback that `go` with this GOPROXY asks first, when it is not the built-in one.
+fn asked_first(goproxy: &str) -> Option<SocketAddr> {
+    let list = ProxyList::parse(goproxy).ok()?;
+    let ProxyEntry::Url(url) = list.entries().next()? else {
+        return None;
+    };
+    let ip = match url.is_localhost() {
+        true => Ipv4Addr::LOCALHOST.into(),
+        false => url.host_ip()?,
+    };
+    let address = SocketAddr::new(ip, url.port()?);
+    let is_plain = url.scheme() == Scheme::Http && url.path().is_empty();
+    (is_plain && ip.is_loopback() && address != default_listen()).then_some(address)
+}
+
+/// What makes `go` use the daemon that listens on `address`.
+fn setup_line(address: SocketAddr) -> String {
+    match reachable(address) {
+        address if address == default_listen() => "modmesh setup".to_owned(),
+        address => format!("modmesh setup --listen {address}"),
+    }
+}
+
+/// An address of `--peer` at which nobody is, in one line.
+fn unreached(peer: &UnreachedPeer) -> String {
+    format!(
+        "{} (--peer) cannot be reached: {}; is modmesh up there?",
+        plain(&peer.address),
+        plain(&peer.reason)
+    )
 }
 
 /// Whether `go`, with this GOPROXY, asks the daemon of `settings` first.
 fn goes_through_us(goproxy: &str, listen: &[SocketAddr]) -> bool {
-    use modmesh_protocol::goproxy::ProxyList;
     ProxyList::parse(goproxy)
         .is_ok_and(|list| list.without(listen).entries().next() != list.entries().next())
 }
@@ -151,6 +220,25 @@ mod tests {
         assert!(said("warm").contains("not in this release yet"));
         assert!(said("frobnicate").contains("the commands are up, run"));
         assert_eq!(not_a_command(&["gc".into()]).code(), 2);
+    }
+
+    #[test]
+    fn go_leads_to_a_daemon_on_loopback_alone() {
+        let found = |list: &str| asked_first(list).map(|address| address.to_string());
+        for list in ["http://127.0.0.1:8486|direct", "http://localhost:8486"] {
+            assert_eq!(found(list).as_deref(), Some("127.0.0.1:8486"), "{list}");
+        }
+        for list in [
+            "http://127.0.0.1:8484",
+            "http://10.0.0.1:8486",
+            "https://127.0.0.1:8486",
+            "http://127.0.0.1:8486/go",
+            "https://a.example|http://127.0.0.1:8486",
+            "direct",
+            "",
+        ] {
+            assert_eq!(found(list), None, "{list}");
+        }
     }
 
     #[test]

@@ -26,7 +26,9 @@ use modmesh_protocol::module::Patterns;
 use tracing_subscriber::filter::Targets;
 
 use crate::logging::LogFormat;
-use environment::Environment;
+use crate::output;
+pub(crate) use check::default_listen;
+use environment::{CONFIG_VARIABLE, Environment};
 use go_env::{GoEnv, GoEnvError};
 pub(crate) use remembered::Remembered;
 pub(crate) use value::{Given, Layer, Name, Source, Value, nearest};
@@ -74,7 +76,7 @@ pub(crate) enum SettingsError {
     NotYet { name: Name, from: Source },
     #[error("{0} cannot be used: it is not Unicode")]
     NotUnicode(String),
-    #[error("the configuration file {} cannot be read: {}", .0.display(), .1)]
+    #[error("the configuration file {} cannot be read: {}; name one that can with --config FILE or {CONFIG_VARIABLE}, or leave both out", .0.display(), .1)]
     FileUnreadable(PathBuf, #[source] io::Error),
     #[error("the configuration file {}, line {line}, is not TOML: {message}", .path.display())]
     FileSyntax {
@@ -88,7 +90,7 @@ pub(crate) enum SettingsError {
         path: PathBuf,
         nearest: Option<&'static str>,
     },
-    #[error("{} cannot be used (it comes from {}): {expected} is expected", .name.word(), .path.display())]
+    #[error("{word} cannot be used (it comes from key {word} in {}): {expected} is expected", .path.display(), word = .name.word())]
     WrongType {
         name: Name,
         path: PathBuf,
@@ -122,6 +124,11 @@ impl Gathered {
     /// Reads environment and file and puts them under `flags`. `config_file` is the flag `--config`.
     pub(crate) fn under(flags: Layer, config_file: Option<&Path>) -> Result<Self, SettingsError> {
         let environment = Environment::of_process();
+        for (variable, meant) in environment.misspelt() {
+            output::complain(&format!(
+                "warning: the variable {variable} is not known and does nothing: did you mean {meant}?"
+            ));
+        }
         let layers = vec![
             flags,
             environment.layer()?,
@@ -196,6 +203,15 @@ impl Gathered {
         check::listen(&self.layers)
     }
 
+    /// Has the daemon at `address` be the one that is asked, where nothing names another.
+    pub(crate) fn ask_at(&mut self, address: SocketAddr) {
+        let given = Given {
+            texts: vec![address.to_string()],
+            source: Source::GoEnv("GOPROXY"),
+        };
+        self.layers.push(Layer::from([(Name::Listen, given)]));
+    }
+
     /// The state folder alone.
     pub(crate) fn state_dir(&self) -> Result<Value<PathBuf>, SettingsError> {
         check::state_dir(&self.layers, &self.built_in())
@@ -220,11 +236,6 @@ impl Gathered {
             path: Remembered::path(&state_dir.value),
             upstream: Remembered::load(&state_dir.value).map(|found| found?.upstream),
         }
-    }
-
-    /// Environment variables that look like a misspelt one of ours, each with the one that was probably meant.
-    pub(crate) fn misspelt_variables(&self) -> Vec<(String, String)> {
-        self.environment.misspelt()
     }
 
     fn built_in(&self) -> check::BuiltIn {

@@ -27,6 +27,9 @@ use crate::upstream::{RoadState, Upstream};
 
 pub(crate) use back_door::BackDoor;
 
+/// A store that may take less than this is of little use: the largest zip that `go` takes has five times as much.
+const STORE_BYTES_LOW: u64 = 100 << 20;
+
 /// Handles of the rooms that are shown.
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -34,6 +37,8 @@ pub(crate) struct Control {
     pub listen: Vec<SocketAddr>,
     pub state_dir: PathBuf,
     pub offline: bool,
+    /// Whether the private patterns match every module.
+    pub all_is_private: bool,
     pub upstream: Option<Upstream>,
     pub mirrors: Mirrors,
     pub store: Store,
@@ -82,6 +87,7 @@ impl Control {
         let trouble = self.store.trouble();
         notices.extend(trouble.map(|trouble| format!("{NOTICE_OF_A_PROBLEM}: {trouble}")));
         notices.extend(self.why_nothing_is_shared());
+        notices.extend(self.why_little_is_kept());
         notices
     }
 
@@ -130,6 +136,12 @@ impl Control {
                     .to_owned(),
             );
         };
+        if self.all_is_private {
+            return Some(
+                "the private patterns match every module, so nothing but toolchains can be proved and shared with neighbours; name private modules alone in GONOSUMDB, GOPRIVATE or --private to share the others"
+                    .to_owned(),
+            );
+        }
         let remedy = match self.upstream {
             Some(_) => "let this host reach it, itself or through its upstream's /sumdb/",
             None => {
@@ -143,6 +155,16 @@ impl Control {
             )
         };
         judge.trouble().map(cannot)
+    }
+
+    fn why_little_is_kept(&self) -> Option<String> {
+        let limit_bytes = self.store.limit_bytes();
+        (limit_bytes < STORE_BYTES_LOW).then(|| {
+            format!(
+                "the store may take {limit_bytes} bytes, which is less than some modules have, so little is kept and shared; give more than {} MiB with --store-limit (a zip may have 500)",
+                STORE_BYTES_LOW >> 20
+            )
+        })
     }
 
     fn databases(&self) -> Vec<DatabaseStatus> {
@@ -207,6 +229,8 @@ impl Showing for Control {
                 connected: self.peers.connected() as u64,
                 members: 0,
             },
+            unreached_peers: self.peers.unreached(),
+            peer_port_in_use: self.peers.port_in_use(),
             notices: self.notices(),
         }
     }

@@ -25,7 +25,7 @@ pub mod upstream;
 mod wiring;
 
 pub use config::Config;
-pub use os::{listener_owner, own_user};
+pub use os::{can_listen, listener_owner, own_user};
 pub use peers::check_peer_address;
 pub use start::{Daemon, Event, Running, StartError};
 pub use state::StateError;

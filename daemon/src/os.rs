@@ -11,6 +11,7 @@ pub(crate) mod unheard;
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -105,6 +106,43 @@ pub(crate) fn machine_id() -> Option<String> {
 /// The user this process runs as.
 pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Whether this process could listen at `address`, a busy one being told apart from one the host does not have. A socket of
+/// IPv6 is tried for IPv6 alone, as the neighbours' is: one for both families would meet our own socket of IPv4 there.
+///
+/// # Errors
+/// What the system said.
+pub fn can_listen(address: SocketAddr) -> io::Result<()> {
+    use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let probe = socket(family, SocketType::STREAM, None)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&probe, true)?;
+    }
+    // As every listener does, so that connections of an earlier one that are still ending do not count.
+    sockopt::set_socket_reuseaddr(&probe, true)?;
+    bind(&probe, &address)?;
+    Ok(listen(&probe, 1)?)
+}
+
+/// What a person can do about an address that could not be listened on; `flag` names another one.
+pub(crate) fn listen_remedy(error: &io::Error, flag: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this host has no such address; give one that it has with {flag}")
+        }
+        io::ErrorKind::AddrInUse => {
+            format!("stop what uses it (another modmesh?), or give a free one with {flag}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("this user may not listen there; give a port above 1023 with {flag}")
+        }
+        _ => format!("give another one with {flag}"),
+    }
 }
 
 /// Descriptors that this process asks to be allowed: 1,024 clients, 256 neighbours, their files, and as much again.

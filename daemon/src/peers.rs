@@ -26,6 +26,7 @@ mod locate;
 mod onlink;
 mod outbox;
 mod raw;
+mod reason;
 mod roads;
 mod roster;
 mod serve;
@@ -40,7 +41,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use libp2p::PeerId;
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::control::PeerStatus;
+use modmesh_protocol::control::{PeerStatus, UnreachedPeer};
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::directory::{Directory, DirectoryBounds};
 use modmesh_protocol::limits::NO_PROGRESS_MAX;
@@ -60,6 +61,7 @@ use counter::Counter;
 use evidence::EvidenceRing;
 use lanes::Lanes;
 use outbox::Outbox;
+use roads::Unreached;
 use roster::Roster;
 
 /// How often it is looked whether a first neighbour has come.
@@ -156,6 +158,26 @@ impl Peers {
     /// The multiaddresses this host can be reached at, with its name; those that work from other hosts first.
     pub fn addresses(&self) -> Vec<String> {
         lock(&self.shared.addresses).clone()
+    }
+
+    /// The default port, when another program had it at the start and any free one was taken.
+    pub fn port_in_use(&self) -> Option<u16> {
+        self.shared.port_in_use
+    }
+
+    /// The addresses of `--peer` whose last call failed, unless whoever should be there is connected some other way.
+    pub fn unreached(&self) -> Vec<UnreachedPeer> {
+        let unreached = lock(&self.shared.unreached).clone();
+        let is_missed = |one: &Unreached| {
+            let there = one.peer.as_ref();
+            !there.is_some_and(|peer| self.shared.roster.is_usable(peer))
+        };
+        let missed = unreached.into_iter().filter(is_missed);
+        let told = missed.map(|one| UnreachedPeer {
+            address: one.address,
+            reason: one.why,
+        });
+        told.collect()
     }
 
     /// Neighbours that can be asked now.
@@ -393,6 +415,8 @@ struct Shared {
     roster: Arc<Roster>,
     directory: Mutex<Directory>,
     addresses: Mutex<Vec<String>>,
+    port_in_use: Option<u16>,
+    unreached: Mutex<Vec<Unreached>>,
     outbox: Outbox,
     evidence: Arc<EvidenceRing>,
     counter: Counter,

@@ -116,6 +116,7 @@ impl Daemon {
             listen: listeners.iter().map(Listener::address).collect(),
             state_dir: config.state_dir.clone(),
             offline: config.offline,
+            all_is_private: config.private.matches_everything(),
             upstream,
             mirrors: mirrors.clone(),
             store: store.clone(),

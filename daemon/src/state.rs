@@ -27,7 +27,7 @@ pub(crate) struct State {
 pub enum StateError {
     /// Another daemon uses it.
     #[error(
-        "the state folder {folder} is in use by the modmesh daemon with process id {pid}; stop that one, or give this one a folder of its own with --state"
+        "the state folder {folder} is in use by the modmesh daemon with process id {pid}; stop that one{how}, or give this one a folder of its own with --state", how = how_to_stop(pid)
     )]
     InUse {
         /// The folder.
@@ -141,6 +141,14 @@ fn write_if_other(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::read(path) {
         Ok(there) if there == bytes => Ok(()),
         _ => write_whole(path, bytes),
+    }
+}
+
+/// How a daemon with this process id is stopped; nothing where the id is not known.
+fn how_to_stop(pid: &str) -> String {
+    match pid.parse::<u32>() {
+        Ok(pid) => format!(" (kill {pid})"),
+        Err(_) => String::new(),
     }
 }
 

@@ -370,7 +370,7 @@ pub(crate) fn remedy(error: &io::Error) -> &'static str {
             "it is short of file descriptors or memory: try again, and if that lasts raise its limits (ulimit -n, LimitNOFILE, MemoryMax)"
         }
         _ => {
-            "if the disk is full, free some space (or inodes), or restart the daemon with a lower --store-limit"
+            "if the disk is full, free some space (or inodes); `modmesh doctor` tells whether a lower --store-limit would help"
         }
     }
 }

@@ -57,6 +57,12 @@ pub struct Status {
     pub traffic: Traffic,
     /// The neighbours in numbers.
     pub peers: PeerCounts,
+    /// The addresses given with `--peer` that cannot be reached now.
+    #[serde(default)]
+    pub unreached_peers: Vec<UnreachedPeer>,
+    /// The default port for neighbours, when another program had it at the start and any free one was taken.
+    #[serde(default)]
+    pub peer_port_in_use: Option<u16>,
     /// Lines for a person, each with its remedy: for example that nothing can be shared because the database is off. Those
     /// that begin with [`NOTICE_OF_SECURITY`] or [`NOTICE_OF_A_PROBLEM`] and a colon are more than a shortcoming.
     #[serde(default)]
@@ -137,6 +143,15 @@ pub struct PeerCounts {
     pub connected: u64,
     /// Those of them that proved membership.
     pub members: u64,
+}
+
+/// An address of `--peer` that cannot be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreachedPeer {
+    /// The multiaddress.
+    pub address: String,
+    /// What went wrong with the last call, as a lowercase fragment.
+    pub reason: String,
 }
 
 /// One neighbour, an element of the answer of `/api/v1/peers`.

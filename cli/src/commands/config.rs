@@ -62,11 +62,11 @@ impl Row {
             true => "-".to_owned(),
             false => value,
         };
-        [
-            self.name.word().to_owned(),
-            value,
-            format!("({})", self.source),
-        ]
+        let place = match self.name {
+            Name::MeshSecretFile | Name::Site => "not in this release".to_owned(),
+            _ => self.source.to_string(),
+        };
+        [self.name.word().to_owned(), value, format!("({place})")]
     }
 }
 

@@ -11,6 +11,7 @@ mod finding;
 mod go;
 mod multicast;
 mod neighbours;
+mod unverified;
 
 use std::future::Future;
 use std::io;
@@ -29,7 +30,7 @@ use crate::arguments::DoctorArguments;
 use crate::client::ClientError;
 use crate::ours::Purpose;
 use crate::output;
-use crate::settings::{Gathered, Settings, Source, go_env};
+use crate::settings::{Gathered, Settings, go_env};
 use daemon::Told;
 use finding::{Finding, Level};
 
@@ -41,7 +42,7 @@ const LOOK_DEADLINE: Duration = Duration::from_secs(3);
 /// Looks at everything and reports.
 pub(crate) async fn doctor(arguments: DoctorArguments) -> Result<ExitCode, Failure> {
     let where_to = &arguments.where_to;
-    let gathered = Gathered::under(where_to.layer(), where_to.config.as_deref())?;
+    let gathered = super::gather(where_to, Purpose::Look).await?;
     let findings = examine(&gathered).await?;
     let is_well = findings
         .iter()
@@ -104,7 +105,8 @@ async fn examine(gathered: &Gathered) -> Result<Vec<Finding>, Failure> {
             findings.extend(daemon::judge_notices(&told.status));
             findings.push(daemon::judge_upstream(&told.status));
             findings.extend(daemon::judge_database(&told.status));
-            findings.extend(neighbours::judge_peers(&told.peers));
+            let unreached = &told.status.unreached_peers;
+            findings.extend(neighbours::judge_peers(&told.peers, unreached));
         }
         (Err(_), Some(settings)) => {
             if settings.databases.value.first() == Some(&SumdbSetting::Off) {
@@ -144,12 +146,12 @@ async fn look_around(
     };
     let wanted: Vec<SocketAddr> =
         settings.map_or(Vec::new(), |settings| settings.peer_listen.value.clone());
-    let usual = settings
-        .filter(|settings| settings.peer_listen.source == Source::BuiltIn)
-        .and_then(|settings| Some(settings.peer_listen.value.first()?.port()));
-    let peer_addresses = told.as_ref().map(|told| told.status.peer_addrs.clone());
-    let port = blocking(move || match peer_addresses {
-        Some(addresses) => Some(neighbours::look_at_served(&addresses, usual)),
+    let served = told.as_ref().map(|told| {
+        let status = &told.status;
+        (status.peer_addrs.clone(), status.peer_port_in_use)
+    });
+    let port = blocking(move || match served {
+        Some((addresses, in_use)) => Some(neighbours::look_at_served(&addresses, in_use)),
         None => neighbours::look_for_room(&wanted),
     });
     let state_dir = match &told {
@@ -157,19 +159,25 @@ async fn look_around(
         Some(told) => Some(PathBuf::from(&told.status.state_dir)),
         None => gathered.state_dir().ok().map(|folder| folder.value),
     };
-    let grows = match (&told, settings) {
+    let store = match (&told, settings) {
         (Some(told), _) => {
             let store = &told.status.store;
-            store.limit_bytes.saturating_sub(store.bytes)
+            disk::Store {
+                bytes: store.bytes,
+                may_grow_bytes: store.limit_bytes.saturating_sub(store.bytes),
+            }
         }
-        (None, Some(settings)) => settings.store_limit_bytes.value,
-        (None, None) => 0,
+        (None, Some(settings)) => disk::Store {
+            bytes: 0,
+            may_grow_bytes: settings.store_limit_bytes.value,
+        },
+        (None, None) => disk::Store::default(),
     };
     let daemon_runs = told.is_some();
     let disk = blocking(move || {
         state_dir.map(|folder| {
             let written = clock::last_written(&folder);
-            (disk::look(&folder, own_user(), daemon_runs, grows), written)
+            (disk::look(&folder, own_user(), daemon_runs, store), written)
         })
     });
     let (multicast, port, disk) = tokio::join!(multicast, port, disk);

@@ -62,9 +62,7 @@ fn headline(file: &FileExplanation) -> String {
     let Some(here) = &file.here else {
         return match file.last_fetch.as_ref().map(|story| &story.outcome) {
             Some(None) => "on its way".to_owned(),
-            Some(Some(Outcome::Kept { .. })) => {
-                "was here and is gone: evicted, or put aside because it was damaged".to_owned()
-            }
+            Some(Some(Outcome::Kept { .. })) => gone(file.put_aside).to_owned(),
             Some(Some(Outcome::Failed { .. })) | None => "not here".to_owned(),
         };
     };
@@ -82,6 +80,15 @@ fn headline(file: &FileExplanation) -> String {
         parts.push(format!("neighbours {shared} have it"));
     }
     parts.join(", ")
+}
+
+/// What became of a file that was kept.
+fn gone(put_aside: Option<bool>) -> &'static str {
+    match put_aside {
+        Some(true) => "was here, and was put aside because it was damaged",
+        Some(false) => "was here, and was evicted: the store was at its limit, or the disk full",
+        None => "was here and is gone: evicted, or put aside because it was damaged",
+    }
 }
 
 fn rows(file: &FileExplanation) -> Vec<(&'static str, String)> {
@@ -268,6 +275,13 @@ fn span(ms: f64) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_became_of_a_file_is_told_as_far_as_it_is_known() {
+        assert!(!gone(Some(true)).contains("evicted"));
+        assert!(!gone(Some(false)).contains("damaged"));
+        assert!(gone(None).contains("evicted, or put aside"));
+    }
 
     #[test]
     fn a_module_is_explained_in_words() {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use modmesh_protocol::control::PeerStatus;
+use modmesh_protocol::control::{PeerStatus, Status, UnreachedPeer};
 
 use super::Failure;
 use crate::arguments::AskArguments;
@@ -10,18 +10,29 @@ use crate::output::{self, bytes, plain};
 
 /// Shows the neighbours.
 pub(crate) async fn peers(arguments: AskArguments) -> Result<ExitCode, Failure> {
-    let client = super::client(&arguments.where_to)?;
+    let client = super::client(&arguments.where_to).await?;
     let body = client.get("/api/v1/peers").await?;
     if arguments.json {
         output::say(body.trim_end());
         return Ok(ExitCode::SUCCESS);
     }
     let peers: Vec<PeerStatus> = client.read(&body)?;
-    output::say(&text(&peers));
+    let status: Status = client.read(&client.get("/api/v1/status").await?)?;
+    output::say(&text(&peers, &status.unreached_peers));
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(peers: &[PeerStatus]) -> String {
+/// The neighbours, and the addresses of `--peer` at which nobody is.
+fn text(peers: &[PeerStatus], unreached: &[UnreachedPeer]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    if !peers.is_empty() || unreached.is_empty() {
+        lines.push(neighbours(peers));
+    }
+    lines.extend(unreached.iter().map(super::unreached));
+    lines.join("\n")
+}
+
+fn neighbours(peers: &[PeerStatus]) -> String {
     if peers.is_empty() {
         return "no neighbours yet: start `modmesh up` on another host of this network, or name one with --peer"
             .to_owned();
@@ -95,11 +106,26 @@ mod tests {
     fn a_liar_is_shown_with_what_it_did() {
         let peers: Vec<PeerStatus> =
             serde_json::from_str(include_str!("peers/example.json")).unwrap();
-        assert_eq!(text(&peers), include_str!("peers/example.txt").trim_end());
+        assert_eq!(
+            text(&peers, &[]),
+            include_str!("peers/example.txt").trim_end()
+        );
     }
 
     #[test]
     fn a_host_alone_is_told_what_to_do() {
-        assert!(text(&[]).contains("modmesh up"));
+        assert!(text(&[], &[]).contains("modmesh up"));
+    }
+
+    #[test]
+    fn an_address_at_which_nobody_is_is_named_with_the_reason() {
+        let unreached = UnreachedPeer {
+            address: "/ip4/127.0.0.1/tcp/9".to_owned(),
+            reason: "connection refused".to_owned(),
+        };
+        assert_eq!(
+            text(&[], &[unreached]),
+            "/ip4/127.0.0.1/tcp/9 (--peer) cannot be reached: connection refused; is modmesh up there?"
+        );
     }
 }

@@ -19,7 +19,6 @@ use crate::arguments::RunArguments;
 use crate::client::{Client, ClientError};
 use crate::ours::Purpose;
 use crate::output;
-use crate::settings::Gathered;
 
 /// How often a daemon is asked for its health while a command runs, so that it does not end for idleness.
 const KEEP_AWAKE_EVERY: Duration = Duration::from_secs(60);
@@ -31,7 +30,7 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
         .command
         .split_first()
         .ok_or(Failure::NothingToRun)?;
-    let gathered = Gathered::under(where_to.layer(), where_to.config.as_deref())?;
+    let gathered = super::gather(where_to, Purpose::SendGo).await?;
     let client = super::client_for(&gathered, Purpose::SendGo)?;
     match client.is_alive().await {
         Ok(false) => background::start(where_to, &gathered, &client).await?,

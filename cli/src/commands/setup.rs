@@ -165,11 +165,7 @@ fn tell_what_follows(
     us: &str,
     alive: Result<bool, ClientError>,
 ) {
-    let bypassed = match answer.gonoproxy.trim() {
-        "" => answer.goprivate.trim(),
-        patterns => patterns,
-    };
-    if !bypassed.is_empty() {
+    if let Some(bypassed) = answer.bypassed() {
         output::say(&format!(
             "note: go asks for what matches GONOPROXY itself and not through modmesh: {bypassed}"
         ));

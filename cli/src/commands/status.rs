@@ -1,17 +1,19 @@
 //! `modmesh status`: what the daemon has and does, for a person, or its own JSON as it came.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use modmesh_protocol::control::{Status, UpstreamStatus};
 
 use super::Failure;
+use crate::addresses::told;
 use crate::arguments::AskArguments;
 use crate::output::{self, bytes, count, number, plain};
 
 /// Shows the daemon's status.
 pub(crate) async fn status(arguments: AskArguments) -> Result<ExitCode, Failure> {
-    let client = super::client(&arguments.where_to)?;
+    let client = super::client(&arguments.where_to).await?;
     let body = client.get("/api/v1/status").await?;
     if arguments.json {
         output::say(body.trim_end());
@@ -95,6 +97,8 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     ]);
     let addresses = status.peer_addrs.iter();
     rows.extend(addresses.map(|address| ("address", address.clone())));
+    let unreached = status.unreached_peers.iter();
+    rows.extend(unreached.map(|peer| ("unreached", super::unreached(peer))));
     rows
 }
 
@@ -110,9 +114,13 @@ fn upstream(entry: &UpstreamStatus) -> String {
 }
 
 fn listen(status: &Status) -> String {
+    let told = |text: &String| match text.parse::<SocketAddr>() {
+        Ok(address) if !address.ip().is_loopback() => told(&address),
+        _ => text.clone(),
+    };
     match status.listen_addrs.as_slice() {
-        [] => status.listen.clone(),
-        several => several.join(", "),
+        [] => told(&status.listen),
+        several => several.iter().map(told).collect::<Vec<_>>().join(", "),
     }
 }
 

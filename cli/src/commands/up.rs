@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 
 use super::Failure;
-use crate::addresses::{base_url, nearest_to_go};
+use crate::addresses::{base_url, nearest_to_go, told};
 use crate::arguments::UpArguments;
 use crate::notify::Manager;
 use crate::settings::{Gathered, Settings, go_env};
@@ -30,16 +30,12 @@ const HINT_DEADLINE: Duration = Duration::from_secs(2);
 pub(crate) async fn up(arguments: UpArguments) -> Result<ExitCode, Failure> {
     let file = arguments.settings.config.as_deref();
     let gathered = Gathered::under(arguments.settings.layer(), file)?;
-    let misspelt = gathered.misspelt_variables();
     let settings = gathered.settings().await?;
     logging::start(
         &settings.log.value,
         settings.log_format.value,
         &settings.state_dir.value,
     );
-    for (variable, meant) in misspelt {
-        tracing::warn!("the variable {variable} is not known; {meant} is");
-    }
 
     let idle_exit = arguments
         .idle_exit_minutes
@@ -63,6 +59,13 @@ pub(crate) async fn up(arguments: UpArguments) -> Result<ExitCode, Failure> {
     for line in greeting(&settings, &running) {
         output::say(&line);
     }
+    let open = running.listen().iter().find(|at| !at.ip().is_loopback());
+    if let Some(address) = open {
+        tracing::warn!(
+            "go is served on {address}, which every host that reaches this one can use; for this host alone give --listen 127.0.0.1:{}",
+            address.port()
+        );
+    }
     let listen: Vec<String> = running.listen().iter().map(base_url).collect();
     manager.ready(&format!("serves go on {}", listen.join(", ")));
     tokio::spawn(manager.clone().keep_telling());
@@ -82,7 +85,7 @@ pub(crate) async fn up(arguments: UpArguments) -> Result<ExitCode, Failure> {
 
 fn greeting(settings: &Settings, running: &Running) -> Vec<String> {
     let line = |what: &str, value: String| format!("  {what:<11} {value}");
-    let listen: Vec<String> = running.listen().iter().map(base_url).collect();
+    let listen: Vec<String> = running.listen().iter().map(told).collect();
     let limit = output::bytes(settings.store_limit_bytes.value);
     let mut lines = vec![
         format!("modmesh {} is up", env!("CARGO_PKG_VERSION")),
@@ -142,7 +145,10 @@ async fn tell_what_to_type(goproxy: Option<String>, listen: Vec<SocketAddr>) {
     if super::goes_through_us(&goproxy, &listen) {
         output::say("go uses it already (go env GOPROXY begins with it)");
     } else {
-        output::say("To make go use it, type `modmesh setup` (--undo takes it back), or:");
+        let setup = super::setup_line(address);
+        output::say(&format!(
+            "To make go use it, type `{setup}` (--undo takes it back), or:"
+        ));
         output::say(&format!("  go env -w GOPROXY=\"{us}|$(go env GOPROXY)\""));
     }
 }

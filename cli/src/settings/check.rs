@@ -90,9 +90,12 @@ pub(super) fn settings(layers: &[Layer], built_in: &BuiltIn) -> Result<Settings,
 
 /// Where `go` is served.
 pub(super) fn listen(layers: &[Layer]) -> Result<Value<Vec<SocketAddr>>, SettingsError> {
-    addresses(layers, Name::Listen, || {
-        vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), LISTEN_PORT)]
-    })
+    addresses(layers, Name::Listen, || vec![default_listen()])
+}
+
+/// Where `go` is served when nothing else is said.
+pub(crate) fn default_listen() -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::LOCALHOST.into(), LISTEN_PORT)
 }
 
 /// The state folder, made absolute.
@@ -151,7 +154,9 @@ fn store_limit(
     };
     one(layers, Name::StoreLimit, share_of_disk, |text| {
         parse_size(text).filter(|bytes| *bytes > 0).ok_or_else(|| {
-            format!("{text:?} is no size above zero; write 20GiB, 500MB or a number of bytes")
+            format!(
+                "{text:?}: a size above zero is expected; write 20GiB, 500MB or a number of bytes"
+            )
         })
     })
 }

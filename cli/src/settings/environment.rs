@@ -128,6 +128,25 @@ mod tests {
             ("HOME", "/"),
         ]);
         let meant = ("MODMESH_STORE_LIMT".into(), "MODMESH_STORE_LIMIT".into());
-        assert!(environment.misspelt().contains(&meant));
+        assert_eq!(environment.misspelt(), [meant]);
+    }
+
+    #[test]
+    fn variables_of_tests_and_tools_are_not_taken_for_misspelt_ones() {
+        let environment = Environment::from(
+            [
+                "MODMESH_LIVE",
+                "MODMESH_LAB_REQUIRED",
+                "MODMESH_LAB_NESTED",
+                "MODMESH_JUDGE",
+                "MODMESH_ROUNDS",
+                "MODMESH_SEED",
+                "MODMESH_BIN",
+                "MODMESH_SCRIPTS_GOPROXY",
+                "MODMESH_CONFIG",
+            ]
+            .map(|name| (name, "1")),
+        );
+        assert_eq!(environment.misspelt(), []);
     }
 }

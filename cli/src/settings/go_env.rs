@@ -28,6 +28,7 @@ pub(crate) struct GoEnv {
     pub(crate) goprivate: String,
     pub(crate) gonoproxy: String,
     pub(crate) goflags: String,
+    pub(crate) goinsecure: String,
     /// Where go keeps what it builds and downloads; of several folders the first.
     pub(crate) gopath: String,
     /// The file of `go env -w`; empty, or `off`, when go keeps none.
@@ -69,6 +70,7 @@ pub(crate) async fn ask(deadline: Duration) -> Result<GoEnv, GoEnvError> {
         "GOPRIVATE",
         "GONOPROXY",
         "GOFLAGS",
+        "GOINSECURE",
         "GOPATH",
         "GOENV",
     ];
@@ -136,6 +138,19 @@ impl GoEnv {
         is_kept.then(|| PathBuf::from(&self.goenv))
     }
 
+    /// The patterns of modules that `go` asks for itself, past every proxy. `none` is what people write for no pattern.
+    pub(crate) fn bypassed(&self) -> Option<String> {
+        let patterns = match self.gonoproxy.trim() {
+            "" => &self.goprivate,
+            _ => &self.gonoproxy,
+        };
+        let patterns = patterns.split(',').map(str::trim);
+        let named: Vec<&str> = patterns
+            .filter(|one| !matches!(*one, "" | "none"))
+            .collect();
+        (!named.is_empty()).then(|| named.join(","))
+    }
+
     /// The settings that follow from it. Empty values say nothing.
     pub(crate) fn layer(&self) -> Layer {
         let patterns_from = if self.gonosumdb == self.goprivate {
@@ -191,6 +206,26 @@ mod tests {
         let given = &own.layer()[&Name::Private];
         assert_eq!(given.texts, ["none"]);
         assert_eq!(given.source, Source::GoEnv("GONOSUMDB"));
+    }
+
+    #[test]
+    fn none_is_no_pattern() {
+        let bypassed = |gonoproxy: &str, goprivate: &str| {
+            let answer = GoEnv {
+                gonoproxy: gonoproxy.into(),
+                goprivate: goprivate.into(),
+                ..GoEnv::default()
+            };
+            answer.bypassed()
+        };
+        assert_eq!(bypassed("none", "corp.example"), None);
+        assert_eq!(bypassed("", ""), None);
+        assert_eq!(
+            bypassed("", "corp.example").as_deref(),
+            Some("corp.example")
+        );
+        let several = bypassed(" a.example, none,b.example", "corp.example");
+        assert_eq!(several.as_deref(), Some("a.example,b.example"));
     }
 
     #[test]

@@ -144,5 +144,5 @@ fn run_hands_on_what_it_was_given_and_how_it_ended() {
     let died = host.modmesh(&["run", "--listen", &address, "--", "die"]);
     assert_eq!(died.code, Some(128 + 9), "{died:?}");
     host.modmesh(&["run", "--listen", &address, "--", "not-there"])
-        .refused(127, &["not-there"]);
+        .refused(127, &["not-there", "put its folder on PATH"]);
 }

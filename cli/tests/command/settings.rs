@@ -217,10 +217,38 @@ fn a_password_is_never_shown() {
 }
 
 #[test]
+fn a_misspelt_variable_is_told_by_every_command_that_reads_settings() {
+    let host = Host::new();
+    let variables = [("MODMESH_OFFLIEN", "1"), ("MODMESH_JUDGE", "1")];
+    for command in ["config", "doctor"] {
+        let shown = host.modmesh_with(&variables, &[command]);
+        let told = "MODMESH_OFFLIEN is not known and does nothing: did you mean MODMESH_OFFLINE?";
+        assert_eq!(shown.stderr.matches(told).count(), 1, "{shown:?}");
+        assert!(!shown.stderr.contains("MODMESH_JUDGE"), "{shown:?}");
+    }
+}
+
+#[test]
+fn a_size_below_zero_is_refused_as_a_size() {
+    let host = Host::new();
+    host.modmesh(&["up", "--store-limit", "-5GB"])
+        .refused(2, &["--store-limit", "above zero is expected"]);
+}
+
+#[test]
+fn what_is_not_in_this_release_is_shown_as_such() {
+    let shown = Host::new().modmesh(&["config"]).stdout;
+    assert_eq!(shown.matches("(not in this release)").count(), 2, "{shown}");
+}
+
+#[test]
 fn a_file_that_cannot_be_used_is_refused() {
     let host = Host::new();
     let up = |file: &str| host.modmesh(&["up", "--config", file]);
-    up("/not/there.toml").refused(2, &["/not/there.toml", "cannot be read"]);
+    up("/not/there.toml").refused(2, &["/not/there.toml", "cannot be read", "--config FILE"]);
+    let file = host.file("c.toml", "offline = 'maybe'");
+    let place = format!("key offline in {}", file.display());
+    up(file.to_str().unwrap()).refused(2, &[&place, "true or false"]);
     let file = host.file("a.toml", "offline = true\nlisten = [");
     up(file.to_str().unwrap()).refused(2, &["a.toml", "line 2"]);
     let file = host.file("b.toml", "stor-limit = '1GiB'");

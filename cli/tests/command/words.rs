@@ -32,6 +32,8 @@ fn a_wrong_word_is_wrong_usage() {
     host.modmesh(&["run"]).refused(2, &["COMMAND"]);
     host.modmesh(&["status", "--offline"])
         .refused(2, &["--offline"]);
+    host.modmesh(&["status", "extra"])
+        .refused(2, &["extra", "`modmesh status --help`"]);
     assert_eq!(host.modmesh(&[]).code, Some(2));
 }
 

@@ -49,10 +49,16 @@ impl Control {
         let neighbours = self.ask_neighbours(&key, treatment).await;
         let (store, looked_for) = (self.store.clone(), key.clone());
         let looked = tokio::task::spawn_blocking(move || match looked_for.kind {
-            FileKind::Info => store.read_note(&looked_for.url_path(), true).map(note_here),
-            FileKind::Mod | FileKind::Zip => store.look(&looked_for).map(body_here),
+            FileKind::Info => {
+                let note = store.read_note(&looked_for.url_path(), true);
+                (note.map(note_here), None)
+            }
+            FileKind::Mod | FileKind::Zip => match store.look(&looked_for).map(body_here) {
+                Some(here) => (Some(here), None),
+                None => (None, Some(store.was_put_aside(&looked_for))),
+            },
         });
-        let here = looked.await.unwrap_or_default();
+        let (here, put_aside) = looked.await.unwrap_or_default();
         let would_ask = here.is_none().then(|| WouldAsk {
             neighbours: match self.why_not(&key, treatment) {
                 Some(_) => 0,
@@ -63,6 +69,7 @@ impl Control {
         FileExplanation {
             kind: key.kind,
             here,
+            put_aside,
             last_fetch: self.fetcher.last_fetch(&key),
             neighbours,
             would_ask,

@@ -26,7 +26,7 @@ use tokio::time::sleep_until;
 use super::roads::Roads;
 use super::streams::Inbound;
 use super::swarm::{Behaviour, BehaviourEvent, topic};
-use super::{Command, NeighbourEvent, Shared, Tiding, greeting, lock, name_of, serve};
+use super::{Command, NeighbourEvent, Shared, Tiding, greeting, lock, name_of, reason, serve};
 
 /// How long connections that are being closed may take at the end.
 const CLOSING_WAIT: Duration = Duration::from_secs(1);
@@ -225,6 +225,7 @@ impl Driver {
 
     fn on_connected(&mut self, peer: PeerId, id: ConnectionId, at: &Multiaddr, called: bool) {
         let road = self.roads.arrived(id, peer);
+        self.publish_unreached();
         let found_by = road.or_else(|| self.roads.found_by(&peer));
         let found_by = found_by.unwrap_or(FoundBy::Inbound);
         self.shared
@@ -262,13 +263,19 @@ impl Driver {
             self.roads.led_home(id);
             return;
         }
-        if !self.roads.failed(id, Instant::now()) {
+        if !self.roads.failed(id, reason::of(error), Instant::now()) {
             return;
         }
-        tracing::debug!(?peer, %error, "a neighbour could not be reached");
+        self.publish_unreached();
+        tracing::debug!(
+            ?peer,
+            why = reason::with_address(error),
+            "a neighbour could not be reached"
+        );
         // A refusal of our own is not its fault, and must not hide what it was put out for.
         if let (Some(peer), false) = (peer, matches!(error, DialError::Denied { .. })) {
-            self.shared.roster.failed(&peer, describe(error));
+            let why = reason::with_address(error);
+            self.shared.roster.failed(&peer, why);
         }
     }
 
@@ -357,6 +364,10 @@ impl Driver {
         self.ready.send_replace(all);
     }
 
+    fn publish_unreached(&self) {
+        *lock(&self.shared.unreached) = self.roads.unreached();
+    }
+
     /// Ends all connections properly, as far as that is quickly done.
     async fn close(mut self) {
         let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
@@ -372,19 +383,5 @@ impl Driver {
             }
         };
         let _ = tokio::time::timeout(CLOSING_WAIT, closing).await;
-    }
-}
-
-/// A failed call in one line: the last address's reason is enough for a person.
-fn describe(error: &DialError) -> String {
-    match error {
-        DialError::Transport(tried) => match tried.last() {
-            Some((address, error)) => format!("cannot connect to {address}: {error}"),
-            None => "cannot connect".to_owned(),
-        },
-        DialError::WrongPeerId { obtained, address } => {
-            format!("at {address} another host answers: {obtained}")
-        }
-        other => other.to_string().to_lowercase(),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use modmesh_protocol::wire::CodecError;
 
 use super::identity::IdentityError;
+use crate::os;
 
 /// Why the room could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,8 @@ pub enum PeersError {
     },
     /// A socket that was asked for cannot be had.
     #[error(
-        "cannot listen for neighbours on {address}: {source}; stop what uses it or choose another with --peer-listen"
+        "cannot listen for neighbours on {address}: {source}; {remedy}",
+        remedy = os::listen_remedy(source, "--peer-listen")
     )]
     Listen {
         /// The socket.

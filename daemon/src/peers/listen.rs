@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use super::{
     CAN_FETCH, Counter, Directory, DirectoryBounds, EvidenceRing, Lanes, Listener, Outbox, Peers,
     PeersConfig, PeersError, Roster, Shared, Shelf, Tiding, Watch, identity, name_of,
 };
+use crate::os;
 
 /// Commands that wait for the swarm's task; whoever gives one more waits.
 const COMMANDS_MAX: usize = 256;
@@ -86,7 +87,7 @@ pub(super) async fn start(
     let roster = Arc::new(Roster::default());
     let links = OnLink::new(given.iter().filter_map(|(address, _)| ip_of(address)));
     let mut swarm = build(key, links, Arc::clone(&roster), config.mdns)?;
-    let listeners = listen_on_all(&mut swarm, &config)?;
+    let (listeners, port_in_use) = listen_on_all(&mut swarm, &config)?;
 
     let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
     let (tidings, tidings_in) = mpsc::channel(TIDINGS_MAX);
@@ -99,6 +100,8 @@ pub(super) async fn start(
         roster,
         directory: Mutex::new(Directory::new(DirectoryBounds::default())),
         addresses: Mutex::default(),
+        port_in_use,
+        unreached: Mutex::default(),
         outbox: Outbox::default(),
         evidence: Arc::new(EvidenceRing::new(config.evidence_dir)),
         counter: Counter::new(),
@@ -144,25 +147,29 @@ async fn pass_on(mut tidings: mpsc::Receiver<Tiding>, listener: Arc<dyn Listener
     }
 }
 
+/// The listeners, and the port of the default that was in use.
 fn listen_on_all(
     swarm: &mut Swarm<Behaviour>,
     config: &PeersConfig,
-) -> Result<Vec<ListenerId>, PeersError> {
+) -> Result<(Vec<ListenerId>, Option<u16>), PeersError> {
     let mut listeners = Vec::new();
-    let mut last_error = None;
+    let (mut last_error, mut port_in_use) = (None, None);
     for address in &config.listen {
         match listen_on(swarm, *address) {
             Ok(id) => listeners.push(id),
             Err(error) if config.listen_asked => return Err(error),
             Err(error) => match listen_elsewhere(swarm, *address, &error) {
-                Some(id) => listeners.push(id),
+                Some(id) => {
+                    listeners.push(id);
+                    port_in_use = Some(address.port());
+                }
                 None => last_error = Some(error),
             },
         }
     }
     match last_error {
         Some(error) if listeners.is_empty() => Err(error),
-        _ => Ok(listeners),
+        _ => Ok((listeners, port_in_use)),
     }
 }
 
@@ -190,7 +197,7 @@ fn listen_on(swarm: &mut Swarm<Behaviour>, address: SocketAddr) -> Result<Listen
     let failed = |source| PeersError::Listen { address, source };
     // The network library shares ports between sockets of one user, so it would not notice another daemon there.
     if address.port() != 0 {
-        drop(TcpListener::bind(address).map_err(failed)?);
+        os::can_listen(address).map_err(failed)?;
     }
     let multiaddress = Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port()));
     swarm.listen_on(multiaddress).map_err(|error| match error {

@@ -38,8 +38,20 @@ struct Road {
     led_to: Option<PeerId>,
     addresses: Vec<Multiaddr>,
     failures: u32,
+    /// Why the last call failed; nothing once one arrived.
+    last_failure: Option<String>,
     due: Option<Instant>,
     call: Option<ConnectionId>,
+}
+
+/// A road of `--peer` whose last call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unreached {
+    pub(super) address: String,
+    /// As a lowercase fragment.
+    pub(super) why: String,
+    /// Whom it should lead to, or led to before.
+    pub(super) peer: Option<PeerId>,
 }
 
 /// A call to make now.
@@ -170,9 +182,13 @@ impl Roads {
     }
 
     /// The call `id` failed. Whether it was one of ours.
-    pub(super) fn failed(&mut self, id: ConnectionId, now: Instant) -> bool {
+    pub(super) fn failed(&mut self, id: ConnectionId, why: String, now: Instant) -> bool {
         let road = self.roads.iter_mut().find(|r| r.call == Some(id));
-        let was_ours = road.map(|road| road.pause(now)).is_some();
+        let failed = |road: &mut Road| {
+            road.last_failure = Some(why);
+            road.pause(now);
+        };
+        let was_ours = road.map(failed).is_some();
         self.forget_those_that_lead_nowhere();
         was_ours
     }
@@ -186,6 +202,7 @@ impl Roads {
     pub(super) fn arrived(&mut self, id: ConnectionId, peer: PeerId) -> Option<FoundBy> {
         let road = self.roads.iter_mut().find(|r| r.call == Some(id))?;
         road.call = None;
+        road.last_failure = None;
         road.led_to = Some(peer);
         Some(road.found_by)
     }
@@ -206,6 +223,12 @@ impl Roads {
         self.forget_those_that_lead_nowhere();
     }
 
+    /// The roads of `--peer` that lead to nobody now.
+    pub(super) fn unreached(&self) -> Vec<Unreached> {
+        let given = self.roads.iter().filter(|road| !road.is_discovered());
+        given.filter_map(Road::unreached).collect()
+    }
+
     fn calls(&self) -> usize {
         self.roads.iter().filter(|r| r.call.is_some()).count()
     }
@@ -219,6 +242,7 @@ impl Road {
             led_to: None,
             addresses: vec![address],
             failures: 0,
+            last_failure: None,
             due: Some(due),
             call: None,
         }
@@ -226,6 +250,14 @@ impl Road {
 
     fn is_discovered(&self) -> bool {
         self.found_by == FoundBy::Mdns
+    }
+
+    fn unreached(&self) -> Option<Unreached> {
+        Some(Unreached {
+            address: self.addresses.first()?.to_string(),
+            why: self.last_failure.clone()?,
+            peer: self.pinned.or(self.led_to),
+        })
     }
 
     fn pause(&mut self, now: Instant) {
@@ -271,7 +303,7 @@ mod tests {
         for attempt in 0..20 {
             let id = walk(&mut roads, now, attempt).unwrap();
             assert_eq!(roads.next_due(), None);
-            assert!(roads.failed(id, now));
+            assert!(roads.failed(id, "refused".into(), now));
             let due = roads.next_due().unwrap();
             assert!(
                 roads
@@ -349,7 +381,7 @@ mod tests {
             (roads, id)
         };
         let (mut roads, id) = walked();
-        assert!(roads.failed(id, now));
+        assert!(roads.failed(id, "refused".into(), now));
         assert_eq!(roads.next_due(), None, "nothing that could be due is left");
         let (mut roads, id) = walked();
         roads.arrived(id, theirs).unwrap();

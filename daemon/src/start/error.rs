@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::os;
 use crate::peers::PeersError;
 use crate::state::StateError;
 use crate::upstream;
@@ -15,9 +16,7 @@ pub enum StartError {
     #[error(transparent)]
     State(#[from] StateError),
     /// The listen address cannot be had.
-    #[error(
-        "cannot listen on {address}: {error}; is another modmesh (or something else) using it? give a free one with --listen"
-    )]
+    #[error("cannot listen on {address}: {error}; {remedy}", remedy = os::listen_remedy(error, "--listen"))]
     Listen {
         /// The address.
         address: SocketAddr,

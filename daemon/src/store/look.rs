@@ -7,8 +7,9 @@ use std::time::SystemTime;
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::module::ModuleVersion;
 
+use super::scrub::place_aside;
 use super::{Entry, Store};
-use crate::trust::ListedRecord;
+use crate::trust::{ListedRecord, Scope};
 
 /// A body as it lies there.
 #[derive(Debug, Clone)]
@@ -21,6 +22,14 @@ pub(crate) struct Seen {
 }
 
 impl Store {
+    /// Whether a body of `key` was put aside as damaged and lies there still. Blocks shortly.
+    pub(crate) fn was_put_aside(&self, key: &ArtifactKey) -> bool {
+        let layout = &self.inner.layout;
+        [Scope::Proven, Scope::Local, Scope::Unlisted, Scope::Pending]
+            .into_iter()
+            .any(|scope| place_aside(layout, &layout.body(scope, key)).exists())
+    }
+
     /// What is here of `key`. Blocks shortly; nothing is hashed.
     pub(crate) fn look(&self, key: &ArtifactKey) -> Option<Seen> {
         let entry = self.inner.catalog.get(KeyHash::of_file(key))?;

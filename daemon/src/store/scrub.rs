@@ -214,11 +214,16 @@ fn is_newer(body: &Path, proof: &Path) -> bool {
     }
 }
 
+/// Where `body` lies once it was put aside.
+pub(super) fn place_aside(layout: &Layout, body: &Path) -> PathBuf {
+    let name = hex(&Hasher::digest(body.as_os_str().as_encoded_bytes()));
+    layout.quarantine().join(name)
+}
+
 /// Moves `body` out of the tree, keeping only the newest few.
 pub(super) fn put_aside(layout: &Layout, body: &Path) {
     let folder = layout.quarantine();
-    let name = hex(&Hasher::digest(body.as_os_str().as_encoded_bytes()));
-    if fs::rename(body, folder.join(name)).is_err() {
+    if fs::rename(body, place_aside(layout, body)).is_err() {
         let _gone = fs::remove_file(body);
     }
     let mut held: Vec<_> = fs::read_dir(&folder)

@@ -44,6 +44,9 @@ pub struct FileExplanation {
     pub kind: FileKind,
     /// What is here of it; nothing when it is not here.
     pub here: Option<FileHere>,
+    /// Where it is not here: whether it was put aside as damaged, and lies there still. Nothing from older daemons.
+    #[serde(default)]
+    pub put_aside: Option<bool>,
     /// The last time it was fetched or tried, as far as the daemon remembers: not over its own restart.
     pub last_fetch: Option<Story>,
     /// Who else has it now.

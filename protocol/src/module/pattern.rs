@@ -36,6 +36,12 @@ impl Patterns {
         self.0.iter().any(|glob| glob.matches(module.as_str()))
     }
 
+    /// Whether one of the globs matches whatever there is: `*`, of one element.
+    pub fn matches_everything(&self) -> bool {
+        let matches_all = |glob: &Glob| glob.text.bytes().all(|byte| byte == b'*');
+        self.0.iter().any(matches_all)
+    }
+
     /// Whether there is no glob at all, so that nothing matches.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -193,11 +199,18 @@ fn class(rest: &mut std::str::Chars<'_>) -> Option<Token> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::Glob;
+    use super::{Glob, Patterns};
 
     /// `path.Match` with a name that need not be a module path.
     fn matches(glob: &str, name: &str) -> bool {
         Glob::parse(glob).unwrap().matches_all(name)
+    }
+
+    #[test]
+    fn a_lone_star_matches_everything() {
+        let all = |list: &str| Patterns::parse(list).unwrap().matches_everything();
+        assert!(all("*") && all("corp.example,**"));
+        assert!(!all("") && !all("none") && !all("*.example") && !all("*/*"));
     }
 
     #[test]

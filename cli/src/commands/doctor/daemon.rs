@@ -90,10 +90,11 @@ pub(super) fn judge_upstream(status: &Status) -> Finding {
     };
     if troubled.is_empty() {
         let state = match first.state.as_str() {
-            "untried" => "was not asked yet",
+            "untried" => "was not asked for one yet",
             _ => "answers",
         };
-        return Finding::ok(CHECK, format!("{} {state}", first.url));
+        let text = format!("{}, where modules come from, {state}", first.url);
+        return Finding::ok(CHECK, text);
     }
     let text = troubled.join("; ");
     let is_down = |entry: &UpstreamStatus| entry.state == "down";
@@ -150,7 +151,7 @@ pub(super) fn judge_database(status: &Status) -> Vec<Finding> {
         None => {}
         Some(database) if database.tree_size == 0 => findings.push(Finding::ok(
             CHECK,
-            format!("nothing was asked of {} yet", database.name),
+            format!("{} was not asked for checksums yet", database.name),
         )),
         Some(database) => {
             let age = database.head_age_seconds.map(Duration::from_secs);
@@ -168,7 +169,7 @@ pub(super) fn judge_database(status: &Status) -> Vec<Finding> {
             findings.push(Finding::ok(
                 CHECK,
                 format!(
-                    "{}: {} here, under a head of {}{age}",
+                    "{}: {} of checksums here, under its tree head of {}{age}",
                     database.name,
                     count(database.records, "record"),
                     number(database.tree_size),

@@ -13,6 +13,8 @@ const FREE_BYTES_NONE: u64 = 16 << 20;
 /// A module version takes some ten files.
 const FREE_FILES_LOW: u64 = 10_000;
 const FREE_FILES_NONE: u64 = 100;
+/// With less than this in the store, a lower limit would free nothing to speak of.
+const STORE_BYTES_WORTH: u64 = 100 << 20;
 
 /// The state folder and the disk it lies on.
 #[derive(Debug)]
@@ -24,8 +26,16 @@ pub(super) struct Facts {
     pub(super) disk: Option<Disk>,
     /// Whether a daemon that runs has this folder.
     pub(super) daemon_runs: bool,
-    /// Bytes the store may still grow by.
+    /// Bytes in the store, as far as a daemon told, and bytes that it may still grow by.
+    pub(super) store_bytes: u64,
     pub(super) store_may_grow_bytes: u64,
+}
+
+/// The store, as far as it is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Store {
+    pub(super) bytes: u64,
+    pub(super) may_grow_bytes: u64,
 }
 
 /// Whose the folder is.
@@ -46,7 +56,7 @@ pub(super) struct Disk {
 
 /// Looks. May block as long as the disk does.
 #[cfg(unix)]
-pub(super) fn look(folder: &Path, us: u32, daemon_runs: bool, store_may_grow_bytes: u64) -> Facts {
+pub(super) fn look(folder: &Path, us: u32, daemon_runs: bool, store: Store) -> Facts {
     use std::os::unix::fs::MetadataExt;
 
     let owner = match std::fs::metadata(folder) {
@@ -71,19 +81,21 @@ pub(super) fn look(folder: &Path, us: u32, daemon_runs: bool, store_may_grow_byt
         us,
         disk,
         daemon_runs,
-        store_may_grow_bytes,
+        store_bytes: store.bytes,
+        store_may_grow_bytes: store.may_grow_bytes,
     }
 }
 
 #[cfg(not(unix))]
-pub(super) fn look(folder: &Path, us: u32, daemon_runs: bool, store_may_grow_bytes: u64) -> Facts {
+pub(super) fn look(folder: &Path, us: u32, daemon_runs: bool, store: Store) -> Facts {
     Facts {
         folder: folder.to_owned(),
         owner: Ok(None),
         us,
         disk: None,
         daemon_runs,
-        store_may_grow_bytes,
+        store_bytes: store.bytes,
+        store_may_grow_bytes: store.may_grow_bytes,
     }
 }
 
@@ -129,7 +141,6 @@ fn judge_folder(facts: &Facts) -> Finding {
 
 fn judge_disk(facts: &Facts, disk: Disk) -> Finding {
     const CHECK: &str = "disk";
-    const MORE_ROOM: &str = "make room, or restart the daemon with a lower --store-limit, or with its state folder on another disk";
     if disk.is_read_only {
         return Finding::problem(
             CHECK,
@@ -137,11 +148,12 @@ fn judge_disk(facts: &Facts, disk: Disk) -> Finding {
             "mount it for writing, or restart the daemon with its state folder on another disk",
         );
     }
+    let more_room = &more_room(facts);
     let free = bytes(disk.free_bytes);
-    let low = |text: String| Finding::warning(CHECK, text, MORE_ROOM);
+    let low = |text: String| Finding::warning(CHECK, text, more_room);
     match (disk.free_bytes, disk.free_files) {
         (..FREE_BYTES_NONE, _) => {
-            Finding::problem(CHECK, format!("the disk is full: {free} free"), MORE_ROOM)
+            Finding::problem(CHECK, format!("the disk is full: {free} free"), more_room)
         }
         (_, Some(files @ ..FREE_FILES_NONE)) => Finding::problem(
             CHECK,
@@ -149,19 +161,35 @@ fn judge_disk(facts: &Facts, disk: Disk) -> Finding {
                 "the disk has room for {} more files (inodes)",
                 number(files)
             ),
-            "remove files, or restart the daemon with a lower --store-limit, or with its state folder on another disk",
+            more_room,
         ),
         (..FREE_BYTES_LOW, _) => low(format!("the disk is nearly full: {free} free")),
         (_, Some(files @ ..FREE_FILES_LOW)) => low(format!(
             "the disk has room for {} more files (inodes) only",
             number(files)
         )),
-        (free_bytes, _) if free_bytes < facts.store_may_grow_bytes => low(format!(
-            "{free} free, but the store may still grow by {}",
-            bytes(facts.store_may_grow_bytes)
-        )),
+        (free_bytes, _) if free_bytes < facts.store_may_grow_bytes => Finding::warning(
+            CHECK,
+            format!(
+                "{free} free, but the store may still grow by {}",
+                bytes(facts.store_may_grow_bytes)
+            ),
+            "make room, or restart the daemon with a lower --store-limit, or with its state folder on another disk",
+        ),
         _ => Finding::ok(CHECK, format!("{free} free")),
     }
+}
+
+/// Where more room may come from: from the store only when it holds something worth it.
+fn more_room(facts: &Facts) -> String {
+    let from_store = match facts.store_bytes {
+        ..STORE_BYTES_WORTH => String::new(),
+        large => format!(
+            ", or restart the daemon with a lower --store-limit (the store has {})",
+            bytes(large)
+        ),
+    };
+    format!("make room{from_store}, or restart the daemon with its state folder on another disk")
 }
 
 #[cfg(test)]
@@ -177,6 +205,7 @@ mod tests {
             us: 1000,
             disk: Some(disk),
             daemon_runs: false,
+            store_bytes: 0,
             store_may_grow_bytes: 10 << 30,
         };
         judge(&facts).iter().map(|finding| finding.level).collect()
@@ -207,6 +236,7 @@ mod tests {
             us: 1000,
             disk: None,
             daemon_runs: true,
+            store_bytes: 0,
             store_may_grow_bytes: 0,
         };
         let found = &judge(&of_a_daemon)[0];
@@ -239,10 +269,31 @@ mod tests {
     }
 
     #[test]
+    fn a_lower_limit_is_advised_where_the_store_has_something_to_let_go() {
+        let remedy = |store_bytes| {
+            let facts = Facts {
+                folder: "/state".into(),
+                owner: Ok(None),
+                us: 1000,
+                disk: Some(Disk {
+                    free_bytes: 0,
+                    ..ROOMY
+                }),
+                daemon_runs: true,
+                store_bytes,
+                store_may_grow_bytes: 10 << 30,
+            };
+            judge(&facts)[1].remedy.clone().unwrap()
+        };
+        assert!(remedy(5 << 30).contains("lower --store-limit (the store has 5 GiB)"));
+        assert!(!remedy(1 << 20).contains("--store-limit"));
+    }
+
+    #[test]
     #[cfg(unix)]
     fn a_folder_that_is_not_there_yet_lies_on_the_disk_of_the_nearest_that_is() {
         let folder = tempfile::tempdir().unwrap();
-        let facts = look(&folder.path().join("a/b"), 0, false, 0);
+        let facts = look(&folder.path().join("a/b"), 0, false, Store::default());
         assert!(matches!(facts.owner, Ok(None)));
         assert!(facts.disk.is_some());
     }

@@ -2,9 +2,13 @@
 
 use std::net::SocketAddr;
 
+use modmesh_protocol::module::Patterns;
+
 use super::finding::Finding;
+use super::unverified;
+use crate::addresses::nearest_to_go;
 use crate::commands::database_url::PastUs;
-use crate::commands::goes_through_us;
+use crate::commands::{goes_through_us, setup_line};
 use crate::settings::go_env::{GoEnv, GoEnvError};
 
 const CHECK: &str = "go";
@@ -61,17 +65,28 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     if let Some(past_us) = PastUs::of(&answer.gosumdb, in_environment, &facts.listen) {
         findings.push(Finding::warning(CHECK, past_us.text(), &past_us.remedy()));
     }
-    let bypassed = match answer.gonoproxy.trim() {
-        "" => answer.goprivate.trim(),
-        patterns => patterns,
-    };
-    if !bypassed.is_empty() {
-        findings.push(Finding::ok(
-            CHECK,
-            format!("asks itself, and not modmesh, for what matches GONOPROXY: {bypassed}"),
-        ));
-    }
+    findings.extend(unverified::judge(answer));
+    findings.extend(goes_past_us(answer));
     findings
+}
+
+/// What `go` asks for itself; that is meant for private modules, and not for all.
+fn goes_past_us(answer: &GoEnv) -> Option<Finding> {
+    let bypassed = answer.bypassed()?;
+    let text = format!("asks itself, and not modmesh, for what matches GONOPROXY: {bypassed}");
+    Some(match matches_everything(&bypassed) {
+        true => Finding::warning(
+            CHECK,
+            format!("{text}, which is every module"),
+            "name private modules alone in GOPRIVATE and GONOPROXY, or `go env -w GONOPROXY=none`",
+        ),
+        false => Finding::ok(CHECK, text),
+    })
+}
+
+/// Whether these patterns of `go` match every module.
+pub(super) fn matches_everything(patterns: &str) -> bool {
+    Patterns::parse(patterns).is_ok_and(|patterns| patterns.matches_everything())
 }
 
 fn comes_here(answer: &GoEnv, facts: &Facts) -> Finding {
@@ -84,7 +99,11 @@ fn comes_here(answer: &GoEnv, facts: &Facts) -> Finding {
     }
     let text = format!("{place} does not begin with modmesh, so go does not come here");
     match facts.in_environment {
-        None => Finding::problem(CHECK, text, "type `modmesh setup` (or use `modmesh run`)"),
+        None => {
+            let setup = nearest_to_go(&facts.listen).map_or("modmesh setup".to_owned(), setup_line);
+            let remedy = format!("type `{setup}` (or use `modmesh run`)");
+            Finding::problem(CHECK, text, &remedy)
+        }
         Some(_) => Finding::problem(
             CHECK,
             text,
@@ -137,6 +156,24 @@ mod tests {
     }
 
     #[test]
+    fn another_address_than_the_usual_one_is_to_be_named_at_setup() {
+        let remedy = |port: u16| {
+            let found = judge(&Facts {
+                answer: Ok(go("direct")),
+                in_environment: None,
+                flags_in_environment: None,
+                database_in_environment: None,
+                listen: vec![([0, 0, 0, 0], port).into()],
+            });
+            found.first().and_then(|one| one.remedy.clone())
+        };
+        let type_it = |line: &str| Some(format!("type `{line}` (or use `modmesh run`)"));
+        assert_eq!(remedy(8484), type_it("modmesh setup"));
+        let line = "modmesh setup --listen 127.0.0.1:8486";
+        assert_eq!(remedy(8486), type_it(line));
+    }
+
+    #[test]
     fn what_keeps_go_away_from_here_is_named() {
         let answer = GoEnv {
             goflags: "-x -mod=vendor".to_owned(),
@@ -146,6 +183,22 @@ mod tests {
         let found = judged(Ok(answer), None);
         assert_eq!(found[1].level, Level::Warning);
         assert!(found[2].text.contains("corp.example"));
+    }
+
+    #[test]
+    fn patterns_for_no_module_and_for_all_are_told_from_others() {
+        let judged = |gonoproxy: &str| {
+            let answer = GoEnv {
+                gonoproxy: gonoproxy.to_owned(),
+                goprivate: "corp.example".to_owned(),
+                ..go("http://127.0.0.1:8484")
+            };
+            let mut found = judged(Ok(answer), None);
+            found.drain(1..).map(|one| one.level).collect::<Vec<_>>()
+        };
+        assert_eq!(judged("none"), []);
+        assert_eq!(judged("corp.example"), [Level::Ok]);
+        assert_eq!(judged("*"), [Level::Warning]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Do neighbours answer, can they come in, and can multicast find them?
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use modmesh_protocol::control::PeerStatus;
+use modmesh_daemon::can_listen;
+use modmesh_protocol::control::{PeerStatus, UnreachedPeer};
 
 use super::finding::Finding;
 use super::multicast::Heard;
@@ -20,7 +21,10 @@ const TROUBLES_MAX: usize = 3;
 pub(super) enum Port {
     /// A daemon listens there; whether a connection to it from this host works.
     Served {
+        /// The address that was tried.
         address: SocketAddr,
+        /// It, and one of the other family where there is one.
+        addresses: Vec<SocketAddr>,
         connects: bool,
         /// The port it would have by default, when that was not to be had.
         instead_of: Option<u16>,
@@ -29,14 +33,15 @@ pub(super) enum Port {
     Nowhere,
     /// A daemon runs, and listens at addresses alone that mean nothing without the interface they are of.
     LinkLocal,
-    /// No daemon runs, and the address is free.
-    Free(SocketAddr),
+    /// No daemon runs, and the addresses are free.
+    Free(Vec<SocketAddr>),
     /// No daemon runs, and the address cannot be had.
     Busy(SocketAddr, io::Error),
 }
 
-/// Looks at the port of a daemon that listens at `multiaddresses`. Blocks for a second at most.
-pub(super) fn look_at_served(multiaddresses: &[String], wanted: Option<u16>) -> Port {
+/// Looks at the port of a daemon that listens at `multiaddresses`, and by default would at the port `in_use`. Blocks for a
+/// second at most.
+pub(super) fn look_at_served(multiaddresses: &[String], in_use: Option<u16>) -> Port {
     let addresses: Vec<SocketAddr> = multiaddresses
         .iter()
         .filter_map(|text| socket_address(text))
@@ -50,20 +55,23 @@ pub(super) fn look_at_served(multiaddresses: &[String], wanted: Option<u16>) -> 
             false => Port::LinkLocal,
         };
     };
-    let has_wanted = |port: &u16| addresses.iter().any(|address| address.port() == *port);
+    let is_other = |other: &&SocketAddr| other.is_ipv4() != address.is_ipv4();
+    let other = callable.find(is_other);
+    let other = other.or_else(|| addresses.iter().find(is_other));
     Port::Served {
         address,
+        addresses: std::iter::once(address).chain(other.copied()).collect(),
         connects: TcpStream::connect_timeout(&address, CONNECT_DEADLINE).is_ok(),
-        instead_of: wanted.filter(|port| !has_wanted(port)),
+        instead_of: in_use,
     }
 }
 
 /// Looks whether the addresses are free.
 pub(super) fn look_for_room(addresses: &[SocketAddr]) -> Option<Port> {
-    let mut free = None;
+    let mut free = Vec::new();
     for address in addresses {
-        match TcpListener::bind(address) {
-            Ok(_) => free = free.or(Some(*address)),
+        match can_listen(*address) {
+            Ok(()) => free.push(*address),
             // A host without IPv6 has no such address, and no one is disturbed.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 return Some(Port::Busy(*address, error));
@@ -71,7 +79,7 @@ pub(super) fn look_for_room(addresses: &[SocketAddr]) -> Option<Port> {
             Err(_) => {}
         }
     }
-    free.map(Port::Free)
+    (!free.is_empty()).then_some(Port::Free(free))
 }
 
 pub(super) fn judge_port(port: &Port) -> Finding {
@@ -89,20 +97,23 @@ pub(super) fn judge_port(port: &Port) -> Finding {
             "let it through this host's firewall, and look at the daemon's log",
         ),
         Port::Served {
-            address,
-            instead_of: Some(wanted),
+            addresses,
+            instead_of: Some(in_use),
             ..
         } => Finding::warning(
             CHECK,
             format!(
-                "port {wanted} was taken, so neighbours come to port {}",
-                address.port()
+                "port {in_use} was taken, so neighbours come to {}",
+                all(addresses)
             ),
             "free it and start modmesh again, where other hosts name it with --peer",
         ),
-        Port::Served { address, .. } => Finding::ok(
+        Port::Served { addresses, .. } => Finding::ok(
             CHECK,
-            format!("neighbours come to {address} (a firewall before it cannot be seen from here)"),
+            format!(
+                "neighbours come to {} (a firewall before it cannot be seen from here)",
+                all(addresses)
+            ),
         ),
         Port::Nowhere => Finding::warning(
             CHECK,
@@ -113,10 +124,11 @@ pub(super) fn judge_port(port: &Port) -> Finding {
             CHECK,
             "neighbours come to link-local addresses alone, which cannot be tried from here",
         ),
-        Port::Free(address) => Finding::ok(
-            CHECK,
-            format!("{address} is free for neighbours to come to"),
-        ),
+        Port::Free(addresses) => {
+            let verb = if addresses.len() == 1 { "is" } else { "are" };
+            let text = format!("{} {verb} free for neighbours to come to", all(addresses));
+            Finding::ok(CHECK, text)
+        }
         Port::Busy(address, error) => Finding::warning(
             CHECK,
             format!("{address}, where neighbours are to come, cannot be had ({error})"),
@@ -125,10 +137,20 @@ pub(super) fn judge_port(port: &Port) -> Finding {
     }
 }
 
-pub(super) fn judge_peers(peers: &[PeerStatus]) -> Vec<Finding> {
+fn all(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    texts.join(" and ")
+}
+
+pub(super) fn judge_peers(peers: &[PeerStatus], unreached: &[UnreachedPeer]) -> Vec<Finding> {
     const CHECK: &str = "neighbours";
     let connected = peers.iter().filter(|peer| peer.connected).count() as u64;
     let mut findings = vec![match connected {
+        0 if !unreached.is_empty() => Finding::warning(
+            CHECK,
+            "none can be asked, nor any named with --peer",
+            "start `modmesh up` on those hosts, or look at the network between",
+        ),
         0 => Finding::warning(
             CHECK,
             "none can be asked",
@@ -136,6 +158,11 @@ pub(super) fn judge_peers(peers: &[PeerStatus]) -> Vec<Finding> {
         ),
         some => Finding::ok(CHECK, format!("{} can be asked", count(some, "neighbour"))),
     }];
+    findings.extend(unreached.iter().take(TROUBLES_MAX).map(|peer| {
+        let (address, why) = (&peer.address, &peer.reason);
+        let text = format!("{address} (--peer) cannot be reached: {why}");
+        Finding::warning(CHECK, text, "is modmesh up there?")
+    }));
     let troubled = peers.iter().filter_map(trouble);
     findings.extend(troubled.take(TROUBLES_MAX));
     findings
@@ -208,6 +235,8 @@ fn socket_address(multiaddress: &str) -> Option<SocketAddr> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::super::finding::Level;
     use super::*;
 
@@ -223,12 +252,12 @@ mod tests {
     }
 
     #[test]
-    fn the_port_of_a_daemon_is_tried_and_compared_with_the_usual_one() {
+    fn the_port_of_a_daemon_is_tried_and_named_for_both_families() {
         let daemon = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = daemon.local_addr().unwrap().port();
         let told = [format!("/ip4/127.0.0.1/tcp/{port}/p2p/12D3KooW")];
-        let level = |wanted| judge_port(&look_at_served(&told, wanted)).level;
-        assert_eq!(level(Some(port)), Level::Ok);
+        let level = |in_use| judge_port(&look_at_served(&told, in_use)).level;
+        // On whatever port it is, as long as it is the one that was asked for.
         assert_eq!(level(None), Level::Ok);
         assert_eq!(level(Some(1)), Level::Warning);
         // Nobody has the port of tcpmux.
@@ -240,6 +269,9 @@ mod tests {
         assert_eq!(judge_port(&only).level, Level::Ok);
         let both = look_at_served(&[link_local, told[0].clone()], None);
         assert!(matches!(both, Port::Served { connects: true, .. }));
+        let text = judge_port(&both).text;
+        let expected = format!("127.0.0.1:{port} and [fe80::1]:{port}");
+        assert!(text.contains(&expected), "{text}");
         let nowhere = look_at_served(&["/dns4/a.example/tcp/1".to_owned()], None);
         assert_eq!(judge_port(&nowhere).level, Level::Warning);
     }
@@ -248,14 +280,27 @@ mod tests {
     fn a_liar_and_a_neighbour_that_is_gone_are_named() {
         let peers: Vec<PeerStatus> =
             serde_json::from_str(include_str!("../peers/example.json")).unwrap();
-        let found = judge_peers(&peers);
+        let found = judge_peers(&peers, &[]);
         assert!(found[0].text.contains("can be asked"), "{found:?}");
         assert!(
             found
                 .iter()
                 .any(|one| one.text.contains("left alone until"))
         );
-        assert_eq!(judge_peers(&[])[0].level, Level::Warning);
+        assert_eq!(judge_peers(&[], &[])[0].level, Level::Warning);
+    }
+
+    #[test]
+    fn an_address_at_which_nobody_is_is_named_in_place_of_the_general_advice() {
+        let unreached = UnreachedPeer {
+            address: "/ip4/127.0.0.1/tcp/9".to_owned(),
+            reason: "connection refused".to_owned(),
+        };
+        let found = judge_peers(&[], &[unreached]);
+        assert_eq!(found.len(), 2);
+        assert!(!found[0].text.contains("name one"), "{found:?}");
+        let expected = "/ip4/127.0.0.1/tcp/9 (--peer) cannot be reached: connection refused";
+        assert_eq!(found[1].text, expected);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::commands::Failure;
 use crate::logging::background;
 use crate::notify;
+use crate::output;
 use crate::settings::Gathered;
 
 /// How long a daemon may take until it serves.
@@ -40,6 +41,13 @@ pub(super) async fn start(
     let mut ended: Option<Instant> = None;
     while began.elapsed() < READY_DEADLINE {
         if client.is_ready().await {
+            // It may be somebody else's, who was quicker.
+            if ended.is_none() && matches!(daemon.try_wait(), Ok(None)) {
+                output::complain(&format!(
+                    "a daemon was started in the background (process {}); it ends after {IDLE_EXIT_MINUTES} minutes without a request",
+                    daemon.id()
+                ));
+            }
             return Ok(());
         }
         if let Some(ended) = ended {

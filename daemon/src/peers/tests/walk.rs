@@ -1,15 +1,17 @@
 //! What neighbours do for each other when all is well.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::control::FoundBy;
+use modmesh_protocol::control::{FoundBy, UnreachedPeer};
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::wire::RecordAnswer;
 
 use super::super::{Haste, Located, NeighbourEvent, PeersError, lock};
 use super::host::{DATABASE, Heard, Host, SOON, config, until};
+use crate::can_listen;
 use crate::os::unheard::Unheard;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,16 +163,62 @@ async fn a_given_peer_that_comes_late_is_called_again() {
     let folder = tempfile::tempdir().unwrap();
     let unheard = Unheard::new();
     let port = unheard.address().port();
-    let mut a = Host::start(&[format!("/ip4/127.0.0.1/tcp/{port}")]).await;
-    until("the first call fails", || {
-        a.peers.shared.roster.usable_count() == 0
-    })
-    .await;
+    let address = format!("/ip4/127.0.0.1/tcp/{port}");
+    let mut a = Host::start(std::slice::from_ref(&address)).await;
+    until("the first call fails", || !a.peers.unreached().is_empty()).await;
+    let unreached = UnreachedPeer {
+        address,
+        reason: "connection refused".into(),
+    };
+    assert_eq!(a.peers.unreached(), std::slice::from_ref(&unreached));
     let mut late = config(&folder, &[]);
     late.listen = vec![([127, 0, 0, 1], port).into()];
     let mut b = Host::start_with(folder, late).await.unwrap();
     assert_eq!(a.came().await, b.peers.name());
     assert_eq!(b.came().await, a.peers.name());
+    assert_eq!(a.peers.unreached(), []);
+    // It leaves, and is missed again.
+    b.peers.stop(SOON).await;
+    until("the call after that fails", || {
+        a.peers.unreached() == std::slice::from_ref(&unreached)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_families_have_the_same_port() {
+    let everywhere = |ip: &str, port| SocketAddr::new(ip.parse().unwrap(), port);
+    if can_listen(everywhere("::1", 0)).is_err() {
+        return;
+    }
+    let unheard = Unheard::at(everywhere("0.0.0.0", 0)).unwrap();
+    let port = unheard.address().port();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&folder, &[]);
+    config.listen = vec![everywhere("0.0.0.0", port), everywhere("::", port)];
+    let host = Host::start_with(folder, config).await.unwrap();
+    let addresses = host.peers.addresses();
+    for family in ["/ip4/", "/ip6/"] {
+        let of_family = addresses.iter().filter(|one| one.starts_with(family));
+        let ports: Vec<&String> = of_family.collect();
+        let is_right = |one: &&String| one.contains(&format!("/tcp/{port}/"));
+        assert!(
+            !ports.is_empty() && ports.iter().all(is_right),
+            "{addresses:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_the_host_does_not_have_is_said_to_be_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&folder, &[]);
+    // For documentation (RFC 5737).
+    config.listen = vec!["192.0.2.1:4000".parse().unwrap()];
+    let error = Host::start_with(folder, config).await.err().unwrap();
+    let text = error.to_string();
+    assert!(text.contains("has no such address"), "{text}");
+    assert!(!text.contains("stop what uses it"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,6 +261,7 @@ async fn a_busy_port_is_an_error_when_asked_for_and_another_one_else() {
     assert!(error.to_string().contains("--peer-listen"), "{error}");
     config.listen_asked = false;
     let other = Host::start_with(folder, config).await.unwrap();
+    assert_eq!(other.peers.port_in_use(), Some(taken.port()));
     let addresses = other.peers.addresses();
     assert_eq!(addresses.len(), 1);
     assert!(

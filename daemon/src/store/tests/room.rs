@@ -107,6 +107,9 @@ async fn nothing_is_taken_out_while_a_body_is_laid() {
         });
         assert!(!store.inner.catalog.holds(&entry));
         assert!(!body(&folder, "v1.0.0").exists());
+        // What was damaged is known from what was let go of.
+        let was_damaged = store.losses() == (0, 1);
+        assert_eq!(store.was_put_aside(entry.proof.key()), was_damaged);
     }
 }
 
