@@ -106,11 +106,10 @@ impl GitRepository {
 
 /// A script called `name` in a folder of its own, to be put first into PATH.
 pub fn script(name: &str, text: &str) -> TempDir {
-    use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a directory for a script");
-    let file = folder.path().join(name);
-    std::fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let written = folder.path().join("text");
+    std::fs::write(&written, format!("#!/bin/sh\n{text}\n")).unwrap();
+    process::install(&written, &folder.path().join(name));
     folder
 }
 

@@ -26,6 +26,16 @@ pub struct Output {
     pub timed_out: bool,
 }
 
+/// Copies a program, so that anybody can run it at once.
+///
+/// A child does the writing: the system runs no file that somebody has open for writing (ETXTBSY), and what one thread of a
+/// test has open is for a moment open in every child that another thread starts.
+pub fn install(from: &std::path::Path, to: &std::path::Path) {
+    let mut command = Command::new("install");
+    command.args(["-m", "755"]).arg(from).arg(to);
+    run(&mut command, Duration::from_secs(60)).expect_success();
+}
+
 /// Runs a command to its end; when `deadline` is over, it and its children are killed.
 pub fn run(command: &mut Command, deadline: Duration) -> Output {
     let started = Instant::now();

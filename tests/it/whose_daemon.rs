@@ -45,7 +45,7 @@ impl Machine {
         let folder = tempfile::tempdir().unwrap();
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).unwrap();
-        std::fs::copy(modmesh_binary(), folder.path().join("modmesh")).unwrap();
+        process::install(&modmesh_binary(), &folder.path().join("modmesh"));
         for user in [0, ANNA, BOB, SERVICE] {
             let home = folder.path().join(user.to_string());
             std::fs::create_dir(&home).unwrap();
