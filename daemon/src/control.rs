@@ -112,7 +112,7 @@ impl Control {
             let name = mirror.name();
             (!who.is_empty()).then(|| {
                 format!(
-                    "the log of {name} that was given up here is still shown by {}; nothing of it is believed here; each host of the network has to take the step: `modmesh sumdb accept {name}` there, and where go holds it `rm -r \"$(go env GOPATH)/pkg/sumdb/{name}\"`",
+                    "the log of {name} that was given up here is still shown by {}; nothing of it is believed here; each host of the network has to take the step: `modmesh sumdb accept {name}` there, and where go holds it `rm -rf \"$(go env GOPATH)/pkg/sumdb/{name}\" \"$(go env GOMODCACHE)/cache/download/sumdb/{name}\"`",
                     who.join(", ")
                 )
             })

@@ -251,9 +251,7 @@ impl Store {
                 of: of.clone(),
                 kind,
             };
-            self.inner
-                .catalog
-                .get(KeyHash::of_file(&key))
+            self.followed(KeyHash::of_file(&key))
                 .is_some_and(|entry| entry.proof.scope() == scope)
         })
     }

@@ -9,7 +9,7 @@
 //! All of it is advice. A lease gives no right and a refusal takes none: who is told to wait by somebody who lies, or by
 //! one that has died, leaves and fetches for itself ([`Asker`]), at a bounded cost. Files are proved as ever.
 //!
-//! Pure: no clock and no network. Moments are durations since a start that the caller chooses. `tests/lease_simulation.rs`
+//! Pure: no clock and no network. Moments are durations since a start that the caller chooses. `tests/harness/simulation.rs`
 //! runs both machines on thousands of hosts with loss, delay, partitions, crashes and liars.
 
 mod asker;

@@ -26,6 +26,9 @@ pub(crate) struct TakenGoSum {
     pub contradicted: Vec<ArtifactKey>,
 }
 
+/// Lines of one file that are told of one by one when the database contradicts them.
+const TOLD_MAX: usize = 16;
+
 impl Fetcher {
     /// Takes what a go.sum called `name` says in the place of what it said before. Lines that contradict what is proved and kept
     /// here are refused now, the others when a record comes that they contradict. Blocks for as long as hashing the names
@@ -51,13 +54,23 @@ impl Fetcher {
             });
             match overruled {
                 Some(record) => {
-                    tell_contradiction(key, name, &record);
+                    if contradicted.len() < TOLD_MAX {
+                        tell_contradiction(key, name, &record);
+                    }
                     contradicted.push(key.clone());
                 }
                 None => {
                     sums.insert(KeyHash::of_file(key), *sum);
                 }
             }
+        }
+        if contradicted.len() > TOLD_MAX {
+            let more = contradicted.len() - TOLD_MAX;
+            tracing::error!(
+                go_sum = name,
+                more,
+                "SECURITY: more lines of it contradict the checksum database and are refused"
+            );
         }
         contradicted.sort();
         let (lines, refused) = (sums.len() as u64, contradicted.len() as u64);

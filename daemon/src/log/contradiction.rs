@@ -131,6 +131,11 @@ impl Contradictions {
             .contains(&(head.size(), head.head().root))
     }
 
+    /// Whether a log was given up before this one.
+    pub(super) fn is_any_given_up(&self) -> bool {
+        !self.all_given_up().is_empty()
+    }
+
     /// The log that was given up is the one that the database shows after all.
     pub(super) fn nothing_is_given_up(&self) {
         self.all_given_up().clear();

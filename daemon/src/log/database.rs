@@ -7,11 +7,13 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use modmesh_protocol::log::{DatabaseId, SignedHead, VerifierKey};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::Mirror;
 use super::ask::Surroundings;
@@ -23,6 +25,8 @@ use crate::shutdown::Shutdown;
 
 /// How often a question is put again because the log was given up while it was being answered.
 const ASKED_AGAIN_MAX: usize = 3;
+/// How long it is waited for the next log to be opened: some files are read.
+const OPENED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A handle on one database; clones share it.
 #[derive(Debug, Clone)]
@@ -202,14 +206,15 @@ impl Opening {
 impl Authority for Database {
     fn find<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Told> {
         Box::pin(async move {
+            let mut current = self.inner.current.subscribe();
             for _ in 0..ASKED_AGAIN_MAX {
-                let mirror = self.mirror();
+                let mirror = current.borrow_and_update().clone();
                 let told = mirror.find(of).await;
                 if !mirror.is_over() {
                     return told;
                 }
-                // The next one takes its place within the same breath of another thread.
-                tokio::task::yield_now().await;
+                // The next one takes its place when its folder has been opened.
+                let _in_time = timeout(OPENED_WITHIN, current.changed()).await;
             }
             Told::by_nobody(Trouble::silence(OVER))
         })

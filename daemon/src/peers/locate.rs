@@ -145,7 +145,9 @@ async fn ask_many<T>(
         let mut asked = FuturesUnordered::new();
         let mut next_round_at = Instant::now();
         loop {
-            let may_ask_more = found.is_empty() && rounds.len() > 0;
+            // Who lists some versions may not know the others.
+            let is_enough = !found.is_empty() && !matches!(question.query, Query::Versions { .. });
+            let may_ask_more = !is_enough && rounds.len() > 0;
             let answer = tokio::select! {
                 biased;
                 answer = asked.next(), if !asked.is_empty() => answer,

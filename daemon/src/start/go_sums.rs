@@ -12,7 +12,12 @@ use modmesh_protocol::go_sum::{GO_SUM_BYTES_MAX, GO_SUM_LINES_MAX, GoSum};
 
 use super::StartError;
 use crate::fetch::{Fetcher, Permanence};
+use crate::seldom::Seldom;
 
+static UNUSABLE: Seldom = Seldom::new();
+
+/// Files that settings may name: one less than are held, so that there is room for that of `modmesh run`.
+const FILES_NAMED_MAX: usize = 63;
 /// How often it is looked whether one has changed. What depends on it soon is given by `modmesh run`.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
@@ -39,6 +44,11 @@ impl GoSumFiles {
     /// When one cannot be used, or all of them together have too many lines.
     pub(super) async fn read(paths: &[PathBuf]) -> Result<Self, StartError> {
         let (mut files, mut lines) = (Vec::new(), 0);
+        if let Some(path) = paths.get(FILES_NAMED_MAX) {
+            let reason = format!("at most {FILES_NAMED_MAX} files can be named");
+            let path = path.clone();
+            return Err(StartError::GoSum { path, reason });
+        }
         for path in paths {
             let look = look(path);
             let read = parse(path.clone()).await;
@@ -79,10 +89,16 @@ impl GoSumFiles {
                 if now.is_none() || now == file.look {
                     continue;
                 }
-                file.look = now;
                 match parse(file.path.clone()).await {
-                    Ok(says) => file.says = Some(says),
+                    Ok(says) => {
+                        file.look = now;
+                        file.says = Some(says);
+                    }
+                    // It is tried again, whether it changes again or not.
                     Err(reason) => {
+                        if UNUSABLE.turn().is_none() {
+                            continue;
+                        }
                         let go_sum = file.path.display();
                         tracing::warn!(%go_sum, reason, "a go.sum file has changed and cannot be used; what it said before holds");
                     }

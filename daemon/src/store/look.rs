@@ -55,8 +55,10 @@ impl Store {
         [FileKind::Mod, FileKind::Zip].into_iter().find_map(|kind| {
             let of = of.clone();
             let key = ArtifactKey { of, kind };
-            let entry = self.inner.catalog.get(KeyHash::of_file(&key))?;
-            entry.proof.record().cloned()
+            self.followed(KeyHash::of_file(&key))?
+                .proof
+                .record()
+                .cloned()
         })
     }
 }

@@ -107,6 +107,12 @@ impl GoSums {
         if lasting.len() >= FILES_MAX || lasting_lines + sums.len() > LINES_HELD_MAX {
             return Err(NoRoom);
         }
+        // What a setting names stays, whoever gives it again.
+        let stays = |file: &File| file.permanence == Permanence::Stays && &*file.name == name;
+        let permanence = match held.files.iter().any(stays) {
+            true => Permanence::Stays,
+            false => permanence,
+        };
         held.files.retain(|file| &*file.name != name);
         while held.files.len() >= FILES_MAX || held.lines() + sums.len() > LINES_HELD_MAX {
             let oldest = |file: &File| file.permanence == Permanence::MayGo;
@@ -273,5 +279,13 @@ mod tests {
         }
         assert_eq!(held.totals().files, FILES_MAX as u64);
         assert_eq!(&*held.read().files[0].name, "/setting");
+        // Nor when somebody gives it again.
+        held.give("/setting", MAY_GO, many(1, 0), 0).unwrap();
+        for number in 0..2 * FILES_MAX {
+            held.give(&number.to_string(), MAY_GO, many(1, number), 0)
+                .unwrap();
+        }
+        let names: Vec<_> = held.read().files.iter().map(|f| f.name.clone()).collect();
+        assert!(names.contains(&"/setting".into()));
     }
 }

@@ -172,9 +172,10 @@ impl Asker {
             Stage::Asking { at: of, .. } if *of == at => {
                 self.ask_next(now, Claim::Nothing, &mut acts);
             }
+            Stage::Waiting(waiting) if waiting.other == Some(at) => waiting.other = None,
             Stage::Waiting(waiting) if waiting.at == at => {
                 let claim = Claim::WaitedFor(waiting.holder);
-                match waiting.other {
+                match waiting.other.take() {
                     Some(other) => waiting.at = other,
                     None => self.ask_next(now, claim, &mut acts),
                 }

@@ -45,16 +45,35 @@ pub(super) fn base(state: &Path, key: &VerifierKey) -> PathBuf {
     state.join("sumdb").join(key.name())
 }
 
-/// Damage reads as the first log; files that rest on a later one are judged again then.
+/// Where the word of it is damaged or lost, the last log is followed of which there is a head: a person chose it. What it had to
+/// lead to is not known any more then.
 pub(super) fn read(base: &Path) -> Begun {
     let text = super::read_whole(&base.join("+begun"))
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .unwrap_or_default();
     let (number, from) = text.split_once('\n').unwrap_or_default();
     let from = (!from.is_empty()).then(|| from.to_owned());
-    number
-        .parse()
-        .map_or_else(|_| Begun::default(), |number| Begun { number, from })
+    match number.parse() {
+        Ok(number) => Begun { number, from },
+        Err(_) => Begun {
+            number: later_logs(base)
+                .filter(|log| has_head(base, *log))
+                .max()
+                .unwrap_or(0),
+            from: None,
+        },
+    }
+}
+
+/// The numbers of all logs but the first whose folders are here.
+fn later_logs(base: &Path) -> impl Iterator<Item = u64> {
+    let entries = fs::read_dir(base).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix('+')?.parse().ok())
+}
+
+fn has_head(base: &Path, log: u64) -> bool {
+    let heads = fs::read_dir(root(base, log).join("head"));
+    heads.is_ok_and(|mut heads| heads.next().is_some())
 }
 
 /// Where the parts of log `number` lie.
@@ -137,7 +156,7 @@ pub(super) fn sweep(files: &Files, state: &Path, key: &VerifierKey) {
         match other.and_then(|other| other.parse::<u64>().ok()) {
             Some(other) if other < number => move_aside(files, state, key, other),
             // It was prepared, and the switch was never made.
-            Some(other) if other > number => {
+            Some(other) if other > number && !has_head(&files.base, other) => {
                 let _gone = fs::remove_dir_all(entry.path());
             }
             _ => {}

@@ -78,6 +78,7 @@ impl Mirror {
 
     async fn work_on(&self, offer: Offer) {
         let upstream = self.inner.surroundings.upstream();
+        let from = offer.from.name();
         let mut sources = Sources::new([offer.from].into_iter().chain(upstream));
         let head = Arc::new(offer.head);
         let prover = &self.inner.prover;
@@ -86,8 +87,13 @@ impl Mirror {
         {
             let _using = prover.using();
             let compared = prover.compare(&current, &head, &sources).await;
-            if !matches!(compared, Err(ProveError::Contradiction { .. })) {
-                self.keep_for_neighbour(&head, &current, sources).await;
+            let is_of_another_log = matches!(
+                compared,
+                Err(ProveError::Contradiction { .. } | ProveError::GivenUp(_) | ProveError::Over)
+            );
+            if !is_of_another_log {
+                self.keep_for_neighbour(&head, &from, &current, sources)
+                    .await;
             }
             return;
         }
@@ -100,12 +106,15 @@ impl Mirror {
     async fn keep_for_neighbour(
         &self,
         theirs: &SignedHead,
+        from: &str,
         current: &SignedHead,
         mut sources: Sources,
     ) {
         let (prover, surroundings) = (&self.inner.prover, &self.inner.surroundings);
         let mut nobody = Sources::new([]);
-        let here = prover.keep_edge_of(theirs, current, &mut nobody).await;
+        let here = prover
+            .keep_edge_of(theirs, from, current, &mut nobody)
+            .await;
         let is_there =
             |upstream: &Arc<dyn LogSource>| surroundings.within_reach().contains(&upstream.name());
         if !matches!(here, Err(ProveError::MissingTile(_)))
@@ -114,7 +123,9 @@ impl Mirror {
         {
             return;
         }
-        if let Err(error) = prover.keep_edge_of(theirs, current, &mut sources).await {
+        let kept = prover.keep_edge_of(theirs, from, current, &mut sources);
+        if let Err(error) = kept.await {
+            self.inner.offers.edges().give_back();
             tracing::debug!(database = self.name(), size = theirs.size(), %error, "what continues a neighbour's tree head was not fetched");
         }
     }
@@ -160,6 +171,11 @@ impl Offers {
 }
 
 impl DayOfEdges {
+    /// The last one was for nothing.
+    fn give_back(&mut self) {
+        self.0.pop_back();
+    }
+
     /// Takes note of one more, unless it is one too many.
     fn take(&mut self, now: Instant) -> bool {
         let is_past = |at: &Instant| now.saturating_duration_since(*at) >= DAY;

@@ -8,8 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::limits::{ASKED_AT_ONCE_MAX, NO_PROGRESS_MAX, VERSIONS_RECORDS_MAX};
+use modmesh_protocol::limits::{ASKED_AT_ONCE_MAX, VERSIONS_RECORDS_MAX};
 use modmesh_protocol::log::Record;
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 use tokio::time::timeout;
@@ -25,8 +26,7 @@ use crate::shutdown::Shutdown;
 const ASKED_FOR: Duration = Duration::from_secs(10);
 /// Modules of which that is remembered.
 const ASKED_MAX: usize = 4096;
-/// How long proving may take over all neighbours, of which each has the two seconds for which it may be silent: on a LAN a
-/// whole answer takes two round trips and some hashing. What is not proved by then is not listed, and the tiles that came help
+/// How long proving what all neighbours showed may take: on a LAN a whole answer takes two round trips and some hashing. What is not proved by then is not listed, and the tiles that came help
 /// the next time.
 const PROVING_MAX: Duration = Duration::from_secs(4);
 
@@ -145,13 +145,9 @@ impl Mirror {
         let Some(answers) = surroundings.versions_at_neighbours(&module).await else {
             return;
         };
-        let proving = async {
-            for answer in answers.into_iter().take(ASKED_AT_ONCE_MAX) {
-                let taking = self.take_versions(&module, answer);
-                // Who says nothing more is left, as everywhere.
-                let _in_time = timeout(NO_PROGRESS_MAX, taking).await;
-            }
-        };
+        // All at the same time: who shows a record and then gives no tiles takes nobody else's time.
+        let answers = answers.into_iter().take(ASKED_AT_ONCE_MAX);
+        let proving = join_all(answers.map(|answer| self.take_versions(&module, answer)));
         if timeout(PROVING_MAX, proving).await.is_err() {
             tracing::debug!(%module, "not all records that neighbours showed were proved in time");
         }

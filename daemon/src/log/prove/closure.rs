@@ -91,7 +91,9 @@ impl Prover {
                 .await
                 .map(|_| ()),
             Some(current) => {
-                let kept = self.keep_edge_of(&held, current, &mut sources).await;
+                let kept = self
+                    .keep_edge_of(&held, HELD_HERE, current, &mut sources)
+                    .await;
                 kept.inspect(|()| self.write_head(&held))
             }
         };
@@ -103,13 +105,14 @@ impl Prover {
         served
     }
 
-    /// Fetches and keeps what continues `held` up to `current`, which is not smaller.
+    /// Fetches and keeps what continues `held`, which `from` holds, up to `current`, which is not smaller.
     ///
     /// # Errors
     /// It contradicts ours; or what is needed is not to be had now.
     pub(in super::super) async fn keep_edge_of(
         &self,
         held: &SignedHead,
+        from: &str,
         current: &SignedHead,
         sources: &mut Sources,
     ) -> Result<(), ProveError> {
@@ -119,7 +122,7 @@ impl Prover {
         };
         let proof = self.tiles.prove(current, &goals, sources).await?;
         if proof.proved.root_of(held.size()) != Some(held.head().root) {
-            return Err(self.contradictions.show(current, held, HELD_HERE));
+            return Err(self.contradictions.show(current, held, from));
         }
         self.tiles.keep(&proof);
         Ok(())

@@ -68,6 +68,9 @@ impl Prover {
     ) -> Result<Arc<SignedHead>, ProveError> {
         let offered = offered.into();
         for _ in 0..ADOPTIONS_TRIED_MAX {
+            if self.is_over() {
+                return Err(ProveError::Over);
+            }
             let current = self.head();
             if let Some(current) = current
                 .as_ref()
@@ -107,16 +110,27 @@ impl Prover {
 
     /// Whether `offered` is of a log that was given up. Such a one comes back by the word of the database alone, and where
     /// another one was accepted it does not come back.
+    ///
+    /// A larger head of it, which was never here, looks like one of any log. So after a log was given up the first head of the
+    /// next is the database's own word, where it can be asked.
     fn comes_back(&self, offered: &SignedHead, sources: &Sources) -> Result<bool, ProveError> {
         let contradictions = &self.contradictions;
-        if !contradictions.is_given_up(offered) {
-            return Ok(false);
-        }
+        let is_given_up = contradictions.is_given_up(offered);
         let is_of_the_database = |source: &Arc<dyn LogSource>| source.source() == Source::Upstream;
-        if self.accepted.is_none() && sources.first().is_some_and(is_of_the_database) {
-            return Ok(true);
+        let by_the_database = sources.first().is_some_and(is_of_the_database);
+        if is_given_up {
+            return match self.accepted.is_none() && by_the_database {
+                true => Ok(true),
+                false => Err(contradictions.given_up_shown(offered, &sources.first_name())),
+            };
         }
-        Err(contradictions.given_up_shown(offered, &sources.first_name()))
+        let is_the_first = self.head().is_none() && self.accepted.is_none();
+        let database_is_known = self.surroundings.upstream().is_some();
+        if is_the_first && contradictions.is_any_given_up() && database_is_known && !by_the_database
+        {
+            return Err(ProveError::GivenUp(offered.size()));
+        }
+        Ok(false)
     }
 
     /// Proves `current` a prefix of the larger `offered`, and with it the heads that are owed, where the tiles for those are

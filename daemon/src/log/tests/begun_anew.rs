@@ -178,6 +178,25 @@ async fn a_log_that_was_forgotten_comes_back_when_the_database_itself_shows_it()
 }
 
 #[tokio::test]
+async fn a_neighbour_does_not_bring_the_forgotten_log_back_by_a_head_that_was_never_here() {
+    let (ours, rebuilt) = (Log::new(320), Log::forked(400, 0));
+    let state = kept(&ours, 290, 300).await;
+    let (database, _) = contradicted(state.path(), &rebuilt, 350).await;
+    database.begin_anew(&Instead::Any, |_| {}).unwrap();
+    drop(database);
+    let neighbour = Fake::start("neighbour", &ours, 310, Manner::Honest);
+    let around = Arc::new(Around {
+        upstream: Some(Fake::start("upstream", &rebuilt, 350, Manner::Honest)),
+        neighbours: vec![neighbour.clone()],
+        ..Around::default()
+    });
+    let database = super::world::database(state.path(), &around);
+    database.mirror().lookup(&module(20)).await.unwrap();
+    assert_eq!(database.mirror().head().unwrap().note(), rebuilt.head(350));
+    assert!(neighbour.looked_up() > 0 && !neighbour.is_blamed());
+}
+
+#[tokio::test]
 async fn a_log_is_begun_afresh_without_a_contradiction_too_and_may_be_the_same_again() {
     let ours = Log::new(300);
     let state = kept(&ours, 290, 300).await;
@@ -257,11 +276,12 @@ async fn a_crash_at_any_step_of_the_switch_leaves_one_log_or_the_other() {
     assert!(!folder.join("head").exists());
     database.mirror().lookup(&module(20)).await.unwrap();
     assert_eq!(database.mirror().head().unwrap().note(), rebuilt.head(350));
-    // Damage to the switch reads as the first log, of which nothing is here: no proof is taken over.
+    // Where the word of the switch is damaged, the log that the person chose is followed on.
     std::fs::write(&begun, "0").unwrap();
     drop(database);
     let database = super::world::database(state.path(), &around);
-    assert_eq!(database.mirror().head(), None);
+    assert_eq!(database.mirror().log_number(), 1);
+    assert_eq!(database.mirror().head().unwrap().note(), rebuilt.head(350));
 }
 
 #[tokio::test]
