@@ -17,6 +17,9 @@ use crate::os;
 
 /// How long a caller waits for the index at start.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// Pauses after which an index that cannot be opened is tried again before it counts as damaged: sled's own threads let go of
+/// its lock a moment after the last handle on it is gone, so one that was closed just now may still be locked.
+const OPENED_AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(200)];
 /// How long it is waited for at the end, which is to be over in ten seconds with everything else.
 const END_DEADLINE: Duration = Duration::from_secs(2);
 /// Requests that may be waiting to be written; more are dropped, which costs a little of the order.
@@ -145,15 +148,18 @@ fn report(result: sled::Result<()>) {
 }
 
 fn open_or_begin_anew(folder: &Path) -> Option<sled::Db> {
-    match open_caught(folder) {
-        Ok(tree) => return Some(tree),
-        Err(Unopened::NoRoom) => {
-            tracing::warn!(
-                "the disk is full, so the index is not opened; the order of requests is not kept until the next start"
-            );
-            return None;
+    let again = OPENED_AGAIN_AFTER.into_iter().map(Some).chain([None]);
+    for pause in again {
+        match open_caught(folder) {
+            Ok(tree) => return Some(tree),
+            Err(Unopened::NoRoom) => {
+                tracing::warn!(
+                    "the disk is full, so the index is not opened; the order of requests is not kept until the next start"
+                );
+                return None;
+            }
+            Err(Unopened::Damaged) => pause.map_or((), std::thread::sleep),
         }
-        Err(Unopened::Damaged) => {}
     }
     let aside = aside(folder);
     tracing::warn!(

@@ -187,13 +187,16 @@ async fn a_neighbour_does_not_bring_the_forgotten_log_back_by_a_head_that_was_ne
     let neighbour = Fake::start("neighbour", &ours, 310, Manner::Honest);
     let around = Arc::new(Around {
         upstream: Some(Fake::start("upstream", &rebuilt, 350, Manner::Honest)),
-        neighbours: vec![neighbour.clone()],
+        givers: vec![neighbour.clone()],
         ..Around::default()
     });
     let database = super::world::database(state.path(), &around);
     database.mirror().lookup(&module(20)).await.unwrap();
     assert_eq!(database.mirror().head().unwrap().note(), rebuilt.head(350));
-    assert!(neighbour.looked_up() > 0 && !neighbour.is_blamed());
+    assert_eq!(
+        (neighbour.looked_up() > 0, neighbour.is_blamed()),
+        (true, false)
+    );
 }
 
 #[tokio::test]
