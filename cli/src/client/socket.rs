@@ -71,17 +71,7 @@ impl SocketClient {
 
     /// The body of the answer for `path_and_query`, which must be 200.
     pub(crate) async fn get(&self, path_and_query: &str) -> Result<String, SocketError> {
-        let (status, body) = self
-            .ask_within(Method::GET, path_and_query, Bytes::new(), ANSWER_DEADLINE)
-            .await?;
-        match status {
-            200 => Ok(body),
-            status => Err(SocketError::Status(
-                self.path.clone(),
-                status,
-                reason(&body),
-            )),
-        }
+        self.told(Method::GET, path_and_query, Bytes::new()).await
     }
 
     /// The body of the answer to `body`, which must be 200.
@@ -90,8 +80,17 @@ impl SocketClient {
         path_and_query: &str,
         body: Vec<u8>,
     ) -> Result<String, SocketError> {
+        self.told(Method::POST, path_and_query, body.into()).await
+    }
+
+    async fn told(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: Bytes,
+    ) -> Result<String, SocketError> {
         let (status, body) = self
-            .ask_within(Method::POST, path_and_query, body.into(), ANSWER_DEADLINE)
+            .ask_within(method, path_and_query, body, ANSWER_DEADLINE)
             .await?;
         match status {
             200 => Ok(body),
