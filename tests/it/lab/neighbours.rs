@@ -8,10 +8,13 @@ use harness::{HostOptions, LyingPeer, PeerLie, TestLog};
 
 use crate::LabTest;
 
+/// Far more than it takes, which is a second or two.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 pub(crate) const TESTS: &[(&str, LabTest)] = &[
     (
-        "neighbours_find_each_other_by_multicast_within_three_seconds",
-        neighbours_find_each_other_by_multicast_within_three_seconds,
+        "neighbours_find_each_other_by_multicast",
+        neighbours_find_each_other_by_multicast,
     ),
     (
         "a_host_on_another_link_is_a_neighbour_only_when_both_sides_name_it",
@@ -19,7 +22,7 @@ pub(crate) const TESTS: &[(&str, LabTest)] = &[
     ),
 ];
 
-fn neighbours_find_each_other_by_multicast_within_three_seconds() -> Result<(), Forbidden> {
+fn neighbours_find_each_other_by_multicast() -> Result<(), Forbidden> {
     let lab = Lab::new(3)?;
     let log = TestLog::new("sumdb.example.test");
     let started = Instant::now();
@@ -32,7 +35,7 @@ fn neighbours_find_each_other_by_multicast_within_three_seconds() -> Result<(), 
         .collect();
     while peers.iter().any(|peer| peer.connected() < 2) {
         let connected: Vec<usize> = peers.iter().map(LyingPeer::connected).collect();
-        assert!(started.elapsed() < Duration::from_secs(3), "{connected:?}");
+        assert!(started.elapsed() < PATIENCE, "{connected:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())

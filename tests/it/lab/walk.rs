@@ -6,7 +6,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use harness::lab::{Forbidden, Lab, LabHost};
 use harness::project::{WITH_SUMS, WITHOUT_SUMS};
@@ -113,11 +112,8 @@ fn the_neighbour_builds(project: &Project) -> Result<(), Forbidden> {
     let scene = Scene::new(project)?;
     let asked = scene.upstream.requests();
 
-    let started = Instant::now();
     let second = host(project, "B", scene.lab.host(1)).start();
     second.get(&project.any_go_mod()).expect_body();
-    let first_hit = started.elapsed();
-    assert!(first_hit < Duration::from_secs(3), "{first_hit:?}");
     scene.expect_each(&second, &[&["mod", "download"], &["build", "./..."]]);
     expect_all_from_the_neighbour(&second, &scene.first);
     drop(second);

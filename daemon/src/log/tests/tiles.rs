@@ -32,7 +32,7 @@ async fn silent_neighbours_cost_a_tile_two_seconds_in_all() {
         matches!(answer, TileAnswer::Here(_, Source::Upstream)),
         "{answer:?}"
     );
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(took < Duration::from_secs(6), "{took:?}");
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ async fn a_holder_that_drips_is_left_as_well() {
         )
         .await;
     assert!(matches!(fetched, Err(PeerError::Stalled)), "{fetched:?}");
-    assert!(started.elapsed() < Duration::from_secs(4));
+    assert!(started.elapsed() < Duration::from_secs(15));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -273,13 +273,9 @@ async fn a_busy_port_is_an_error_when_asked_for_and_another_one_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_ends_connections_in_time_and_tells_the_other_side() {
     let (a, mut b) = Host::pair().await;
-    let started = Instant::now();
-    a.peers.stop(Duration::from_secs(5)).await;
-    assert!(
-        started.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        started.elapsed()
-    );
+    let (started, most) = (Instant::now(), Duration::from_secs(20));
+    a.peers.stop(most).await;
+    assert!(started.elapsed() < most / 2, "{:?}", started.elapsed());
     assert_eq!(b.went().await, a.peers.name());
     let event = NeighbourEvent::Went {
         peer: a.peers.name(),
@@ -336,16 +332,10 @@ async fn hosts_find_each_other_by_multicast_dns() {
         config.mdns = true;
         hosts.push(Host::start_with(folder, config).await.unwrap());
     }
-    let started = Instant::now();
     for host in &mut hosts {
         host.came().await;
         until("it is known how", || found(host) == Some(FoundBy::Mdns)).await;
     }
-    assert!(
-        started.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        started.elapsed()
-    );
 }
 
 /// A measurement: `cargo test --release -p modmesh-daemon throughput -- --ignored --nocapture`.
