@@ -110,6 +110,9 @@ pub const EVIDENCE_RING_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub const HOLDERS_NAMED_MAX: usize = 8;
 /// Things about which a host decides as their owner at the same time: four of each of the 256 neighbours.
 pub const OWNED_THINGS_MAX: usize = 1024;
+/// Things among them that one neighbour alone asked for: as many as it may ask for at the same time, and a quarter, so that
+/// what is remembered of one neighbour's questions cannot shut out the others.
+pub const OWNED_THINGS_PER_PEER_MAX: usize = 256;
 /// Askers that one owner has at the same time, for all things together: a stream and 200 bytes each.
 pub const OWNED_ASKERS_MAX: usize = 4096;
 /// Askers among them that are one neighbour: what `go` has under way at the same time on a machine of many cores, and a

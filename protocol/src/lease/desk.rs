@@ -13,10 +13,12 @@ use super::words::{Ask, Claim, Progress, Word};
 use crate::artifact::KeyHash;
 use crate::limits::{
     CLAIM_GRACE, FIRST_BYTE_MAX, HANDED_AT_ONCE_MAX, HOLDERS_NAMED_MAX, LEASE, OWNED_ASKERS_MAX,
-    OWNED_ASKERS_PER_PEER_MAX, OWNED_THINGS_MAX, PLACE_WAIT_MAX, PROGRESS_EVERY, SILENT_GRACE,
+    OWNED_ASKERS_PER_PEER_MAX, OWNED_THINGS_MAX, OWNED_THINGS_PER_PEER_MAX, PLACE_WAIT_MAX,
+    PROGRESS_EVERY, SILENT_GRACE,
 };
 
-/// How long it is remembered who has a thing that nobody asks for any more: announcements take no longer.
+/// How long it is remembered who has a thing that nobody asks for any more: announcements take no longer. It is forgotten sooner
+/// where there is no room for it.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
 /// An asker's stream; the caller numbers them and uses no number again.
@@ -37,6 +39,8 @@ pub struct Desk {
 /// Everything about one thing.
 #[derive(Debug, Default)]
 struct Thing {
+    /// Who asked for it, as long as nobody else did.
+    alone: Option<MemberId>,
     askers: BTreeMap<Ticket, Asking>,
     /// In the order in which they came.
     waiting: VecDeque<Ticket>,
@@ -99,13 +103,14 @@ impl Desk {
         let is_new = !self.things.contains_key(&key);
         if mine >= OWNED_ASKERS_PER_PEER_MAX
             || self.tickets.len() >= OWNED_ASKERS_MAX
-            || is_new && self.things.len() >= OWNED_THINGS_MAX
+            || is_new && !self.make_room(who)
         {
             return vec![(ticket, Word::Busy)];
         }
         *self.of_peer.entry(who).or_default() += 1;
         self.tickets.insert(ticket, (key, who));
         let thing = self.things.entry(key).or_default();
+        thing.alone = Some(who).filter(|who| is_new || thing.alone == Some(*who));
         for holder in known.iter().rev() {
             thing.add_holder(*holder);
         }
@@ -214,6 +219,26 @@ impl Desk {
                 waiting + thing.waiting.len(),
             )
         })
+    }
+
+    /// Makes room for one more thing that `who` asks for, where need be by forgetting the one that nobody has asked for the
+    /// longest. False when all are still asked for.
+    fn make_room(&mut self, who: MemberId) -> bool {
+        let is_its_own = |thing: &Thing| thing.alone == Some(who);
+        let its_own = self.things.values().filter(|thing| is_its_own(thing));
+        let has_its_share = its_own.count() >= OWNED_THINGS_PER_PEER_MAX;
+        if !has_its_share && self.things.len() < OWNED_THINGS_MAX {
+            return true;
+        }
+        let idle = self
+            .things
+            .iter()
+            .filter(|(_, thing)| thing.askers.is_empty() && (is_its_own(thing) || !has_its_share));
+        let longest = idle.min_by_key(|(_, thing)| thing.idle_since);
+        let Some(key) = longest.map(|(key, _)| *key) else {
+            return false;
+        };
+        self.things.remove(&key).is_some()
     }
 
     fn forget_ticket(&mut self, ticket: Ticket) {

@@ -218,14 +218,75 @@ fn a_queue_behind_holders_that_do_not_get_on_is_let_go_after_a_while() {
     assert_eq!(sent(&office.desk.tick(ms(100 + place))), 2);
 }
 
+/// A want of the thing with this number.
+fn want(number: usize) -> (KeyHash, bool, Claim) {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    (KeyHash(key), true, Claim::Nothing)
+}
+
+/// `asker` fetches the thing with this number, and has it a millisecond later. What it was told first.
+fn fetched(desk: &mut Desk, at: Duration, asker: u8, number: usize) -> Word {
+    let ticket = Ticket(10_000 + number as u64);
+    let said = desk.want(at, ticket, who(asker), want(number), &[]);
+    desk.hear(at + ms(1), ticket, &Ask::Done);
+    said[0].1.clone()
+}
+
+#[test]
+fn what_one_asked_for_alone_takes_no_more_room_than_its_share() {
+    let mut desk = Desk::default();
+    let of = |desk: &Desk, peer: u8| {
+        let alone = |thing: &&Thing| thing.alone == Some(who(peer));
+        desk.things.values().filter(alone).count()
+    };
+    // One that asks for ever more has its own oldest ones forgotten, and nothing else.
+    let others = 10 * OWNED_THINGS_MAX;
+    assert_eq!(fetched(&mut desk, ms(0), 2, others), Word::Fetch);
+    for number in 0..2 * OWNED_THINGS_MAX {
+        let at = ms(1 + number as u64);
+        assert_eq!(fetched(&mut desk, at, 1, number), Word::Fetch, "{number}");
+        assert!(of(&desk, 1) <= OWNED_THINGS_PER_PEER_MAX);
+    }
+    assert_eq!(desk.things.len(), 1 + OWNED_THINGS_PER_PEER_MAX);
+    let is_kept = |number: usize| desk.things.contains_key(&want(number).0);
+    assert!(is_kept(others) && is_kept(2 * OWNED_THINGS_MAX - 1));
+    assert!(!is_kept(
+        2 * OWNED_THINGS_MAX - OWNED_THINGS_PER_PEER_MAX - 1
+    ));
+
+    // What somebody else wants as well is its own no more, and makes room in its share.
+    let latest = 2 * OWNED_THINGS_MAX - 1;
+    let at = ms(10_000);
+    let said = desk.want(at, Ticket(1), who(3), want(latest), &[]);
+    assert_eq!(said, [to(1, have(&[1]))]);
+    assert_eq!(
+        (of(&desk, 1), of(&desk, 3)),
+        (OWNED_THINGS_PER_PEER_MAX - 1, 0)
+    );
+    desk.gone(at, Ticket(1));
+    // Asked for again by the first it does not become its own again.
+    desk.want(at, Ticket(2), who(1), want(latest), &[]);
+    assert_eq!(of(&desk, 1), OWNED_THINGS_PER_PEER_MAX - 1);
+}
+
+#[test]
+fn what_is_only_remembered_makes_room_for_what_is_asked_for() {
+    let mut desk = Desk::default();
+    for number in 0..OWNED_THINGS_MAX {
+        let asker = 1 + (number / OWNED_THINGS_PER_PEER_MAX) as u8;
+        fetched(&mut desk, ms(number as u64), asker, number);
+    }
+    assert_eq!(desk.things.len(), OWNED_THINGS_MAX);
+    let at = ms(OWNED_THINGS_MAX as u64);
+    assert_eq!(fetched(&mut desk, at, 9, OWNED_THINGS_MAX), Word::Fetch);
+    assert_eq!(desk.things.len(), OWNED_THINGS_MAX);
+    assert!(!desk.things.contains_key(&want(0).0) && desk.things.contains_key(&want(1).0));
+}
+
 #[test]
 fn the_desk_is_bounded() {
     let mut desk = Desk::default();
-    let want = |number: usize| {
-        let mut key = [0; 32];
-        key[..8].copy_from_slice(&(number as u64).to_be_bytes());
-        (KeyHash(key), true, Claim::Nothing)
-    };
     let mut said = Vec::new();
     for number in 0..=OWNED_ASKERS_PER_PEER_MAX {
         said = desk.want(ms(0), Ticket(number as u64), who(1), want(number), &[]);
