@@ -4,7 +4,8 @@
 //! meanwhile waits, and the others are dropped. What is lost so comes again with the next lookup or announcement.
 //!
 //! A neighbour that is behind and has no upstream can follow only if somebody has what continues its head. So that is fetched
-//! and kept here while upstream is there, for so many heads a day that nobody can have us keep the whole tree.
+//! and kept here while upstream is there, for so many heads a day that nobody can have us keep the whole tree, and for so many of
+//! one neighbour that it leaves something to the others.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,8 @@ use crate::shutdown::Shutdown;
 
 /// Smaller heads of neighbours whose edges are fetched and kept in a day: up to four tiles each, 2 MiB in all.
 const EDGES_A_DAY_MAX: usize = 64;
+/// Those of one neighbour among them. One that was away needs one, and one more each time that it is away again.
+const EDGES_OF_ONE_A_DAY_MAX: usize = 8;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The heads that wait, and whether one is worked on.
@@ -32,9 +35,9 @@ pub(super) struct Offers {
     shutdown: Shutdown,
 }
 
-/// When the last edges were fetched for neighbours, oldest first.
+/// When the last edges were fetched for neighbours, and for which, oldest first: at most [`EDGES_A_DAY_MAX`].
 #[derive(Debug, Default)]
-struct DayOfEdges(VecDeque<Instant>);
+struct DayOfEdges(VecDeque<(Instant, String)>);
 
 #[derive(Debug)]
 struct Offer {
@@ -119,7 +122,7 @@ impl Mirror {
             |upstream: &Arc<dyn LogSource>| surroundings.within_reach().contains(&upstream.name());
         if !matches!(here, Err(ProveError::MissingTile(_)))
             || !surroundings.upstream().as_ref().is_some_and(is_there)
-            || !self.inner.offers.edges().take(Instant::now())
+            || !self.inner.offers.edges().take(Instant::now(), from)
         {
             return;
         }
@@ -176,15 +179,17 @@ impl DayOfEdges {
         self.0.pop_back();
     }
 
-    /// Takes note of one more, unless it is one too many.
-    fn take(&mut self, now: Instant) -> bool {
-        let is_past = |at: &Instant| now.saturating_duration_since(*at) >= DAY;
+    /// Takes note of one more for the neighbour `of`, unless it is one too many: of all together, or of this one's.
+    fn take(&mut self, now: Instant, of: &str) -> bool {
+        let is_past = |(at, _): &(Instant, String)| now.saturating_duration_since(*at) >= DAY;
         while self.0.front().is_some_and(is_past) {
             self.0.pop_front();
         }
-        let is_one_more = self.0.len() < EDGES_A_DAY_MAX;
+        let of_this_one = self.0.iter().filter(|(_, other)| other == of);
+        let is_one_more =
+            self.0.len() < EDGES_A_DAY_MAX && of_this_one.count() < EDGES_OF_ONE_A_DAY_MAX;
         if is_one_more {
-            self.0.push_back(now);
+            self.0.push_back((now, of.to_owned()));
         }
         is_one_more
     }
@@ -195,13 +200,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_edges_a_day_are_fetched_for_neighbours() {
+    fn so_many_edges_a_day_are_fetched_for_neighbours_and_so_many_for_each() {
         let (mut day, began) = (DayOfEdges::default(), Instant::now());
-        for _ in 0..EDGES_A_DAY_MAX {
-            assert!(day.take(began));
+        for neighbour in 0..EDGES_A_DAY_MAX / EDGES_OF_ONE_A_DAY_MAX {
+            let of = format!("neighbour {neighbour}");
+            for _ in 0..EDGES_OF_ONE_A_DAY_MAX {
+                assert!(day.take(began, &of));
+            }
+            assert!(!day.take(began, &of), "{of}");
         }
-        assert!(!day.take(began + DAY / 2));
-        assert!(day.take(began + DAY));
+        assert_eq!(day.0.len(), EDGES_A_DAY_MAX);
+        assert!(!day.take(began + DAY / 2, "another one"));
+        assert!(day.take(began + DAY, "another one"));
         assert_eq!(day.0.len(), 1);
+    }
+
+    #[test]
+    fn what_was_for_nothing_is_given_back() {
+        let (mut day, began) = (DayOfEdges::default(), Instant::now());
+        for _ in 0..EDGES_OF_ONE_A_DAY_MAX {
+            assert!(day.take(began, "greedy"));
+        }
+        day.give_back();
+        assert!(day.take(began, "greedy") && !day.take(began, "greedy"));
     }
 }

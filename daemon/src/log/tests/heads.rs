@@ -170,3 +170,34 @@ async fn a_host_without_upstream_can_follow_a_neighbour_that_saw_its_head_while_
     })
     .await;
 }
+
+/// A neighbour shows one small head after the other, each of which would have a further tile fetched and kept here.
+#[tokio::test]
+async fn one_neighbour_that_is_greedy_leaves_what_a_day_allows_to_the_others() {
+    const EDGES_OF_ONE: u64 = 8;
+    // A head in the middle of each full tile, the last of which is not full.
+    let size = 256 * (EDGES_OF_ONE + 3) + 10;
+    let head_in = |tile: u64| 256 * tile + 100;
+    let log = Log::new(size);
+    let state = kept(&log, size - 1, size).await;
+    let around = Arc::new(Around {
+        upstream: Some(Fake::start("upstream", &log, size, Manner::Honest)),
+        ..Around::default()
+    });
+    let mirror = mirror(state.path(), &around);
+    let greedy = Fake::start("greedy", &log, size, Manner::Honest);
+    let honest = Fake::start("honest", &log, size, Manner::Honest);
+    let is_here = |tile: u64| mirror.kept_tile(0, tile).is_some();
+    for tile in 0..EDGES_OF_ONE {
+        assert!(!is_here(tile), "{tile}");
+        mirror.offer_head(&log.head(head_in(tile)), greedy.clone());
+        until("it is fetched", || is_here(tile)).await;
+    }
+    let asked = greedy.asked();
+    mirror.offer_head(&log.head(head_in(EDGES_OF_ONE)), greedy.clone());
+    until("one more is worked on", || greedy.asked() > asked).await;
+    mirror.offer_head(&log.head(head_in(EDGES_OF_ONE + 1)), honest.clone());
+    until("the honest one's is fetched", || is_here(EDGES_OF_ONE + 1)).await;
+    assert!(!is_here(EDGES_OF_ONE));
+    assert!(!greedy.is_blamed() && !honest.is_blamed());
+}
