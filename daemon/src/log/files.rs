@@ -76,7 +76,12 @@ impl Files {
 
     /// The kept heads, largest first; each is read when its turn comes.
     pub(super) fn heads(&self) -> impl Iterator<Item = String> {
-        self.head_files()
+        self.heads_below(&self.root)
+    }
+
+    /// The kept heads of the log in the folder `log`, in the same way.
+    fn heads_below(&self, log: &Path) -> impl Iterator<Item = String> {
+        head_files(log)
             .into_iter()
             .filter_map(|(_, path)| String::from_utf8(self.read(&path)?).ok())
     }
@@ -87,7 +92,7 @@ impl Files {
             &self.root.join("head").join(size.to_string()),
             note.as_bytes(),
         )?;
-        for (_, path) in self.head_files().into_iter().skip(HEADS_MAX) {
+        for (_, path) in head_files(&self.root).into_iter().skip(HEADS_MAX) {
             let _gone = fs::remove_file(path);
         }
         Ok(())
@@ -102,17 +107,6 @@ impl Files {
     /// Removes a head that nobody holds.
     pub(super) fn forget_head(&self, size: u64) {
         let _gone = fs::remove_file(self.root.join("head").join(size.to_string()));
-    }
-
-    fn head_files(&self) -> Vec<(u64, PathBuf)> {
-        let mut found: Vec<(u64, PathBuf)> = fs::read_dir(self.root.join("head"))
-            .into_iter()
-            .flatten()
-            .filter_map(Result::ok)
-            .filter_map(|file| Some((file.file_name().to_str()?.parse().ok()?, file.path())))
-            .collect();
-        found.sort_by(|one, other| other.cmp(one));
-        found
     }
 
     /// Keeps two signed heads that contradict each other, as they are.
@@ -269,6 +263,18 @@ impl Files {
                 let _gone = fs::remove_file(&written);
             })
     }
+}
+
+/// The files of the heads in the folder of one log, the largest first.
+fn head_files(log: &Path) -> Vec<(u64, PathBuf)> {
+    let mut found: Vec<(u64, PathBuf)> = fs::read_dir(log.join("head"))
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .filter_map(|file| Some((file.file_name().to_str()?.parse().ok()?, file.path())))
+        .collect();
+    found.sort_by(|one, other| other.cmp(one));
+    found
 }
 
 fn make_folders(root: &Path) -> io::Result<()> {

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use modmesh_protocol::digest::{Hasher, hex, unhex};
+use modmesh_protocol::digest::{hex, unhex};
 use modmesh_protocol::log::{Hash, SignedHead, VerifierKey};
 
 use super::whose::{self, PARTS};
@@ -145,6 +145,9 @@ impl Files {
 }
 
 /// Moves logs aside that were given up. What cannot be moved stays where nobody looks at it until the next start.
+///
+/// A log goes under the key that proved it, which is another than `key` where a crash came before its move and then somebody set
+/// another key. So this is done before the mark of the earlier key is moved.
 pub(super) fn sweep(files: &Files, state: &Path, key: &VerifierKey) {
     let number = files.begun.number;
     if number > 0 {
@@ -167,7 +170,12 @@ pub(super) fn sweep(files: &Files, state: &Path, key: &VerifierKey) {
 fn move_aside(files: &Files, state: &Path, key: &VerifierKey, number: u64) {
     let from = root(&files.base, number);
     let has_parts = PARTS.iter().any(|part| from.join(part).exists());
-    let aside = folder_aside(state, key, number);
+    let prover = match has_parts {
+        true => whose::prover_of(files, &from, key),
+        false => Some(key.clone()),
+    };
+    let prefix = prefix_aside(key.name(), prover.as_ref());
+    let aside = state.join(ASIDE).join(format!("{prefix}{number}"));
     let moved = match has_parts {
         true => move_parts(&from, &aside),
         false => Ok(()),
@@ -179,8 +187,11 @@ fn move_aside(files: &Files, state: &Path, key: &VerifierKey, number: u64) {
     let database = key.name();
     match moved {
         Ok(()) if has_parts => {
-            // With it the heads can be checked that lie there.
-            let _for_people = fs::write(aside.join("key.txt"), format!("{}\n", key.as_str()));
+            if let Some(prover) = prover {
+                // With it the heads can be checked that lie there.
+                let text = format!("{}\n", prover.as_str());
+                let _for_people = fs::write(aside.join("key.txt"), text);
+            }
             tracing::warn!(database, aside = %aside.display(), "a log of this checksum database that was given up is moved aside");
         }
         Ok(()) => {}
@@ -188,7 +199,7 @@ fn move_aside(files: &Files, state: &Path, key: &VerifierKey, number: u64) {
             tracing::warn!(database, aside = %aside.display(), %error, "a log of this checksum database that was given up could not be moved aside; it is not used any more")
         }
     }
-    for (_, oldest) in aside_of(state, key).into_iter().skip(ASIDE_MAX) {
+    for (_, oldest) in under(state, &prefix).into_iter().skip(ASIDE_MAX) {
         let _gone = fs::remove_dir_all(oldest);
     }
 }
@@ -207,21 +218,23 @@ fn move_parts(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Where log `number` of the database is moved to when it is given up.
 pub(in super::super) fn folder_aside(state: &Path, key: &VerifierKey, number: u64) -> PathBuf {
-    state
-        .join(ASIDE)
-        .join(format!("{}{number}", prefix_aside(key)))
+    let prefix = prefix_aside(key.name(), Some(key));
+    state.join(ASIDE).join(format!("{prefix}{number}"))
 }
 
 /// The logs of the database that were given up and are kept, the newest first.
 pub(in super::super) fn aside_of(state: &Path, key: &VerifierKey) -> Vec<(u64, PathBuf)> {
-    let prefix = prefix_aside(key);
+    under(state, &prefix_aside(key.name(), Some(key)))
+}
+
+fn under(state: &Path, prefix: &str) -> Vec<(u64, PathBuf)> {
     let mut found: Vec<_> = fs::read_dir(state.join(ASIDE))
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name();
-            let number = name.to_str()?.strip_prefix(&prefix)?.parse().ok()?;
+            let number = name.to_str()?.strip_prefix(prefix)?.parse().ok()?;
             Some((number, entry.path()))
         })
         .collect();
@@ -229,9 +242,10 @@ pub(in super::super) fn aside_of(state: &Path, key: &VerifierKey) -> Vec<(u64, P
     found
 }
 
-/// No name of a database has a plus sign in it. Logs of another key of the same name are others.
-fn prefix_aside(key: &VerifierKey) -> String {
-    let name = key.name().replace('/', "+");
-    let mark = hex(&Hasher::digest(key.as_str().as_bytes())[..4]);
+/// No name of a database has a plus sign in it. Logs of another key of the same name are others, and so are those of which nobody
+/// knows any more whose they are.
+fn prefix_aside(name: &str, key: Option<&VerifierKey>) -> String {
+    let name = name.replace('/', "+");
+    let mark = key.map_or_else(|| whose::UNKNOWN.to_owned(), whose::mark_of);
     format!("{name}+{mark}+")
 }

@@ -14,6 +14,8 @@ use super::Files;
 pub(super) const PARTS: [&str; 4] = ["head", "record", "tile", "contradiction"];
 /// Where it is moved to, in the state folder.
 const ASIDE: &str = "sumdb-of-other-keys";
+/// Stands in a name where the mark of a key would.
+pub(super) const UNKNOWN: &str = "unknown";
 
 /// What an earlier daemon left.
 enum Left {
@@ -37,7 +39,7 @@ pub(super) fn make_way(files: &Files, state: &Path, key: &VerifierKey) -> io::Re
     };
     // No name of a database has a plus sign in it.
     let name = key.name().replace('/', "+");
-    let mark = whose.as_deref().unwrap_or("unknown");
+    let mark = whose.as_deref().unwrap_or(UNKNOWN);
     let aside = state.join(ASIDE).join(format!("{name}+{mark}"));
     let moved =
         move_parts(&files.root, &aside).and_then(|()| move_part(&files.base, &aside, "key"));
@@ -65,6 +67,34 @@ pub(super) fn make_way(files: &Files, state: &Path, key: &VerifierKey) -> io::Re
     Ok(true)
 }
 
+/// The key that proved the log in the folder `log`: the one by which a head of it is signed, of `key` and of the one that is
+/// written down here. Where there is no head the latter did. Nothing where nobody can tell.
+pub(super) fn prover_of(files: &Files, log: &Path, key: &VerifierKey) -> Option<VerifierKey> {
+    let marked = files.read(&mark(files));
+    let marked = marked.and_then(|bytes| String::from_utf8(bytes).ok());
+    let marked = marked.and_then(|text| VerifierKey::parse(&text).ok());
+    let mut has_heads = false;
+    for note in files.heads_below(log) {
+        let signers = [Some(key), marked.as_ref()].into_iter().flatten();
+        for signer in signers {
+            if SignedHead::open(note.as_bytes(), signer).is_ok() {
+                return Some(signer.clone());
+            }
+        }
+        has_heads = true;
+    }
+    marked.filter(|_| !has_heads)
+}
+
+/// The beginning of a key's SHA-256, by which it is called in names of folders.
+pub(super) fn mark_of(key: &VerifierKey) -> String {
+    mark_of_text(key.as_str().as_bytes())
+}
+
+fn mark_of_text(key: &[u8]) -> String {
+    hex(&Hasher::digest(key)[..4])
+}
+
 /// Where the key stands that proved what lies here.
 pub(super) fn mark(files: &Files) -> PathBuf {
     files.base.join("key")
@@ -74,7 +104,7 @@ fn left(files: &Files, key: &VerifierKey) -> Left {
     if let Some(mark) = files.read(&mark(files)) {
         return match mark == key.as_str().as_bytes() {
             true => Left::Ours,
-            false => Left::Anothers(hex(&Hasher::digest(&mark)[..4])),
+            false => Left::Anothers(mark_of_text(&mark)),
         };
     }
     let mut has_heads = false;
@@ -90,7 +120,7 @@ fn left(files: &Files, key: &VerifierKey) -> Left {
     });
     match (has_heads, holds_something) {
         // Of an earlier release, which wrote no mark: whole heads that are not this key's.
-        (true, _) => Left::Anothers("unknown".to_owned()),
+        (true, _) => Left::Anothers(UNKNOWN.to_owned()),
         (false, true) => Left::Nobodys,
         (false, false) => Left::Unmarked,
     }
@@ -116,8 +146,10 @@ pub(super) fn move_part(from: &Path, to: &Path, part: &str) -> io::Result<()> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use ed25519_dalek::SigningKey;
-    use modmesh_protocol::log::Record;
+    use std::collections::HashSet;
+
+    use ed25519_dalek::{Signer, SigningKey};
+    use modmesh_protocol::log::{Record, TreeHead};
     use modmesh_protocol::module::ModuleVersion;
 
     use super::*;
@@ -129,6 +161,14 @@ mod tests {
             .verifying_key()
             .to_bytes();
         VerifierKey::of_ed25519(NAME, &point).unwrap()
+    }
+
+    /// A signed head of 7 records.
+    fn head(seed: u8) -> String {
+        let root = [seed; 32];
+        let text = TreeHead { size: 7, root }.text();
+        let signature = SigningKey::from_bytes(&[seed; 32]).sign(text.as_bytes());
+        key(seed).signed_note(&text, &signature.to_bytes())
     }
 
     fn of() -> ModuleVersion {
@@ -184,5 +224,60 @@ mod tests {
         // No head at all: what was proved under one that is gone is not believed either.
         assert!(Files::open(state, &key(1)).unwrap().record(&of()).is_none());
         assert_eq!(aside(state), ["sum.example+internal+unknown"]);
+    }
+
+    /// The process ended after a log was given up and before its parts were moved, and then another key was set.
+    #[test]
+    fn a_log_that_was_given_up_goes_under_the_key_that_proved_it_also_when_another_is_set_by_then()
+    {
+        let given_up = "sumdb-given-up";
+        let mark = mark_of(&key(1));
+        for (has_head, has_mark, whose) in [
+            (true, true, Some(&*mark)),
+            (false, true, Some(&*mark)),
+            // Its heads are not the new key's, and that is all that is known.
+            (true, false, None),
+            (false, false, None),
+        ] {
+            let state = tempfile::tempdir().unwrap();
+            let state = state.path();
+            let files = Files::open(state, &key(1)).unwrap();
+            write_record(&files);
+            if has_head {
+                files.write_head(7, &head(1)).unwrap();
+            }
+            files.begin_anew(None, &HashSet::new()).unwrap();
+            if !has_mark {
+                fs::remove_file(super::mark(&files)).unwrap();
+            }
+            let files = Files::open(state, &key(2)).unwrap();
+            assert!(files.record(&of()).is_none());
+            let entries = fs::read_dir(state.join(given_up)).unwrap();
+            let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            let name = format!("sum.example+internal+{}+0", whose.unwrap_or(UNKNOWN));
+            assert_eq!(names, [&*name], "{has_head} {has_mark}");
+            let aside = state.join(given_up).join(name);
+            assert!(aside.join("record/example.com/m@v1.0.0").is_file());
+            let told = fs::read_to_string(aside.join("key.txt")).ok();
+            let expected = whose.map(|_| format!("{}\n", key(1).as_str()));
+            assert_eq!(told, expected);
+        }
+    }
+
+    /// The parts could not be moved at the start at which another key was set, but at a later one.
+    #[test]
+    fn a_log_that_was_given_up_is_known_by_its_heads_when_the_mark_is_another_ones_by_then() {
+        let state = tempfile::tempdir().unwrap();
+        let state = state.path();
+        let files = Files::open(state, &key(1)).unwrap();
+        write_record(&files);
+        files.write_head(7, &head(1)).unwrap();
+        files.begin_anew(None, &HashSet::new()).unwrap();
+        let mark = super::mark(&files);
+        files.write(&mark, key(2).as_str().as_bytes()).unwrap();
+        Files::open(state, &key(2)).unwrap();
+        let unknown = state.join("sumdb-given-up/sum.example+internal+unknown+0");
+        assert!(unknown.join("head/7").is_file());
+        assert!(!unknown.join("key.txt").exists());
     }
 }
