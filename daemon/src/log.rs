@@ -27,7 +27,7 @@ pub(crate) use ask::{
     AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
 };
 pub(crate) use contradiction::short;
-pub(crate) use database::{BeginError, Database, Instead, Opening};
+pub(crate) use database::{BeginError, BegunAnew, Database, Instead, Opening};
 pub(crate) use files::log_number;
 pub(crate) use finding::{Authority, Finding, ListedRecord, Trouble};
 pub(crate) use mirror::{Mirror, TileAnswer};

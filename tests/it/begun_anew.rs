@@ -1,6 +1,8 @@
 //! A private checksum database that was rebuilt with its old key: the contradiction is told of with the way out, and the
 //! way out works, for `go` and for what is kept.
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -65,6 +67,13 @@ fn lookup(module: &Module) -> String {
 
 fn contradictions(host: &TestHost) -> f64 {
     host.metric("modmesh_sumdb_contradictions_total", &[("name", NAME)])
+}
+
+/// What `modmesh sumdb show` tells of the database.
+fn shown(host: &TestHost) -> serde_json::Value {
+    let shown = host.sumdb(&["show", NAME, "--json"]).expect_success();
+    let mut shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    shown["databases"][0].take()
 }
 
 #[track_caller]
@@ -242,12 +251,7 @@ fn a_kill_at_any_moment_of_it_leaves_one_log_or_the_other() {
         host.kill();
         let _cut_off = { accepting }.wait();
         host.restart();
-        let followed = host
-            .sumdb(&["show", NAME, "--json"])
-            .expect_success()
-            .stdout;
-        let followed: serde_json::Value = serde_json::from_str(&followed).unwrap();
-        let followed = &followed["databases"][0];
+        let followed = shown(&host);
         if followed["log"] == 0 {
             // Nothing was changed, and the way out is still open.
             assert_eq!(followed["head"]["size"], 300, "{followed:#}");
@@ -257,4 +261,46 @@ fn a_kill_at_any_moment_of_it_leaves_one_log_or_the_other() {
         // No file is taken for proven by a log that is not followed.
         follows_the_new_log(&host, &upstream);
     }
+}
+
+/// As one does whom a conversation takes too long.
+#[test]
+fn who_hangs_up_while_a_log_is_begun_stops_nothing_of_it() {
+    let (host, upstream) = rebuilt(400);
+    meet(&host);
+    let new_head = upstream.log(|log| log.size());
+    let tiles = format!("sumdb/{NAME}/tile/*");
+    let before = upstream.traffic_of(&tiles).requests;
+    let held = upstream.hold(&tiles);
+    let mut asking = UnixStream::connect(host.socket()).unwrap();
+    let question = format!("POST /v1/sumdb/accept?name={NAME} HTTP/1.1\r\nHost: modmesh\r\n\r\n");
+    asking.write_all(question.as_bytes()).unwrap();
+    drop(asking);
+    // Nobody else asks for anything, and the round that judges again by itself comes later than this.
+    upstream.wait_for(&tiles, before + 1, Duration::from_secs(10));
+    assert_eq!(shown(&host)["log"], 1);
+    held.release();
+    host.wait_until("the accepted head is current", |host| {
+        shown(host)["head"]["size"] == new_head
+    });
+    follows_the_new_log(&host, &upstream);
+}
+
+#[test]
+fn the_answer_comes_though_what_follows_the_switch_takes_longer() {
+    let (host, upstream) = rebuilt(400);
+    meet(&host);
+    let held = upstream.hold(&format!("sumdb/{NAME}/*"));
+    let begun = host.sumdb(&["accept", NAME, "--json"]).expect_success();
+    let begun: serde_json::Value = serde_json::from_str(&begun.stdout).unwrap();
+    assert_eq!(
+        (&begun["log"], &begun["is_current"]),
+        (&1.into(), &false.into())
+    );
+    assert_eq!(
+        (&begun["doubted"], &begun["waiting"]),
+        (&4.into(), &4.into())
+    );
+    held.release();
+    follows_the_new_log(&host, &upstream);
 }

@@ -3,6 +3,9 @@
 //!
 //! The order of the switch: the disk first, by one rename, and what a crash leaves behind it the next start finishes; then the
 //! store, in which nothing of the old log is found any more; then the mirror. So no answer is made of both logs.
+//!
+//! The switch and what follows it are one task of the daemon's, which goes on when whoever asked is gone: a store of very many files
+//! takes longer than a conversation.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,14 +19,21 @@ use modmesh_protocol::control::sumdb::{
     BegunAnew, Contradiction, Database, Databases, Head, Judges, Unjoined,
 };
 use modmesh_protocol::log::{SignedHead, VerifierKey};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::{Control, seconds_since};
 use crate::log::{self, BeginError, Instead, short};
 
-/// How long the answer waits for the accepted head to be proved, and then for the files to be judged again. What is not done
-/// by then is done later, with the next lookup and in the next round.
-const PROVED_WITHIN: Duration = Duration::from_secs(8);
-const JUDGED_WITHIN: Duration = Duration::from_secs(8);
+/// How long after it was asked the answer waits for what follows the switch: that the accepted head is proved, and the files are
+/// judged again. What is not done by then is done all the same, and what cannot be done now with the next lookup and in the next
+/// round.
+const TOLD_WITHIN: Duration = Duration::from_secs(12);
+/// How long the answer waits for the switch: less than a conversation may last.
+const SWITCHED_WITHIN: Duration = Duration::from_secs(24);
+
+/// One log is begun at a time, until its files have been judged once: who asks and hangs up again and again leaves no heap of work.
+static BEGINNING: Semaphore = Semaphore::const_new(1);
 
 /// Why no other log is followed.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +54,14 @@ pub(super) enum RefusedToBegin {
     Public(String),
     #[error(transparent)]
     Begin(#[from] BeginError),
+    #[error(
+        "this host is still at work with another log that it began just now; ask again in a minute"
+    )]
+    Busy,
+    #[error(
+        "the log of {0} is being given up, which takes longer than an answer may, and goes on by itself; `modmesh sumdb show {0}` tells when it is done"
+    )]
+    UnderWay(String),
     #[error("the work ended without a result; see the daemon's log")]
     Crashed,
 }
@@ -57,6 +75,7 @@ impl RefusedToBegin {
             | Self::Begin(BeginError::NothingRefused(_) | BeginError::NoSuchHead(..)) => {
                 StatusCode::CONFLICT
             }
+            Self::Busy | Self::UnderWay(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Begin(BeginError::Disk(_) | BeginError::Opening(_)) | Self::Crashed => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -115,47 +134,87 @@ impl Control {
         }
     }
 
-    /// Gives up the log of the database `name` and follows another. Work that was begun goes on when nobody waits for it.
+    /// Gives up the log of the database `name` and follows another. What was begun is done to its end, whether somebody waits for
+    /// the answer or not.
     pub(super) async fn begin_anew(
         self: &Arc<Self>,
         name: &str,
         instead: Instead,
         yes: bool,
     ) -> Result<BegunAnew, RefusedToBegin> {
+        let asked = Instant::now();
+        self.to_be_begun(name, &instead, yes)?;
+        let place = timeout_at(asked + SWITCHED_WITHIN, BEGINNING.acquire());
+        let place = place.await.map_err(|_| RefusedToBegin::Busy)?;
+        let place = place.map_err(|_| RefusedToBegin::Busy)?;
+        // Whoever was before may have settled it.
         let database = self.to_be_begun(name, &instead, yes)?;
-        let (control, switched) = (self.clone(), database.clone());
-        let begun = tokio::task::spawn_blocking(move || {
-            let store = &control.store;
-            let begun = switched.begin_anew(&instead, |log| store.follow(switched.name(), log))?;
-            let doubted = store.doubt().unwrap_or_else(|error| {
-                tracing::warn!(%error, "files of the log that was given up could not be set apart; the next start does it");
-                0
-            });
-            Ok::<_, BeginError>((begun, doubted))
+        let (tell, switched) = oneshot::channel();
+        let (done, all_is_done) = oneshot::channel::<()>();
+        let (control, ending) = (Arc::clone(self), self.shutdown.clone());
+        let work = database.clone();
+        self.shutdown.spawn("another log", async move {
+            let switch = control.switch(&work, instead).await;
+            let doubted = switch.as_ref().ok().map(|(_, doubted)| *doubted);
+            let _nobody_waits = tell.send(switch);
+            if let Some(doubted) = doubted {
+                tokio::select! {
+                    () = ending.requested() => {}
+                    () = control.settle_after(&work, doubted) => {}
+                }
+            }
+            drop((done, place));
         });
-        let (begun, doubted) = begun.await.map_err(|_| RefusedToBegin::Crashed)??;
-        let (mirror, fetcher) = (database.mirror(), self.fetcher.clone());
-        let proving = mirror.clone();
-        self.within(PROVED_WITHIN, "accepted tree head", async move {
-            proving.begin_from_accepted().await;
-        })
-        .await;
-        if doubted > 0 {
-            self.within(JUDGED_WITHIN, "files judged again", async move {
-                fetcher.judge_unsettled().await;
-            })
-            .await;
-        }
-        let waiting = self.store.unsettled().len() as u64;
+        let switched = timeout_at(asked + SWITCHED_WITHIN, switched).await;
+        let switched = switched.map_err(|_| RefusedToBegin::UnderWay(name.to_owned()))?;
+        let (begun, doubted) = switched.map_err(|_| RefusedToBegin::Crashed)??;
+        let _done_or_late = timeout_at(asked + TOLD_WITHIN, all_is_done).await;
+        let waiting = self.store.unsettled().len() as u64 + self.store.of_another_log();
         Ok(BegunAnew {
             name: name.to_owned(),
             log: begun.log,
             aside: text(&begun.aside),
-            is_current: begun.accepted.is_some() && mirror.accepted().is_none(),
+            is_current: begun.accepted.is_some() && database.mirror().accepted().is_none(),
             accepted: begun.accepted.as_ref().map(head),
             doubted,
             waiting: waiting.min(doubted),
         })
+    }
+
+    /// The switch itself, and how many files rest on the log that was given up.
+    async fn switch(
+        self: &Arc<Self>,
+        database: &log::Database,
+        instead: Instead,
+    ) -> Result<(log::BegunAnew, u64), RefusedToBegin> {
+        let (control, database) = (Arc::clone(self), database.clone());
+        let switch = tokio::task::spawn_blocking(move || {
+            let name = database.name();
+            let begun = database.begin_anew(&instead, |log| {
+                control.store.follow(name, log);
+            })?;
+            Ok((begun, control.store.of_another_log()))
+        });
+        switch.await.map_err(|_| RefusedToBegin::Crashed)?
+    }
+
+    /// What follows the switch: the accepted head is proved while the files are set apart that rested on the old log, and then
+    /// they are judged again.
+    async fn settle_after(&self, database: &log::Database, doubted: u64) {
+        let (store, mirror) = (self.store.clone(), database.mirror());
+        let setting_apart = tokio::task::spawn_blocking(move || store.doubt());
+        let (set_apart, ()) = tokio::join!(setting_apart, mirror.begin_from_accepted());
+        let left_out = match set_apart {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = left_out {
+            tracing::warn!(%error, "files of the log that was given up could not be set apart; the next start does it");
+        }
+        if doubted > 0 {
+            self.fetcher.judge_unsettled().await;
+        }
     }
 
     fn to_be_begun(
@@ -188,25 +247,6 @@ impl Control {
             return Err(RefusedToBegin::Public(name.to_owned()));
         }
         Ok(database.clone())
-    }
-
-    /// Waits so long for work that is done to its end in any case.
-    async fn within(
-        &self,
-        time: Duration,
-        what: &'static str,
-        work: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let (done, waiting) = tokio::sync::oneshot::channel::<()>();
-        let ending = self.shutdown.clone();
-        self.shutdown.spawn(what, async move {
-            tokio::select! {
-                () = ending.requested() => {}
-                () = work => {}
-            }
-            drop(done);
-        });
-        let _done_or_late = tokio::time::timeout(time, waiting).await;
     }
 }
 

@@ -25,6 +25,13 @@ impl Store {
         }
     }
 
+    /// How many files rest on a log that was given up and are not set apart yet.
+    pub(crate) fn of_another_log(&self) -> u64 {
+        let entries = self.inner.catalog.all();
+        let of_another = |entry: &&Arc<Entry>| self.is_of_another_log(&entry.proof);
+        entries.iter().filter(of_another).count() as u64
+    }
+
     /// Sets everything apart that rests on a log that was given up; returns how many files these are. Blocks for two renames
     /// each. What a crash or the disk leaves undone the next start does.
     pub(crate) fn doubt(&self) -> Result<u64, StoreError> {

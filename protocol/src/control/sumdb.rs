@@ -116,6 +116,6 @@ pub struct BegunAnew {
     pub is_current: bool,
     /// Files of the store that rested on the log before it: they are judged again.
     pub doubted: u64,
-    /// Those of them that could not be judged again at once, and wait for the database.
+    /// Those of them that were not judged again yet: there was no time for it, or they wait for the database.
     pub waiting: u64,
 }
