@@ -17,7 +17,7 @@ use modmesh_protocol::h1;
 use modmesh_protocol::zip::{self, FileAt, Grammar, ZipError};
 
 pub(crate) use crate::log::{Authority, Finding, ListedRecord};
-pub(crate) use go_sums::{GoSumTotals, GoSums, NoRoom, Permanence, Silence, Vouched};
+pub(crate) use go_sums::{GoSumTotals, GoSums, NoRoom, Permanence, RefusedLines, Silence, Vouched};
 pub(crate) use proof::{FollowedLog, FollowedLogs, MeasuredFile, Proof, Scope, Unlisted};
 use proof::{Ground, OnGoSum};
 

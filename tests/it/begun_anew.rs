@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use harness::{FakeUpstream, Module, TestHost, TestLog};
 
+use crate::go_sum::give;
 use crate::scene::{hello, neighbour_of, online, stored};
 
 const NAME: &str = "sumdb.example.test/internal";
@@ -303,4 +304,34 @@ fn the_answer_comes_though_what_follows_the_switch_takes_longer() {
     );
     held.release();
     follows_the_new_log(&host, &upstream);
+}
+
+/// A go.sum of after the log was rebuilt is contradicted by the old log, and one of before it by the new one.
+#[test]
+fn lines_of_a_go_sum_are_judged_again_when_the_log_that_contradicted_them_is_given_up() {
+    let (host, upstream) = rebuilt(400);
+    let (before, since) = (changed().sum_lines(), changed_since().sum_lines());
+    assert_eq!(give(&host, "/old/go.sum", &before)["contradicted"], 0);
+    assert_eq!(give(&host, "/new/go.sum", &since)["contradicted"], 1);
+    let counts = |host: &TestHost| {
+        let counts = host.status()["go_sum"].take();
+        (counts["lines"].as_u64(), counts["refused"].as_u64())
+    };
+    assert_eq!(counts(&host), (Some(3), Some(1)));
+    meet(&host);
+    // While the new log cannot be asked all four count, and the two contradict each other.
+    let held = upstream.hold(&format!("sumdb/{NAME}/*"));
+    let mut accepting = host.sumdb_command(&["accept", NAME]);
+    let accepting = accepting.stdout(Stdio::null()).stderr(Stdio::null());
+    let accepting = accepting.spawn().unwrap();
+    host.wait_until("the line counts again", |host| {
+        counts(host) == (Some(4), Some(0))
+    });
+    held.release();
+    assert!({ accepting }.wait().unwrap().success());
+    host.wait_until("the other one is refused", |host| {
+        counts(host) == (Some(3), Some(1))
+    });
+    let given = host.get(&zip(&changed())).expect_body();
+    assert_eq!(given, changed_since().zip());
 }

@@ -2,7 +2,8 @@
 //! says so.
 //!
 //! The order of the switch: the disk first, by one rename, and what a crash leaves behind it the next start finishes; then the
-//! store, in which nothing of the old log is found any more; then the mirror. So no answer is made of both logs.
+//! store, in which nothing of the old log is found any more, and the lines of go.sum; then the mirror. So no answer is made of
+//! both logs.
 //!
 //! The switch and what follows it are one task of the daemon's, which goes on when whoever asked is gone: a store of very many files
 //! takes longer than a conversation.
@@ -192,6 +193,7 @@ impl Control {
             let name = database.name();
             let begun = database.begin_anew(&instead, |log| {
                 control.store.follow(name, log);
+                control.fetcher.follow(name, log);
             })?;
             Ok((begun, control.store.of_another_log()))
         });

@@ -14,7 +14,7 @@ use modmesh_protocol::module::ModuleVersion;
 use super::Fetcher;
 use crate::policy::Treatment;
 use crate::trust::{
-    Expected, GoSumTotals, ListedRecord, NoRoom, Permanence, Proof, Silence, Vouched,
+    Expected, GoSumTotals, ListedRecord, NoRoom, Permanence, Proof, RefusedLines, Silence, Vouched,
 };
 
 /// What became of the lines of a go.sum.
@@ -42,7 +42,8 @@ impl Fetcher {
         permanence: Permanence,
         go_sum: &GoSum,
     ) -> Result<TakenGoSum, NoRoom> {
-        let (mut sums, mut contradicted) = (HashMap::new(), Vec::new());
+        let (mut sums, mut refused) = (HashMap::new(), RefusedLines::default());
+        let mut contradicted = Vec::new();
         for (key, sum) in &go_sum.sums {
             if self.treatment(&key.of.module) == Treatment::Toolchain {
                 // `go` insists on the database for them, and so does this host.
@@ -57,6 +58,7 @@ impl Fetcher {
                     if contradicted.len() < TOLD_MAX {
                         tell_contradiction(key, name, &record);
                     }
+                    refused.add(KeyHash::of_file(key), *sum, &record);
                     contradicted.push(key.clone());
                 }
                 None => {
@@ -73,12 +75,25 @@ impl Fetcher {
             );
         }
         contradicted.sort();
-        let (lines, refused) = (sums.len() as u64, contradicted.len() as u64);
+        let lines = sums.len() as u64;
         self.inner.go_sums.give(name, permanence, sums, refused)?;
         Ok(TakenGoSum {
             lines,
             contradicted,
         })
+    }
+
+    /// From now on log `number` of `database` is followed, and lines that only an earlier one contradicted count again, until a
+    /// record of this one says otherwise.
+    pub(crate) fn follow(&self, database: &str, number: u64) {
+        let lines = self.inner.go_sums.follow(database, number);
+        if lines > 0 {
+            tracing::info!(
+                database,
+                lines,
+                "lines of go.sum files that the log contradicted that was given up count again"
+            );
+        }
     }
 
     /// How many lines are held.
@@ -127,7 +142,7 @@ impl Fetcher {
             };
             let of = of.clone();
             let key = ArtifactKey { of, kind };
-            for name in self.inner.go_sums.overruled(&key, sum) {
+            for name in self.inner.go_sums.overruled(&key, sum, record) {
                 tell_contradiction(&key, &name, record);
             }
         }

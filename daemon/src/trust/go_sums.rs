@@ -1,9 +1,10 @@
 //! The second root: lines of go.sum files that this host's user gave, by `modmesh run`, `--go-sum` or the control socket.
 //!
 //! A line vouches for a file on this host alone, and only where the checksum database gives no verdict. What the database
-//! says always wins: a line that contradicts a record is taken out and counted. Files are held by name; giving one again
-//! replaces all that it said, so that a line that was mended is forgotten. Where two files give one module file two hashes,
-//! neither vouches for it. All of it is in memory: what was kept on the word of a line has the hash in its own proof.
+//! says always wins: a line that contradicts a record is refused and counted, and counts again only when the log is given up that
+//! the record is in. Files are held by name; giving one again replaces all that it said, so that a line that was mended is
+//! forgotten. Where two files give one module file two hashes, neither vouches for it. All of it is in memory: what was kept on
+//! the word of a line has the hash in its own proof.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,9 +12,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
 use modmesh_protocol::digest::H1;
 
-use super::Unlisted;
+use super::{ListedRecord, Unlisted};
 
-/// Lines that are held of all files together: 17 MB of memory, and as many as the largest file may have.
+/// Lines that are held of all files together, the refused ones among them: 17 MB of memory, and as many as the largest file may
+/// have.
 pub(crate) const LINES_HELD_MAX: usize = modmesh_protocol::go_sum::GO_SUM_LINES_MAX;
 /// Files that are held; every project that somebody runs has one, or a few.
 const FILES_MAX: usize = 64;
@@ -26,14 +28,26 @@ pub(crate) struct GoSums(Arc<RwLock<Held>>);
 struct Held {
     /// The one that was given last comes last.
     files: Vec<File>,
+    /// Which log of a database is followed since another one was given up, by the database's name.
+    followed: HashMap<String, u64>,
 }
+
+/// Lines, by the hash of the file's key.
+pub(crate) type Lines = HashMap<KeyHash, H1>;
+
+/// Lines that the database contradicts, by the log that its records are in.
+#[derive(Debug, Default)]
+pub(crate) struct RefusedLines(HashMap<Log, Lines>);
+
+/// One log of a database: the database's name, and the log's number.
+type Log = (String, u64);
 
 #[derive(Debug)]
 struct File {
     name: Arc<str>,
     permanence: Permanence,
-    sums: HashMap<KeyHash, H1>,
-    refused: u64,
+    sums: Lines,
+    refused: RefusedLines,
 }
 
 /// Whether a file may be forgotten for newer ones.
@@ -87,9 +101,33 @@ impl Silence {
     }
 }
 
+impl RefusedLines {
+    /// A line that `record` contradicts.
+    pub(crate) fn add(&mut self, hash: KeyHash, sum: H1, record: &ListedRecord) {
+        let log = (record.database.clone(), record.log);
+        self.0.entry(log).or_default().insert(hash, sum);
+    }
+
+    fn len(&self) -> usize {
+        self.0.values().map(HashMap::len).sum()
+    }
+
+    /// Takes those out that records of a log before the `followed` one contradict.
+    fn of_given_up(&mut self, followed: &HashMap<String, u64>) -> Lines {
+        let is_given_up = |log: &Log| is_given_up(followed, &log.0, log.1);
+        let given_up = self.0.extract_if(|log, _| is_given_up(log));
+        given_up.flat_map(|(_, lines)| lines).collect()
+    }
+}
+
+/// Whether log `number` of `database` is not followed any more.
+fn is_given_up(followed: &HashMap<String, u64>, database: &str, number: u64) -> bool {
+    followed.get(database).is_some_and(|now| *now > number)
+}
+
 impl GoSums {
-    /// Takes what the file `name` says in the place of what it said before. `refused` is how many more lines it has, which
-    /// contradict the database. What was given longest ago is forgotten where there is no room.
+    /// Takes what the file `name` says in the place of what it said before. `refused` are further lines of it, which contradict
+    /// the database. What was given longest ago is forgotten where there is no room.
     ///
     /// # Errors
     /// When there is none all the same; then nothing changes.
@@ -97,14 +135,17 @@ impl GoSums {
         &self,
         name: &str,
         permanence: Permanence,
-        sums: HashMap<KeyHash, H1>,
-        refused: u64,
+        mut sums: Lines,
+        mut refused: RefusedLines,
     ) -> Result<(), NoRoom> {
         let mut held = self.write();
+        // The log may have been given up while they were compared with it.
+        sums.extend(refused.of_given_up(&held.followed));
+        let lines = sums.len() + refused.len();
         let lasting = |file: &&File| file.permanence == Permanence::Stays && &*file.name != name;
         let lasting: Vec<_> = held.files.iter().filter(lasting).collect();
-        let lasting_lines: usize = lasting.iter().map(|file| file.sums.len()).sum();
-        if lasting.len() >= FILES_MAX || lasting_lines + sums.len() > LINES_HELD_MAX {
+        let lasting_lines: usize = lasting.iter().map(|file| file.lines()).sum();
+        if lasting.len() >= FILES_MAX || lasting_lines + lines > LINES_HELD_MAX {
             return Err(NoRoom);
         }
         // What a setting names stays, whoever gives it again.
@@ -114,7 +155,7 @@ impl GoSums {
             false => permanence,
         };
         held.files.retain(|file| &*file.name != name);
-        while held.files.len() >= FILES_MAX || held.lines() + sums.len() > LINES_HELD_MAX {
+        while held.files.len() >= FILES_MAX || held.lines() + lines > LINES_HELD_MAX {
             let oldest = |file: &File| file.permanence == Permanence::MayGo;
             let Some(oldest) = held.files.iter().position(oldest) else {
                 break;
@@ -144,30 +185,58 @@ impl GoSums {
             .then(|| (sum, Arc::clone(name)))
     }
 
-    /// The database says that `key` has the hash `sum`: lines that say otherwise are taken out. The files that had one.
-    pub(crate) fn overruled(&self, key: &ArtifactKey, sum: H1) -> Vec<Arc<str>> {
+    /// `record` says that `key` has the hash `sum`: lines that say otherwise are refused. The files that had one.
+    pub(crate) fn overruled(
+        &self,
+        key: &ArtifactKey,
+        sum: H1,
+        record: &ListedRecord,
+    ) -> Vec<Arc<str>> {
         let hash = KeyHash::of_file(key);
         let says_otherwise = |file: &File| file.sums.get(&hash).is_some_and(|line| *line != sum);
         if !self.read().files.iter().any(says_otherwise) {
             return Vec::new();
         }
         let mut held = self.write();
+        if is_given_up(&held.followed, &record.database, record.log) {
+            return Vec::new();
+        }
         let liars = held.files.iter_mut().filter(|file| says_otherwise(file));
         liars
             .map(|file| {
-                file.sums.remove(&hash);
-                file.refused += 1;
+                if let Some(line) = file.sums.remove(&hash) {
+                    file.refused.add(hash, line, record);
+                }
                 Arc::clone(&file.name)
             })
             .collect()
+    }
+
+    /// From now on log `number` of `database` is followed: what only a log before it contradicted counts as if it had just been
+    /// given. Returns how many lines these are.
+    pub(crate) fn follow(&self, database: &str, number: u64) -> usize {
+        let mut held = self.write();
+        held.followed.insert(database.to_owned(), number);
+        let Held { files, followed } = &mut *held;
+        let again = files.iter_mut().map(|file| {
+            let lines = file.refused.of_given_up(followed);
+            let count = lines.len();
+            file.sums.extend(lines);
+            count
+        });
+        again.sum()
     }
 
     pub(crate) fn totals(&self) -> GoSumTotals {
         let held = self.read();
         GoSumTotals {
             files: held.files.len() as u64,
-            lines: held.lines() as u64,
-            refused: held.files.iter().map(|file| file.refused).sum(),
+            lines: held.files.iter().map(|file| file.sums.len() as u64).sum(),
+            refused: held
+                .files
+                .iter()
+                .map(|file| file.refused.len() as u64)
+                .sum(),
         }
     }
 
@@ -182,110 +251,17 @@ impl GoSums {
 
 impl Held {
     fn lines(&self) -> usize {
-        self.files.iter().map(|file| file.sums.len()).sum()
+        self.files.iter().map(File::lines).sum()
+    }
+}
+
+impl File {
+    /// Those that are held of it, the refused ones among them.
+    fn lines(&self) -> usize {
+        self.sums.len() + self.refused.len()
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use modmesh_protocol::artifact::FileKind;
-    use modmesh_protocol::module::ModuleVersion;
-
-    use super::*;
-
-    fn key(of: &str) -> ArtifactKey {
-        ArtifactKey {
-            of: ModuleVersion::parse(of).unwrap(),
-            kind: FileKind::Zip,
-        }
-    }
-
-    fn sums(lines: &[(&ArtifactKey, u8)]) -> HashMap<KeyHash, H1> {
-        let line = |(key, sum): &(&ArtifactKey, u8)| (KeyHash::of_file(key), H1([*sum; 32]));
-        lines.iter().map(line).collect()
-    }
-
-    fn many(count: usize, first: usize) -> HashMap<KeyHash, H1> {
-        let hash = |number: usize| {
-            let mut hash = [0; 32];
-            hash[..8].copy_from_slice(&(number as u64).to_le_bytes());
-            KeyHash(hash)
-        };
-        (first..first + count)
-            .map(|number| (hash(number), H1([0; 32])))
-            .collect()
-    }
-
-    const MAY_GO: Permanence = Permanence::MayGo;
-
-    #[test]
-    fn a_file_that_is_given_again_says_what_it_says_now() {
-        let (held, m) = (GoSums::default(), key("example.com/m@v1.0.0"));
-        held.give("/a/go.sum", MAY_GO, sums(&[(&m, 1)]), 3).unwrap();
-        assert_eq!(held.line(&m).unwrap(), (H1([1; 32]), "/a/go.sum".into()));
-        held.give("/a/go.sum", MAY_GO, sums(&[(&m, 2)]), 0).unwrap();
-        assert_eq!(held.line(&m).unwrap().0, H1([2; 32]));
-        held.give("/a/go.sum", MAY_GO, HashMap::new(), 0).unwrap();
-        assert!(held.line(&m).is_none());
-        let totals = held.totals();
-        assert_eq!((totals.files, totals.lines, totals.refused), (1, 0, 0));
-    }
-
-    #[test]
-    fn files_that_contradict_each_other_vouch_for_nothing_until_they_agree() {
-        let (held, m) = (GoSums::default(), key("example.com/m@v1.0.0"));
-        held.give("/a/go.sum", MAY_GO, sums(&[(&m, 1)]), 0).unwrap();
-        held.give("/b/go.sum", MAY_GO, sums(&[(&m, 2)]), 0).unwrap();
-        assert!(held.line(&m).is_none());
-        held.give("/b/go.sum", MAY_GO, sums(&[(&m, 1)]), 0).unwrap();
-        assert_eq!(held.line(&m).unwrap(), (H1([1; 32]), "/b/go.sum".into()));
-    }
-
-    #[test]
-    fn what_the_database_says_takes_out_what_contradicts_it_and_nothing_else() {
-        let held = GoSums::default();
-        let (m, n) = (key("example.com/m@v1.0.0"), key("example.com/n@v1.0.0"));
-        let lines = sums(&[(&m, 1), (&n, 1)]);
-        held.give("/true/go.sum", MAY_GO, lines, 0).unwrap();
-        held.give("/false/go.sum", MAY_GO, sums(&[(&m, 2)]), 0)
-            .unwrap();
-        assert_eq!(held.overruled(&m, H1([1; 32])), ["/false/go.sum".into()]);
-        assert!(held.overruled(&m, H1([1; 32])).is_empty());
-        assert_eq!(held.line(&m).unwrap().0, H1([1; 32]));
-        assert_eq!(held.line(&n).unwrap().0, H1([1; 32]));
-        let totals = held.totals();
-        assert_eq!((totals.files, totals.lines, totals.refused), (2, 2, 1));
-    }
-
-    #[test]
-    fn what_was_given_longest_ago_goes_first_and_what_a_setting_names_never() {
-        let held = GoSums::default();
-        let half = LINES_HELD_MAX / 2;
-        held.give("/setting", Permanence::Stays, many(half, 0), 0)
-            .unwrap();
-        held.give("/old", MAY_GO, many(half / 2, half), 0).unwrap();
-        held.give("/new", MAY_GO, many(half / 2, 2 * half), 0)
-            .unwrap();
-        held.give("/newest", MAY_GO, many(1, 4 * half), 0).unwrap();
-        let names: Vec<_> = held.read().files.iter().map(|f| f.name.clone()).collect();
-        assert_eq!(names, ["/setting".into(), "/new".into(), "/newest".into()]);
-        let refused = held.give("/large", MAY_GO, many(half + 1, 5 * half), 0);
-        assert_eq!(refused, Err(NoRoom));
-        assert_eq!(held.totals().files, 3);
-        for number in 0..2 * FILES_MAX {
-            held.give(&number.to_string(), MAY_GO, many(1, number), 0)
-                .unwrap();
-        }
-        assert_eq!(held.totals().files, FILES_MAX as u64);
-        assert_eq!(&*held.read().files[0].name, "/setting");
-        // Nor when somebody gives it again.
-        held.give("/setting", MAY_GO, many(1, 0), 0).unwrap();
-        for number in 0..2 * FILES_MAX {
-            held.give(&number.to_string(), MAY_GO, many(1, number), 0)
-                .unwrap();
-        }
-        let names: Vec<_> = held.read().files.iter().map(|f| f.name.clone()).collect();
-        assert!(names.contains(&"/setting".into()));
-    }
-}
+mod tests;
