@@ -490,7 +490,16 @@ impl TestHost {
     /// When it does not within 30 s.
     #[track_caller]
     pub fn wait_until(&self, what: &str, truth: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_longer(PATIENCE, what, truth);
+    }
+
+    /// As [`TestHost::wait_until`], for what may take `patience`.
+    ///
+    /// # Panics
+    /// When it takes longer.
+    #[track_caller]
+    pub fn wait_longer(&self, patience: Duration, what: &str, truth: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + patience;
         while !truth(self) {
             assert!(
                 Instant::now() < deadline,

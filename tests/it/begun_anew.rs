@@ -12,6 +12,8 @@ use crate::go_sum::give;
 use crate::scene::{hello, neighbour_of, online, stored};
 
 const NAME: &str = "sumdb.example.test/internal";
+/// After a start in the middle of a switch files are judged again in the first round, which comes after 30 s.
+const A_ROUND: Duration = Duration::from_secs(60);
 
 /// A module whose contents were changed under its version before the log was rebuilt.
 fn changed() -> Module {
@@ -83,13 +85,13 @@ fn follows_the_new_log(host: &TestHost, upstream: &FakeUpstream) {
     let expected = upstream.log(|log| log.lookup("example.com/hello", "v1.0.0", log.size()));
     assert_eq!(String::from_utf8(body).ok(), expected);
     // What is equal in it is served again, and to neighbours; what is not is gone, and the true one is fetched.
-    host.wait_until("what is equal is proven again", |_| {
+    host.wait_longer(A_ROUND, "what is equal is proven again", |_| {
         stored(host, &hello(), "zip").exists()
     });
     let before = upstream.traffic_of(&zip(&hello())).requests;
     host.get(&zip(&hello())).expect_body();
     assert_eq!(upstream.traffic_of(&zip(&hello())).requests, before);
-    host.wait_until("what is not is dropped", |host| {
+    host.wait_longer(A_ROUND, "what is not is dropped", |host| {
         !host.state().join("apart").join(zip(&changed())).exists()
     });
     let given = host.get(&zip(&changed())).expect_body();
