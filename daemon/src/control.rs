@@ -229,6 +229,7 @@ impl Showing for Control {
                 connected: self.peers.connected() as u64,
                 members: 0,
             },
+            leases: self.peers.leases(),
             unreached_peers: self.peers.unreached(),
             peer_port_in_use: self.peers.port_in_use(),
             notices: self.notices(),
@@ -244,6 +245,7 @@ impl Showing for Control {
         self.metrics
             .store(totals.bytes, totals.blobs, self.store.losses());
         self.metrics.peers(self.peers.connected());
+        self.metrics.leases(&self.peers.leases());
         for database in self.mirrors.all() {
             let size = database.mirror().tree_size();
             self.metrics.tree_size(database.name(), size);

@@ -17,6 +17,7 @@ mod said;
 mod sources;
 mod stories;
 mod story;
+mod together;
 mod told_sink;
 mod turns;
 
@@ -296,21 +297,24 @@ impl Fetcher {
         loop {
             let alone = self.inner.peers.connected() == 0;
             let asked = self.ask_neighbours(&want, treatment, haste).await?;
-            let (expected, retry_after, failed, list) = match asked {
+            let (expected, retry_after, failed, useless, list) = match asked {
                 Asked::Kept(landed) => return Ok(landed),
                 Asked::Nothing {
                     expected,
                     retry_after,
                     failed,
+                    useless,
                     list,
-                } => (expected, retry_after, failed, list),
+                } => (expected, retry_after, failed, useless, list),
             };
             if let Some(refused) = refused {
                 return Err(refused);
             }
-            let asked = self.ask_upstream(&want, treatment, expected, list).await;
+            let asked = self
+                .ask_outside(&want, treatment, expected, useless, list)
+                .await;
             let error = match asked {
-                Ok(stored) => return Ok(Landed::new(stored, Source::Upstream)),
+                Ok(landed) => return Ok(landed),
                 Err(error) => error,
             };
             if !error.is_absence() {

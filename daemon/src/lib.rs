@@ -9,6 +9,7 @@ pub mod config;
 mod control;
 mod fetch;
 mod flight;
+mod lately;
 mod log;
 mod metrics;
 mod os;

@@ -24,7 +24,8 @@ mod tiles;
 mod verdict;
 
 pub(crate) use ask::{
-    AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
+    Advice, AskError, Council, LogSource, LookupAnswer, Part, Surroundings, TileBytes,
+    VersionsAnswer,
 };
 pub(crate) use contradiction::short;
 pub(crate) use database::{BeginError, BegunAnew, Database, Instead, Opening};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use modmesh_protocol::control::Leases;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -34,6 +35,7 @@ struct Inner {
     peer_received: Counter,
     peer_sent: Counter,
     peers: Gauge,
+    leases: Family<LeaseLabels, Gauge>,
     peers_told_busy: Counter,
     verification_failures: Family<FailureLabels, Counter>,
     pending_served: Counter,
@@ -68,6 +70,11 @@ struct FailureLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct DatabaseLabels {
     name: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LeaseLabels {
+    what: &'static str,
 }
 
 /// Where an answer's body came from when it was asked for.
@@ -150,7 +157,7 @@ impl Metrics {
             (Counter::default(), Counter::default(), Counter::default());
         let (peers, store_bytes, store_blobs) =
             (Gauge::default(), Gauge::default(), Gauge::default());
-        let tree_size = Family::default();
+        let (tree_size, leases) = (Family::default(), Family::<LeaseLabels, Gauge>::default());
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register(
             "http_request_duration_seconds",
@@ -178,6 +185,11 @@ impl Metrics {
             peer_sent.clone(),
         );
         registry.register("peers", "Neighbours connected", peers.clone());
+        registry.register(
+            "leases",
+            "Downloads that several hosts want",
+            leases.clone(),
+        );
         registry.register(
             "peers_told_busy",
             "Neighbours that were told to come back later",
@@ -234,6 +246,7 @@ impl Metrics {
                 peer_received,
                 peer_sent,
                 peers,
+                leases,
                 peers_told_busy,
                 verification_failures,
                 pending_served,
@@ -287,6 +300,19 @@ impl Metrics {
         self.inner
             .peers
             .set(i64::try_from(connected).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn leases(&self, leases: &Leases) {
+        let counts = [
+            ("granted", leases.granted),
+            ("waiting", leases.waiting),
+            ("fetching", leases.fetching),
+            ("waits", leases.waits),
+        ];
+        for (what, count) in counts {
+            let gauge = self.inner.leases.get_or_create(&LeaseLabels { what });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     pub(crate) fn verification_failure(&self, from: Source) {

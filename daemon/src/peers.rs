@@ -8,7 +8,7 @@
 //! two seconds; whatever goes wrong with a neighbour is an error of that call and of nothing else.
 //!
 //! Not here: who is asked first (the corridor), what is true (the gate and the log), membership (a reserved field of the
-//! hello), leases and ranges (later messages).
+//! hello), ranges (later messages).
 
 mod ask;
 mod counter;
@@ -23,6 +23,7 @@ mod identity;
 mod lanes;
 mod listen;
 mod locate;
+mod office;
 mod onlink;
 mod outbox;
 mod raw;
@@ -32,18 +33,21 @@ mod roster;
 mod serve;
 mod streams;
 mod swarm;
+mod talk;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use libp2p::PeerId;
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::control::{PeerStatus, UnreachedPeer};
+use modmesh_protocol::control::{Leases, PeerStatus, UnreachedPeer};
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::directory::{Directory, DirectoryBounds};
+use modmesh_protocol::lease::Road;
 use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
@@ -56,13 +60,18 @@ pub use given::{Listener, NeighbourEvent, PeersConfig, Shelf, Shelved, Watch};
 pub use identity::IdentityError;
 pub use listen::check_peer_address;
 pub use raw::{RawProtocol, RawStream};
+use talk::Talks;
+pub use talk::{About, SoFar, Talk, Turn};
 
 use counter::Counter;
 use evidence::EvidenceRing;
 use lanes::Lanes;
+use office::Office;
 use outbox::Outbox;
 use roads::Unreached;
 use roster::Roster;
+
+use crate::lately::Longest;
 
 /// How often it is looked whether a first neighbour has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -304,6 +313,38 @@ impl Peers {
         outcome
     }
 
+    /// Asks the owners of a thing whether to fetch it or to wait for somebody who does. `road` says what this host's own way to the
+    /// upstream is worth. Nothing where there are no neighbours.
+    pub fn talk(
+        &self,
+        about: About,
+        road: impl Fn() -> Road + Send + Sync + 'static,
+    ) -> Option<Talk> {
+        talk::begin(&self.shared, about, road)
+    }
+
+    /// As [`Peers::locate`], of those alone that are named.
+    pub async fn locate_among(
+        &self,
+        peers: &[PeerName],
+        file: Option<KeyHash>,
+        record: Option<(DatabaseId, KeyHash)>,
+    ) -> Survey {
+        locate::locate_among(&self.shared, peers, file, record).await
+    }
+
+    /// What this host decides as an owner, and what it does by the word of others.
+    pub fn leases(&self) -> Leases {
+        let (granted, waiting) = self.shared.office.counts();
+        let talks = &self.shared.talks;
+        Leases {
+            granted: granted as u64,
+            waiting: waiting as u64,
+            fetching: talks.fetching.load(Ordering::Relaxed),
+            waits: talks.waiting.load(Ordering::Relaxed),
+        }
+    }
+
     /// Tells the neighbours that this host has `files` now. They are gathered for 100 ms; nobody need be there.
     pub fn announce(&self, files: Vec<KeyHash>) {
         self.shared.outbox.files(files);
@@ -421,6 +462,11 @@ struct Shared {
     evidence: Arc<EvidenceRing>,
     counter: Counter,
     lanes: Lanes,
+    office: Arc<Office>,
+    talks: Talks,
+    /// How long owners took for a first word.
+    owners_took: Longest,
+    up_since: Instant,
     commands: mpsc::Sender<Command>,
     tidings: mpsc::Sender<Tiding>,
 }

@@ -282,6 +282,7 @@ fn open_mirrors(
             }),
             metrics: metrics.clone(),
             settled_at: began + SETTLE,
+            lookups_took: Arc::default(),
         });
         around.insert(database, surroundings.clone());
         let opened = Database::open(Opening {

@@ -66,6 +66,9 @@ pub trait Sink: AsyncWrite + Unpin + Send {
 
     /// An entry was asked and did not give the body; for whoever tells how one came. What was written is still there.
     fn missed(&mut self, _error: &UpstreamError) {}
+
+    /// The body that comes now has so many bytes, as its sender says.
+    fn announced(&mut self, _bytes: u64) {}
 }
 
 /// What a question is about, as the metrics name it.

@@ -1,5 +1,6 @@
 //! Where two rooms meet that must not know each other: small adapters, used by `start` alone.
 
+mod councils;
 mod givers;
 mod log_sources;
 mod shelf;

@@ -109,6 +109,12 @@ impl KeyHash {
         Self::of(&["versions@", database_name], module, "")
     }
 
+    /// The place of all that belongs to `module`: its owners decide about its files, records and lists, so that one
+    /// conversation partner knows of all of them. See [`owners`](crate::lease::owners).
+    pub fn of_place(module: &ModulePath) -> Self {
+        Self::of(&["place"], module, "")
+    }
+
     fn of(kind: &[&str], module: &ModulePath, version: &str) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(b"modmesh/1\0");

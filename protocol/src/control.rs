@@ -57,6 +57,9 @@ pub struct Status {
     pub traffic: Traffic,
     /// The neighbours in numbers.
     pub peers: PeerCounts,
+    /// What this host has to do with downloads that several hosts want.
+    #[serde(default)]
+    pub leases: Leases,
     /// The addresses given with `--peer` that cannot be reached now.
     #[serde(default)]
     pub unreached_peers: Vec<UnreachedPeer>,
@@ -143,6 +146,19 @@ pub struct PeerCounts {
     pub connected: u64,
     /// Those of them that proved membership.
     pub members: u64,
+}
+
+/// Downloads that several hosts want at the same time, see [`crate::lease`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Leases {
+    /// Leases that this host has granted as an owner and that are in force.
+    pub granted: u64,
+    /// Hosts that this one, as an owner, has told to wait.
+    pub waiting: u64,
+    /// Files and records that this host fetches now and others may wait for.
+    pub fetching: u64,
+    /// Files and records for which this host waits now.
+    pub waits: u64,
 }
 
 /// An address of `--peer` that cannot be reached.

@@ -106,6 +106,9 @@ pub const EVIDENCE_RING_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 // Leases.
 
+/// For how long a host can have been up, in milliseconds: ten years.
+pub const UP_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
+
 /// Holders that an owner names in one word: more sources than anybody uses.
 pub const HOLDERS_NAMED_MAX: usize = 8;
 /// Things about which a host decides as their owner at the same time: four of each of the 256 neighbours.

@@ -46,6 +46,29 @@ struct Shared {
     /// Whether the port is listened on, set by the thread of the server.
     listening: Switch,
     stop: CancellationToken,
+    line: Line,
+}
+
+/// The line that all bodies share, where it has a bound.
+#[derive(Debug, Default)]
+struct Line(Mutex<Option<Rate>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    bytes_per_second: u64,
+    /// When the line is free again.
+    free: tokio::time::Instant,
+}
+
+impl Line {
+    /// When so many bytes are through.
+    fn through(&self, bytes: usize) -> Option<tokio::time::Instant> {
+        let mut rate = self.0.lock().expect("the line");
+        let rate = rate.as_mut()?;
+        let time = Duration::from_secs_f64(bytes as f64 / rate.bytes_per_second as f64);
+        rate.free = rate.free.max(tokio::time::Instant::now()) + time;
+        Some(rate.free)
+    }
 }
 
 /// A truth that one thread sets and others wait for.
@@ -107,6 +130,7 @@ impl FakeUpstream {
                 changed: Condvar::new(),
             },
             stop: CancellationToken::new(),
+            line: Line::default(),
         });
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let server = Arc::clone(&shared);
@@ -192,6 +216,15 @@ impl FakeUpstream {
 
 /// What goes wrong.
 impl FakeUpstream {
+    /// All bodies together go out at this many bytes in a second.
+    pub fn line(&self, bytes_per_second: u64) {
+        let free = tokio::time::Instant::now();
+        *self.shared.line.0.lock().expect("the line") = Some(Rate {
+            bytes_per_second,
+            free,
+        });
+    }
+
     /// From now on requests whose path matches `pattern` meet with `fault`. In a pattern, `*` stands for any text; paths
     /// have no leading slash. The fault put last wins.
     pub fn fault(&self, pattern: &str, fault: Fault) {

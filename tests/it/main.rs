@@ -39,6 +39,7 @@ mod scene;
 mod serve;
 mod service;
 mod slow_peers;
+mod together;
 mod trouble;
 mod two_keys;
 mod two_logs;

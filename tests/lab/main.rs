@@ -1,4 +1,4 @@
-//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`, `soak`, `mirror-cost`, `simulate`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
+//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`, `soak`, `mirror-cost`, `stampede`, `simulate`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
 //!
 //! The upstream is a replay of what a real one answered once, so that runs differ in nothing but what is measured. Numbers
 //! of one machine say little; pairs that were run one after the other, and their ratio, say more. Homes and stores lie where
@@ -18,6 +18,7 @@ mod pairs;
 mod peak;
 mod simulate;
 mod soak;
+mod stampede;
 mod two_hosts;
 mod warm;
 
@@ -53,6 +54,8 @@ enum Measurement {
     Soak(soak::Options),
     /// What the mirror of the checksum database costs on disk and upstream, next to what `go` itself needs.
     MirrorCost(mirror_cost::Options),
+    /// Hosts that all want the same new file at once.
+    Stampede(stampede::Options),
     /// Hosts that all want the same file at once, in memory and in no time.
     Simulate(simulate::Options),
     /// Generated requests at the front door of a daemon with a healthy upstream.
@@ -114,6 +117,12 @@ fn main() -> ExitCode {
         Measurement::Load(options) => load::measure(&options),
         Measurement::Soak(options) => soak::measure(&options),
         Measurement::MirrorCost(options) => mirror_cost::measure(&options),
+        Measurement::Stampede(options) => {
+            if let Err(forbidden) = stampede::measure(&options) {
+                eprintln!("lab: no hosts can be made here: {forbidden}");
+                return ExitCode::FAILURE;
+            }
+        }
         Measurement::Simulate(options) => simulate::measure(&options),
         Measurement::FuzzHttp(options) => fuzz::http(&options),
         Measurement::FuzzPeer(options) => fuzz::peer(&options),

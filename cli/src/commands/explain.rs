@@ -253,6 +253,10 @@ fn done(did: &Did) -> String {
             format!("{} from {url}{status}{}", bytes(*sent), ended(failed))
         }
         Did::Wait => "waited for a busy neighbour".to_owned(),
+        Did::Together { had_it } => match had_it.as_slice() {
+            [] => "nobody else fetches it: this host does".to_owned(),
+            [one, ..] => format!("waited for a neighbour that fetched it; {one} has it now"),
+        },
         Did::Judge { scope, refused } => match (scope, refused) {
             (_, Some(why)) => format!("the gate refused it: {why}"),
             (Some(scope), None) => format!("passed the gate as {scope}"),

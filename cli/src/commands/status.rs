@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use modmesh_protocol::control::{Status, UpstreamStatus};
+use modmesh_protocol::control::{Leases, Status, UpstreamStatus};
 
 use super::Failure;
 use crate::addresses::told;
@@ -95,11 +95,28 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
         ),
         ("name", status.peer_id.to_string()),
     ]);
+    rows.extend(leases(&status.leases).map(|text| ("together", text)));
     let addresses = status.peer_addrs.iter();
     rows.extend(addresses.map(|address| ("address", address.clone())));
     let unreached = status.unreached_peers.iter();
     rows.extend(unreached.map(|peer| ("unreached", super::unreached(peer))));
     rows
+}
+
+/// Nothing where nobody wants anything at this moment.
+fn leases(leases: &Leases) -> Option<String> {
+    let Leases {
+        granted,
+        waiting,
+        fetching,
+        waits,
+    } = *leases;
+    (granted + waiting + fetching + waits > 0).then(|| {
+        format!(
+            "fetches {fetching} for all, waits for {waits}; as owner: {} granted, {waiting} told to wait",
+            count(granted, "lease")
+        )
+    })
 }
 
 fn upstream(entry: &UpstreamStatus) -> String {

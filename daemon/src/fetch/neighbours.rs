@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::peer_name::PeerName;
 
 use super::gate::NotKept;
 use super::race::{Finish, Race};
@@ -39,6 +40,8 @@ pub(super) enum Asked {
         retry_after: Option<Duration>,
         /// What went wrong with the last of those that have it.
         failed: Option<Miss>,
+        /// Those that did not give it, and were not just busy.
+        useless: Vec<PeerName>,
         /// Where upstream is to be asked, if it overtook a neighbour and gave a false file.
         list: Listing,
     },
@@ -76,14 +79,30 @@ impl Fetcher {
         treatment: Treatment,
         haste: Haste,
     ) -> Result<Asked, FetchError> {
-        let (mut expected, mut retry_after, mut failed) = (None, None, None);
-        let mut list = Listing::default();
         let holders = self.holders(want, haste).await;
+        let list = Listing::default();
+        self.take_from(want, treatment, haste, holders, None, list)
+            .await
+    }
+
+    /// As [`Fetcher::ask_neighbours`], from those who say they have it. What is `expected`, where it is known already, and where
+    /// upstream's `list` stands go back with the answer.
+    pub(super) async fn take_from(
+        &self,
+        want: &Want,
+        treatment: Treatment,
+        haste: Haste,
+        holders: Vec<Holder>,
+        mut expected: Option<Expected>,
+        mut list: Listing,
+    ) -> Result<Asked, FetchError> {
+        let (mut retry_after, mut failed, mut useless) = (None, None, Vec::new());
         if holders.is_empty() {
             return Ok(Asked::Nothing {
                 expected,
                 retry_after,
                 failed,
+                useless,
                 list,
             });
         }
@@ -108,8 +127,12 @@ impl Fetcher {
                 Some(Finish::Upstream(Ok((staged, from)))) => (Err(from), staged),
                 Some(Finish::Peer(holder, Err(miss))) => {
                     tracing::debug!(key = %want.key, peer = %holder.peer, %miss, "a neighbour did not give a file");
-                    if let Miss::Peer(PeerError::Busy { retry_after: pause }) = miss {
-                        retry_after = Some(retry_after.map_or(pause, |least| pause.min(least)));
+                    match miss {
+                        Miss::Peer(PeerError::Busy { retry_after: pause }) => {
+                            retry_after = Some(retry_after.map_or(pause, |least| pause.min(least)));
+                        }
+                        Miss::Peer(PeerError::LanesFull) => {}
+                        _ => useless.push(holder.peer),
                     }
                     failed = Some(miss);
                     continue;
@@ -150,11 +173,13 @@ impl Fetcher {
                 race.leave_all();
                 return Ok(Asked::Kept(Landed::new(stored, Source::Peer)));
             }
+            useless.push(holder.peer);
         }
         Ok(Asked::Nothing {
             expected,
             retry_after,
             failed,
+            useless,
             list,
         })
     }
@@ -215,8 +240,9 @@ impl Fetcher {
         staging: crate::store::Staging,
     ) -> Result<(Staged, Downloaded), Miss> {
         let (began, upstream) = (Instant::now(), self.upstream_for(want.asker));
+        let pace = &self.inner.upstream_pace;
         let (staged, from) =
-            sources::from_upstream(upstream.as_ref(), begin, want, staging).await?;
+            sources::from_upstream(upstream.as_ref(), begin, want, staging, pace).await?;
         self.inner
             .upstream_pace
             .measured(staged.measured().length, began.elapsed());

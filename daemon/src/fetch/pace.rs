@@ -6,6 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use modmesh_protocol::lease::Road;
+
+use crate::lately::Longest;
+
 /// How long a neighbour may take before its pace is looked at, and how often it is looked at then.
 pub(super) const PACE_WINDOW: Duration = Duration::from_secs(2);
 /// What somebody of whom nothing was measured is taken to give, in bytes per second: a poor office line.
@@ -13,9 +17,13 @@ const PACE_ASSUMED: u64 = 1 << 20;
 /// Downloads below this size say more about round trips than about the line.
 const MEASURED_FROM_BYTES: u64 = 256 << 10;
 
-/// Bytes per second that upstream gave last; nothing measured yet while it is zero.
+/// What the way to upstream was worth of late.
 #[derive(Debug, Default)]
-pub(super) struct UpstreamPace(AtomicU64);
+pub(super) struct UpstreamPace {
+    /// Bytes per second that it gave last; nothing measured yet while it is zero.
+    bytes_per_second: AtomicU64,
+    first_bytes: Longest,
+}
 
 /// The pace of one transfer.
 #[derive(Debug)]
@@ -34,13 +42,27 @@ impl UpstreamPace {
     pub(super) fn measured(&self, bytes: u64, took: Duration) {
         if bytes >= MEASURED_FROM_BYTES {
             let pace = (bytes as f64 / took.as_secs_f64().max(0.001)) as u64;
-            self.0.store(pace.max(1), Ordering::Relaxed);
+            self.bytes_per_second.store(pace.max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes note of how long a first byte took.
+    pub(super) fn began(&self, took: Duration) {
+        self.first_bytes.measured(took);
+    }
+
+    /// What is known, for those who compare waiting for somebody else with fetching it themselves.
+    pub(super) fn road(&self) -> Road {
+        let pace = self.bytes_per_second.load(Ordering::Relaxed);
+        Road {
+            pace: (pace > 0).then_some(pace as f64),
+            first_byte: self.first_bytes.get(),
         }
     }
 
     /// How long upstream would take for `bytes`.
     pub(super) fn time_for(&self, bytes: u64) -> Duration {
-        match self.0.load(Ordering::Relaxed) {
+        match self.bytes_per_second.load(Ordering::Relaxed) {
             0 => assumed_time_for(bytes),
             measured => Duration::from_secs_f64(bytes as f64 / measured as f64),
         }
@@ -114,6 +136,9 @@ mod tests {
         // Small downloads do not count.
         pace.measured(1000, Duration::from_secs(9));
         assert_eq!(pace.time_for(100 * MB), Duration::from_secs(1));
+        let road = pace.road();
+        assert_eq!(road.pace, Some((100 * MB) as f64));
+        assert_eq!(road.first_byte, None);
     }
 
     #[test]

@@ -9,9 +9,10 @@ use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::control::Did;
 use modmesh_protocol::peer_name::PeerName;
 
+use super::pace::UpstreamPace;
 use super::story::Story;
 use super::told_sink::ToldSink;
-use crate::peers::{Haste, Lie, Located, PeerError, Peers};
+use crate::peers::{Haste, Lie, Located, PeerError, Peers, SoFar};
 use crate::policy::Asker;
 use crate::store::{Staged, Staging, Store, StoreError};
 use crate::trust::{GO_MOD_BYTES_MAX, Rejection, ZIP_BYTES_MAX};
@@ -38,6 +39,8 @@ pub(crate) struct Want {
     pub patience: Duration,
     /// Hears what is done for it.
     pub story: Story,
+    /// How much of it has come from outside, for those who wait for it.
+    pub so_far: Arc<SoFar>,
 }
 
 /// Why a source gave nothing.
@@ -68,6 +71,7 @@ impl Want {
             asker,
             patience: TRANSFER_DEADLINE,
             story,
+            so_far: Arc::default(),
         }
     }
 
@@ -172,13 +176,14 @@ pub(crate) async fn from_upstream(
     begin: Begin,
     want: &Want,
     staging: Staging,
+    pace: &UpstreamPace,
 ) -> Result<(Staged, Downloaded), Miss> {
     let Some(upstream) = upstream else {
         let off = Miss::Upstream(UpstreamError::Off);
         want.story.upstream(staging.received()).missed(&off);
         return Err(off);
     };
-    let mut sink = ToldSink::new(staging, &want.story);
+    let mut sink = ToldSink::new(staging, &want.story, &want.so_far, pace);
     let path = want.key.url_path();
     let in_time = want
         .within_deadline(upstream.download(begin, &path, want.bytes_max, &mut sink))

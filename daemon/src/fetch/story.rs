@@ -192,6 +192,7 @@ fn weight(did: &Did) -> usize {
         Did::Transfer { failed, .. } | Did::Commit { failed } => text(failed),
         Did::Upstream { url, failed, .. } => text(url) + text(failed),
         Did::Judge { scope, refused } => text(scope) + text(refused),
+        Did::Together { had_it } => had_it.len() * size_of::<PeerName>(),
         Did::Wait | Did::Other => 0,
     };
     size_of::<Step>() + inside

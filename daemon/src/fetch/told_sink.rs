@@ -3,12 +3,15 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures::future::BoxFuture;
 use tokio::io::AsyncWrite;
 
 use super::attempt::Attempt;
+use super::pace::UpstreamPace;
 use super::story::Story;
+use crate::peers::SoFar;
 use crate::store::Staging;
 use crate::upstream::{Downloaded, Sink, UpstreamError};
 
@@ -21,11 +24,24 @@ pub(super) struct ToldSink<'a> {
     attempt: Attempt,
     /// Whether an entry has missed, so that an error of the whole list says nothing new.
     has_missed: bool,
+    so_far: &'a SoFar,
+    pace: &'a UpstreamPace,
+    /// When upstream was asked; nothing once the first byte has come.
+    asked: Option<Instant>,
 }
 
 impl<'a> ToldSink<'a> {
-    pub(super) fn new(staging: Staging, story: &'a Story) -> Self {
+    pub(super) fn new(
+        staging: Staging,
+        story: &'a Story,
+        so_far: &'a SoFar,
+        pace: &'a UpstreamPace,
+    ) -> Self {
+        so_far.restarted();
         Self {
+            so_far,
+            pace,
+            asked: Some(Instant::now()),
             attempt: story.upstream(staging.received()),
             staging,
             story,
@@ -54,6 +70,7 @@ impl<'a> ToldSink<'a> {
 
 impl Sink for ToldSink<'_> {
     fn restart(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        self.so_far.restarted();
         Box::pin(self.staging.rewind())
     }
 
@@ -61,6 +78,10 @@ impl Sink for ToldSink<'_> {
         self.has_missed = true;
         let next = self.story.upstream(self.staging.received());
         std::mem::replace(&mut self.attempt, next).refused(error);
+    }
+
+    fn announced(&mut self, bytes: u64) {
+        self.so_far.announced(bytes);
     }
 }
 
@@ -70,7 +91,14 @@ impl AsyncWrite for ToldSink<'_> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.staging).poll_write(context, bytes)
+        if let Some(asked) = self.asked.take() {
+            self.pace.began(asked.elapsed());
+        }
+        let written = Pin::new(&mut self.staging).poll_write(context, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.so_far.came(count as u64);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -106,7 +134,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), 1 << 30, false, HashMap::new()).unwrap();
         let story = Story::begin(Arc::default());
-        let mut sink = ToldSink::new(store.stage().unwrap(), &story);
+        let (so_far, pace) = (SoFar::default(), UpstreamPace::default());
+        let mut sink = ToldSink::new(store.stage().unwrap(), &story, &so_far, &pace);
         sink.missed(&unreachable("https://first"));
         drop(sink.end(&Err(error), ran_late));
         let steps = story.shown().steps.into_iter();

@@ -105,6 +105,28 @@ pub(crate) trait LogSource: Send + Sync + fmt::Debug {
     fn blame(&self, part: Part<'_>, what: &str, evidence: &[u8]);
 }
 
+/// What is to be done about a record that no neighbour was found to have.
+#[derive(Debug)]
+pub(crate) enum Advice {
+    /// The upstream is to be asked, and others may wait for what it says: see [`Council::end`].
+    Ask,
+    /// These have it by now; whether one of them gave it is told with [`Council::taken`].
+    Take(Vec<Arc<dyn LogSource>>),
+}
+
+/// The owners of one record, who know whether somebody asks the upstream for it already. Dropping it tells them that this host
+/// does not any more.
+pub(crate) trait Council: Send {
+    /// What to do next; takes as long as somebody else asks, within bounds.
+    fn next(&mut self) -> BoxFuture<'_, Advice>;
+
+    /// Whether the record is here now from one of those that were named.
+    fn taken(&mut self, is_here: bool) -> BoxFuture<'_, ()>;
+
+    /// How asking the upstream ended: whether the record is here, and proved.
+    fn end(self: Box<Self>, is_here: bool) -> BoxFuture<'static, ()>;
+}
+
 /// Who can be asked, best first.
 pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
     /// The neighbours that have the record of `of`, quickest first; none is asked twice for it.
@@ -112,6 +134,9 @@ pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
         &'a self,
         of: &'a ModuleVersion,
     ) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>>;
+
+    /// Whom to consult before the upstream is asked for the record of `of`; nothing where nobody else could want it.
+    fn council(&self, of: &ModuleVersion) -> Option<Box<dyn Council>>;
 
     /// What each neighbour knows of the versions of `module`, quickest first; nothing when there is no neighbour to ask.
     fn versions_at_neighbours<'a>(

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use libp2p::PeerId;
 use modmesh_protocol::limits::{
-    CONNECTIONS_PER_PEER_MAX, REFUSALS_MAX, SERVED_STREAMS_MAX, SERVED_STREAMS_PER_PEER_MAX,
-    UPLOADS_MAX,
+    CONNECTIONS_PER_PEER_MAX, OWNED_ASKERS_MAX, OWNED_ASKERS_PER_PEER_MAX, REFUSALS_MAX,
+    SERVED_STREAMS_MAX, SERVED_STREAMS_PER_PEER_MAX, UPLOADS_MAX,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -27,8 +27,10 @@ pub(super) struct Counter {
     hellos: Arc<Semaphore>,
     pub(super) refusals: Arc<Semaphore>,
     pub(super) leaving: Arc<Semaphore>,
+    leases: Arc<Semaphore>,
     of_peer: Arc<Seats>,
     greeting: Arc<Seats>,
+    wanting: Arc<Seats>,
 }
 
 /// How many places each peer has.
@@ -52,8 +54,10 @@ impl Counter {
             hellos: places(SERVED_STREAMS_MAX),
             refusals: places(REFUSALS_MAX),
             leaving: places(LEAVING_MAX),
+            leases: places(OWNED_ASKERS_MAX),
             of_peer: Arc::default(),
             greeting: Arc::default(),
+            wanting: Arc::default(),
         }
     }
 
@@ -81,6 +85,11 @@ impl Counter {
             peer,
             SERVED_STREAMS_PER_PEER_MAX,
         )
+    }
+
+    /// A place to want something in. It is kept for as long as the wish is not fulfilled, and takes none of the others.
+    pub(super) fn lease_place(&self, peer: PeerId) -> Option<Place> {
+        Place::take(&self.leases, &self.wanting, peer, OWNED_ASKERS_PER_PEER_MAX)
     }
 
     /// A place to say hello in. Who has been greeted says it again when two hosts call each other at the same moment, and

@@ -22,6 +22,10 @@ pub trait Shelf: Send + Sync + 'static {
     fn damaged(&self, _key: KeyHash) {}
     /// What [`Shelf::file`] would give, without opening it.
     fn summary(&self, key: KeyHash) -> Option<(BlobId, u64)>;
+    /// Whether this file or record is here and may be shown.
+    fn holds(&self, key: KeyHash) -> bool {
+        self.summary(key).is_some()
+    }
     /// The record, at most 16 KiB, and a head under which it stands.
     fn record(&self, database: DatabaseId, key: KeyHash) -> Option<RecordAnswer>;
     /// Records of the versions of a module, number and text, by [`KeyHash::of_versions`], and a head under which they stand;

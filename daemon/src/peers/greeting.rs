@@ -67,6 +67,7 @@ fn hello(shared: &Shared) -> Hello {
         capabilities: shared.capabilities,
         membership: None,
         heads: heads.map(summary).collect(),
+        up_ms: u64::try_from(shared.up_since.elapsed().as_millis()).unwrap_or(u64::MAX),
     }
 }
 
@@ -82,7 +83,7 @@ fn settle(shared: &Arc<Shared>, peer: PeerId, outcome: Result<Hello, String>) {
             return;
         }
     };
-    let Some(found_by) = shared.roster.greeted(&peer) else {
+    let Some(found_by) = shared.roster.greeted(&peer, theirs.up()) else {
         return;
     };
     let name = name_of(&peer);

@@ -20,9 +20,10 @@ use super::onlink::{OnLink, ip_of};
 use super::roads::Roads;
 use super::swarm::{Behaviour, build};
 use super::{
-    CAN_FETCH, Counter, Directory, DirectoryBounds, EvidenceRing, Lanes, Listener, Outbox, Peers,
-    PeersConfig, PeersError, Roster, Shared, Shelf, Tiding, Watch, identity, name_of,
+    CAN_FETCH, Counter, Directory, DirectoryBounds, EvidenceRing, Lanes, Listener, Office, Outbox,
+    Peers, PeersConfig, PeersError, Roster, Shared, Shelf, Talks, Tiding, Watch, identity, name_of,
 };
+use crate::lately::Longest;
 use crate::os;
 
 /// Commands that wait for the swarm's task; whoever gives one more waits.
@@ -106,6 +107,10 @@ pub(super) async fn start(
         evidence: Arc::new(EvidenceRing::new(config.evidence_dir)),
         counter: Counter::new(),
         lanes: Lanes::default(),
+        office: Arc::new(Office::new()),
+        talks: Talks::default(),
+        owners_took: Longest::default(),
+        up_since: Instant::now(),
         commands,
         tidings,
     });

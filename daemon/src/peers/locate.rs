@@ -29,6 +29,8 @@ struct Question<'a> {
     /// Files whose holders are likely to have what is looked for.
     akin: &'a [KeyHash],
     haste: Haste,
+    /// The only ones to be asked, where not everybody is.
+    among: Option<&'a [PeerName]>,
 }
 
 /// What came of asking many.
@@ -46,6 +48,17 @@ pub(super) async fn locate(
     akin: &[KeyHash],
     haste: Haste,
 ) -> Survey {
+    locate_by(shared, file, record, akin, haste, None).await
+}
+
+async fn locate_by(
+    shared: &Shared,
+    file: Option<KeyHash>,
+    record: Option<(DatabaseId, KeyHash)>,
+    akin: &[KeyHash],
+    haste: Haste,
+    among: Option<&[PeerName]>,
+) -> Survey {
     let query = Query::Locate {
         file: file.map(|key| key.0),
         record: record.map(|(database, key)| RecordQuestion {
@@ -58,6 +71,7 @@ pub(super) async fn locate(
         turn: file.or(record.map(|(_, key)| key)),
         akin,
         haste,
+        among,
     };
     let answers = ask_many(shared, &question, |peer, answer| {
         let Answer::Located { file: has, record } = answer else {
@@ -84,6 +98,16 @@ pub(super) async fn locate(
     }
 }
 
+/// See [`super::Peers::locate_among`].
+pub(super) async fn locate_among(
+    shared: &Shared,
+    peers: &[PeerName],
+    file: Option<KeyHash>,
+    record: Option<(DatabaseId, KeyHash)>,
+) -> Survey {
+    locate_by(shared, file, record, &[], Haste::NobodyElse, Some(peers)).await
+}
+
 /// See [`super::Peers::versions`].
 pub(super) async fn versions(
     shared: &Shared,
@@ -100,6 +124,7 @@ pub(super) async fn versions(
         turn: Some(key),
         akin: &[],
         haste,
+        among: None,
     };
     let answers = ask_many(shared, &question, |peer, answer| {
         let Answer::Versions { head, records } = answer else {
@@ -196,6 +221,10 @@ async fn ask_many<T>(
 /// left out where somebody else can be asked.
 fn candidates(shared: &Shared, question: &Question<'_>) -> Vec<PeerName> {
     let mut usable = shared.roster.usable();
+    if let Some(among) = question.among {
+        usable.retain(|peer| among.contains(peer));
+        return usable;
+    }
     if question.haste == Haste::OthersWait {
         usable.retain(|peer| !shared.roster.is_slow(peer));
     }

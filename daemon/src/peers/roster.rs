@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libp2p::PeerId;
 use modmesh_protocol::control::{Evidence, FoundBy, PeerStatus, rfc3339};
+use modmesh_protocol::lease::{Member, MemberId};
 use modmesh_protocol::limits::{
     ADDRESSES_PER_PEER_MAX, ANNOUNCEMENTS_BURST_MAX, ANNOUNCEMENTS_PER_SECOND_MAX, BAN,
     REMEMBERED_PEERS_MAX,
@@ -37,6 +38,13 @@ pub(super) enum Rank {
     Doubtful,
 }
 
+/// One that can be asked as an owner.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settled {
+    pub(super) peer: PeerId,
+    pub(super) member: Member,
+}
+
 #[derive(Debug)]
 struct Neighbour {
     name: PeerName,
@@ -49,6 +57,10 @@ struct Neighbour {
     received_bytes: u64,
     sent_bytes: u64,
     last_error: Option<String>,
+    /// For how long it had been up at a moment, by its own word.
+    up_before: (Instant, Duration),
+    /// Until when it is not asked as an owner.
+    vain_until: Option<Instant>,
     slow_until: Option<Instant>,
     doubted_until: Option<Instant>,
     banned_until: Option<Instant>,
@@ -89,10 +101,11 @@ impl Roster {
         })
     }
 
-    /// `peer` said hello. How it was found, when it became a neighbour by that.
-    pub(super) fn greeted(&self, peer: &PeerId) -> Option<FoundBy> {
+    /// `peer` said hello, and that it has been `up` for so long. How it was found, when it became a neighbour by that.
+    pub(super) fn greeted(&self, peer: &PeerId, up: Duration) -> Option<FoundBy> {
         self.change(peer, |n| {
             let came = n.connections > 0 && !n.greeted;
+            n.up_before = (Instant::now(), up);
             n.greeted |= came;
             came.then_some(n.found_by)
         })
@@ -194,6 +207,36 @@ impl Roster {
         self.named(peer, rank).unwrap_or(Rank::Stranger)
     }
 
+    /// Those that can be asked as owners now.
+    pub(super) fn settled(&self) -> Vec<Settled> {
+        let now = Instant::now();
+        let peers = lock(&self.0);
+        let able = peers.iter().filter(|(_, n)| {
+            let is_vain = n.vain_until.is_some_and(|until| now < until);
+            n.is_usable(now) && !is_vain
+        });
+        let settled = able.map(|(peer, n)| {
+            let (at, up) = n.up_before;
+            let member = Member {
+                id: MemberId::of(&n.name),
+                up: up.saturating_add(now.saturating_duration_since(at)),
+            };
+            Settled {
+                peer: *peer,
+                member,
+            }
+        });
+        settled.collect()
+    }
+
+    /// `peer`, as an owner, said to wait for `holder`, in vain.
+    pub(super) fn waited_in_vain(&self, peer: &PeerId, holder: &str) {
+        self.change(peer, |n| {
+            n.vain_until = Some(Instant::now() + BAN);
+            n.last_error = Some(format!("had this host wait for {holder}, in vain"));
+        });
+    }
+
     /// Notes a measured round trip.
     pub(super) fn round_trip(&self, peer: &PeerId, time: Duration) {
         self.change(peer, |n| n.round_trip = Some(time));
@@ -282,6 +325,8 @@ impl Neighbour {
             received_bytes: 0,
             sent_bytes: 0,
             last_error: None,
+            up_before: (now, Duration::ZERO),
+            vain_until: None,
             slow_until: None,
             doubted_until: None,
             banned_until: None,
@@ -354,17 +399,17 @@ mod tests {
     fn a_neighbour_is_usable_between_its_hello_and_its_end_or_lie() {
         let roster = Roster::default();
         let peer = PeerId::random();
-        assert_eq!(roster.greeted(&peer), None);
+        assert_eq!(roster.greeted(&peer, Duration::ZERO), None);
         roster.connected(&peer, "/ip4/127.0.0.1/tcp/1".into(), FoundBy::Mdns);
         assert!(!roster.is_usable(&peer));
-        assert_eq!(roster.greeted(&peer), Some(FoundBy::Mdns));
-        assert_eq!(roster.greeted(&peer), None);
+        assert_eq!(roster.greeted(&peer, Duration::ZERO), Some(FoundBy::Mdns));
+        assert_eq!(roster.greeted(&peer, Duration::ZERO), None);
         assert_eq!(roster.usable(), [name_of(&peer)]);
         assert!(!roster.disconnected(&peer, 1));
         assert!(roster.disconnected(&peer, 0));
         assert_eq!(roster.usable_count(), 0);
         roster.connected(&peer, "/ip4/127.0.0.1/tcp/2".into(), FoundBy::Inbound);
-        roster.greeted(&peer);
+        roster.greeted(&peer, Duration::ZERO);
         roster.ban(&peer, "a flipped byte", None);
         assert!(!roster.is_usable(&peer) && roster.is_banned(&peer));
         let status = roster.snapshot().remove(0);

@@ -17,6 +17,7 @@ use libp2p::PeerId;
 use libp2p::swarm::Stream;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::{BlobId, Hasher};
+use modmesh_protocol::lease::Word;
 use modmesh_protocol::limits::{
     NO_PROGRESS_MAX, RECORD_TEXT_BYTES_MAX, RETRY_AFTER_MS, SEND_STALL_MAX, VERSIONS_RECORDS_MAX,
     VERSIONS_TEXT_BYTES_MAX,
@@ -31,7 +32,7 @@ use tokio::time::timeout;
 use super::counter::{Counter, Place};
 use super::frames::{self, FrameError};
 use super::streams::{Inbound, Purpose};
-use super::{Shared, Shelf, greeting};
+use super::{Shared, Shelf, greeting, office};
 
 /// Bytes of a file that are read and sent at a time: large enough that a hop between threads does not show.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -62,6 +63,21 @@ pub(super) fn take(shared: &Arc<Shared>, inbound: Inbound) {
         }
         return;
     }
+    if purpose == Purpose::Lease {
+        match counter.lease_place(peer) {
+            Some(place) => {
+                let shared = Arc::clone(shared);
+                tokio::spawn(async move {
+                    if let Err(error) = office::serve(&shared, peer, stream).await {
+                        tracing::debug!(%peer, %error, "one that wants something was let go");
+                    }
+                    drop(place);
+                });
+            }
+            None => turn_away(shared, peer, purpose, stream),
+        }
+        return;
+    }
     if let Some(place) = counter.place(peer) {
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
@@ -75,8 +91,12 @@ pub(super) fn take(shared: &Arc<Shared>, inbound: Inbound) {
         });
         return;
     }
+    turn_away(shared, peer, purpose, stream);
+}
+
+fn turn_away(shared: &Shared, peer: PeerId, purpose: Purpose, stream: Stream) {
     shared.watch.busy();
-    if let Ok(refusal) = Arc::clone(&counter.refusals).try_acquire_owned() {
+    if let Ok(refusal) = Arc::clone(&shared.counter.refusals).try_acquire_owned() {
         tokio::spawn(refuse(purpose, stream).map(|()| drop(refusal)));
     } else {
         tracing::debug!(%peer, "too many refusals under way; a stream is reset");
@@ -92,7 +112,8 @@ async fn serve(
     match purpose {
         Purpose::Query => answer_query(shared, peer, &mut stream).await?,
         Purpose::File => answer_file(shared, peer, &mut stream).await?,
-        Purpose::Hello => {}
+        // These two have doors of their own.
+        Purpose::Hello | Purpose::Lease => {}
     }
     close(&mut stream).await?;
     Ok(stream)
@@ -112,6 +133,7 @@ async fn refuse(purpose: Purpose, mut stream: Stream) {
     let refused = match purpose {
         Purpose::Query => frames::write(&mut stream, &BUSY, NO_PROGRESS_MAX).await,
         Purpose::File => frames::write(&mut stream, &FILE_BUSY, NO_PROGRESS_MAX).await,
+        Purpose::Lease => frames::write(&mut stream, &Word::Busy, NO_PROGRESS_MAX).await,
         Purpose::Hello => return,
     };
     if refused.is_ok() {

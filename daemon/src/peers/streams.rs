@@ -25,7 +25,7 @@ use libp2p::swarm::{
     THandler, THandlerInEvent, ToSwarm,
 };
 use modmesh_protocol::limits::{INBOUND_BACKLOG_MAX, NO_PROGRESS_MAX, PENDING_OPENS_PER_PEER_MAX};
-use modmesh_protocol::wire::{FILE_PROTOCOL, HELLO_PROTOCOL, QUERY_PROTOCOL};
+use modmesh_protocol::wire::{FILE_PROTOCOL, HELLO_PROTOCOL, LEASE_PROTOCOL, QUERY_PROTOCOL};
 use tokio::sync::oneshot;
 
 /// What a stream is for.
@@ -37,6 +37,8 @@ pub(super) enum Purpose {
     Query,
     /// One file.
     File,
+    /// The conversation of an owner and one that wants something.
+    Lease,
 }
 
 /// Why a stream did not open.
@@ -276,10 +278,15 @@ pub(super) struct AnyPurpose;
 
 impl UpgradeInfo for AnyPurpose {
     type Info = Purpose;
-    type InfoIter = [Purpose; 3];
+    type InfoIter = [Purpose; 4];
 
-    fn protocol_info(&self) -> [Purpose; 3] {
-        [Purpose::Query, Purpose::File, Purpose::Hello]
+    fn protocol_info(&self) -> [Purpose; 4] {
+        [
+            Purpose::Query,
+            Purpose::File,
+            Purpose::Lease,
+            Purpose::Hello,
+        ]
     }
 }
 
@@ -303,6 +310,7 @@ impl Purpose {
             Self::Hello => HELLO_PROTOCOL,
             Self::Query => QUERY_PROTOCOL,
             Self::File => FILE_PROTOCOL,
+            Self::Lease => LEASE_PROTOCOL,
         }
     }
 }

@@ -5,6 +5,7 @@ mod host;
 mod lanes;
 mod locate;
 mod rogue;
+mod talk;
 mod trust;
 mod versions;
 mod walk;

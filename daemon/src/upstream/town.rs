@@ -81,6 +81,11 @@ impl<'a> Body<'a> {
         self.sink.missed(error);
     }
 
+    /// Its sender says how long it is.
+    pub(super) fn announced(&mut self, bytes: u64) {
+        self.sink.announced(bytes);
+    }
+
     pub(super) async fn write(&mut self, piece: &[u8]) -> Result<(), UpstreamError> {
         self.is_dirty = true;
         self.sink

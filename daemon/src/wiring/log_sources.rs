@@ -12,12 +12,14 @@ use modmesh_protocol::module::{ModulePath, ModuleVersion};
 use modmesh_protocol::peer_name::PeerName;
 use tokio::time::timeout;
 
+use super::councils::RecordCouncil;
 use super::givers::Givers;
+use crate::lately::Longest;
 use crate::log::{
-    AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
+    AskError, Council, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
 };
 use crate::metrics::{Metrics, Source};
-use crate::peers::{Haste, Lie, PeerError, Peers};
+use crate::peers::{Haste, Lie, Located, PeerError, Peers};
 use crate::seldom::Seldom;
 use crate::upstream::{SumdbAddress, SumdbAnswer, Upstream, UpstreamError};
 
@@ -54,7 +56,7 @@ pub(crate) enum Way {
 }
 
 /// Everything around one mirror. The neighbours are handed in when they are up.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct AroundUs {
     pub name: String,
     pub database: DatabaseId,
@@ -63,6 +65,7 @@ pub(crate) struct AroundUs {
     pub metrics: Metrics,
     /// Until then a host that has no upstream waits for a first neighbour.
     pub settled_at: Instant,
+    pub lookups_took: Arc<Longest>,
 }
 
 /// One neighbour, with the record it said it has.
@@ -375,7 +378,7 @@ impl AroundUs {
     }
 
     /// Whether there is nobody but neighbours to ask.
-    fn is_alone(&self) -> bool {
+    pub(super) fn is_alone(&self) -> bool {
         self.upstream
             .as_ref()
             .is_none_or(|log| log.upstream.is_down())
@@ -392,6 +395,25 @@ impl AroundUs {
             Haste::OthersWait
         };
         (peers.connected() > 0).then_some((peers, haste))
+    }
+
+    /// Those of `located` that have the record.
+    pub(super) fn with_records(
+        &self,
+        peers: &Peers,
+        located: Vec<Located>,
+    ) -> Vec<Arc<dyn LogSource>> {
+        let sources = located.into_iter().filter_map(|located| {
+            let record = located.record?;
+            let answer = LookupAnswer {
+                id: record.id,
+                text: record.text,
+                note: record.head.into_bytes(),
+            };
+            let head = Some(answer.note.clone());
+            Some(self.neighbour(peers, located.peer, Some(answer), head))
+        });
+        sources.collect()
     }
 
     fn neighbour(
@@ -428,20 +450,13 @@ impl Surroundings for AroundUs {
                 KeyHash::of_file(&ArtifactKey { of, kind })
             });
             let located = peers.locate_record(self.database, key, &akin, haste).await;
-            located
-                .into_iter()
-                .filter_map(|located| {
-                    let record = located.record?;
-                    let answer = LookupAnswer {
-                        id: record.id,
-                        text: record.text,
-                        note: record.head.into_bytes(),
-                    };
-                    let head = Some(answer.note.clone());
-                    Some(self.neighbour(peers, located.peer, Some(answer), head))
-                })
-                .collect()
+            self.with_records(peers, located)
         })
+    }
+
+    fn council(&self, of: &ModuleVersion) -> Option<Box<dyn Council>> {
+        let council = RecordCouncil::about(self, of)?;
+        Some(Box::new(council))
     }
 
     fn versions_at_neighbours<'a>(

@@ -53,6 +53,15 @@ impl Shelf for OpenShelf {
         Some((measured.blob, measured.length))
     }
 
+    fn holds(&self, key: KeyHash) -> bool {
+        let is_record = || {
+            let all = self.mirrors.all();
+            let mut mirrors = all.iter().map(|database| database.mirror());
+            mirrors.any(|mirror| mirror.kept_record_of(key).is_some())
+        };
+        self.store.shareable_summary(key).is_some() || is_record()
+    }
+
     fn record(&self, database: DatabaseId, key: KeyHash) -> Option<RecordAnswer> {
         // Record and head of one log.
         let mirror = self.mirrors.by_id(database)?;

@@ -201,6 +201,11 @@ pub enum Did {
     },
     /// It was waited for a busy neighbour.
     Wait,
+    /// The owners of the module were asked who of this network fetches it.
+    Together {
+        /// Who had it in the end; nobody where this host was to fetch it itself.
+        had_it: Vec<PeerName>,
+    },
     /// The gate held the file against what it must be.
     Judge {
         /// The scope that it has from then on; nothing when it was refused.

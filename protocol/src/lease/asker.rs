@@ -31,6 +31,8 @@ const PACE_MIN: f64 = PROGRESS_BYTES_MIN as f64 / 2.0;
 const PACE_WINDOW: Duration = Duration::from_millis(3500);
 /// Holders of one thing that one after the other are waited for.
 const HOLDERS_MAX: u8 = 3;
+/// How often an owner may name holders that do not give it, before the next owner is asked.
+const MISSES_MAX: u8 = 4;
 /// What a file is taken to have at least, in bytes, where its holder does not tell it.
 const SIZE_UNKNOWN_BYTES: u64 = 1024 * 1024;
 
@@ -90,6 +92,8 @@ pub struct Asker {
     late: u32,
     /// A holder that was far too slow.
     drips: Option<MemberId>,
+    /// How often those that the present owner named did not give it.
+    misses: u8,
 }
 
 #[derive(Debug)]
@@ -138,6 +142,7 @@ impl Asker {
             progress: Progress::default(),
             late: 0,
             drips: None,
+            misses: 0,
         };
         let mut acts = Vec::new();
         asker.ask_next(now, Claim::Nothing, &mut acts);
@@ -201,6 +206,7 @@ impl Asker {
                 Ask::Progress(progress)
             }
             Fetched::Here => Ask::Done,
+            Fetched::ForItself => Ask::NotForOthers,
             Fetched::Failed { status } => Ask::Failed { status },
         };
         self.say_to_all(&ask, &mut acts);
@@ -219,6 +225,13 @@ impl Asker {
         if is_here {
             self.say_to_all(&Ask::Done, &mut acts);
             self.end(&mut acts);
+            return acts;
+        }
+        self.misses += 1;
+        if self.misses >= MISSES_MAX {
+            self.misses = 0;
+            self.stage = Stage::Asking { at, since: now };
+            self.pass_over(now, at, Claim::Nothing, &mut acts);
         } else if self.open[at] {
             acts.push(Act::Say(at, Ask::Missed { holder }));
             self.stage = Stage::Asking { at, since: now };
@@ -457,6 +470,8 @@ pub enum Fetched {
     SoFar(Progress),
     /// It is here, and was found true.
     Here,
+    /// It is here, and nothing proves it to others.
+    ForItself,
     /// It is not to be had, and what the client is told.
     Failed {
         /// The status of HTTP.

@@ -2,7 +2,8 @@
 //!
 //! At most one lease of a thing is in force. It ends when its holder says so, is gone, or makes no progress; the next who
 //! can fetch gets it then. Everybody who asked is told something at once and again whenever it changes, so that an asker that
-//! hears nothing knows that its owner is in trouble. Files are handed on like rumours: few askers are sent to each holder at a time, and
+//! hears nothing knows that its owner is in trouble. What one holder after the other cannot get, or what turns out to be for its
+//! holder alone, is not worth waiting for: it is free then, and everybody fetches their own. Files are handed on like rumours: few askers are sent to each holder at a time, and
 //! each that is done is a holder for others.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -17,9 +18,11 @@ use crate::limits::{
     PROGRESS_EVERY, SILENT_GRACE,
 };
 
-/// How long it is remembered who has a thing that nobody asks for any more: announcements take no longer. It is forgotten sooner
-/// where there is no room for it.
+/// How long it is remembered who has a thing that nobody asks for any more, for announcements take no longer, and it is forgotten
+/// sooner where there is no room for it; and how long a thing is free.
 const REMEMBERED: Duration = Duration::from_secs(30);
+/// After so many holders in a row whose upstreams did not give it a thing is free.
+const FAILURES_MAX: u8 = 2;
 
 /// An asker's stream; the caller numbers them and uses no number again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +56,10 @@ struct Thing {
     spread: Duration,
     /// When the last asker left.
     idle_since: Duration,
+    /// Holders of the lease whose upstream did not give it.
+    failures: u8,
+    /// Since when everybody is to fetch their own.
+    free_since: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -156,13 +163,19 @@ impl Desk {
             Ask::Progress(progress) => thing.progress(now, ticket, *progress),
             Ask::Done => {
                 thing.add_holder(who);
+                thing.failures = 0;
+                thing.free_since = None;
                 thing.spread = now;
                 thing.leaves(now, ticket);
                 self.forget_ticket(ticket);
             }
             Ask::Missed { holder } => thing.missed(ticket, *holder),
             Ask::Failed { .. } => {
-                thing.leaves(now, ticket);
+                thing.failed(now, ticket, false);
+                self.forget_ticket(ticket);
+            }
+            Ask::NotForOthers => {
+                thing.failed(now, ticket, true);
                 self.forget_ticket(ticket);
             }
         }
@@ -259,7 +272,7 @@ impl Desk {
         };
         if thing.askers.is_empty() {
             thing.idle_since = now;
-            if thing.holders.is_empty() {
+            if thing.holders.is_empty() && !thing.is_free(now) {
                 self.things.remove(&key);
             }
         }
@@ -274,6 +287,26 @@ impl Thing {
     /// Whether nobody but the one that has just come wants it, and nobody has it.
     fn is_new(&self) -> bool {
         self.askers.len() == 1 && self.holders.is_empty() && self.grace.is_none()
+    }
+
+    /// Whether it is not worth waiting for.
+    fn is_free(&self, now: Duration) -> bool {
+        self.free_since
+            .is_some_and(|since| now.saturating_sub(since) < REMEMBERED)
+    }
+
+    /// This asker's upstream does not give it, or gave what is for the asker alone. Only of those whom others wait for does that say
+    /// anything.
+    fn failed(&mut self, now: Duration, ticket: Ticket, is_for_itself: bool) {
+        let lease = self.lease.as_ref();
+        if lease.is_some_and(|lease| lease.ticket == ticket) {
+            self.failures = self.failures.saturating_add(1);
+            if is_for_itself || self.failures >= FAILURES_MAX {
+                self.free_since = Some(now);
+                self.failures = 0;
+            }
+        }
+        self.leaves(now, ticket);
     }
 
     fn add_holder(&mut self, who: MemberId) {
@@ -365,7 +398,9 @@ impl Thing {
             self.grace = None;
         }
         self.hand_out(now, said);
-        if self.holders.is_empty() && self.lease.is_none() && self.grace.is_none() {
+        if self.holders.is_empty() && self.is_free(now) {
+            self.set_free(said);
+        } else if self.holders.is_empty() && self.lease.is_none() && self.grace.is_none() {
             self.grant(now, said);
         }
     }
@@ -455,6 +490,22 @@ impl Thing {
                 .iter()
                 .map(|ticket| (*ticket, Word::Wait { holder })),
         );
+    }
+
+    /// Has everybody who waits fetch their own; who cannot is told that nobody has it.
+    fn set_free(&mut self, said: &mut Said) {
+        for ticket in std::mem::take(&mut self.waiting) {
+            match self.askers.get_mut(&ticket) {
+                Some(asking) if asking.can_fetch => {
+                    asking.stage = Stage::Fetching;
+                    said.push((ticket, Word::Fetch));
+                }
+                _ => {
+                    self.askers.remove(&ticket);
+                    said.push((ticket, Word::Nobody));
+                }
+            }
+        }
     }
 
     /// What an asker that has come just now is told where nothing has changed for the others.

@@ -45,17 +45,22 @@ pub const SETTLED: Duration = Duration::from_secs(30);
 /// side of 97 of 100 partitions into halves.
 pub const OWNERS: usize = 6;
 
-/// The owners of what lies at `place`, of the members that are settled, the first one in front.
+/// The owners of what lies at `place`, the first one in front: of the members that are settled, and where these are too few
+/// of the others.
 ///
-/// A host that has just come up owns nothing, so that one that comes and goes moves nothing; but hosts that power on
-/// together own at once: settled is who has been up for [`SETTLED`] or for half as long as the eldest.
+/// A host that has just come up comes after all that are settled, so that one that comes and goes moves nothing; but hosts that
+/// power on together own at once: settled is who has been up for [`SETTLED`], or came up no later than that after the eldest. So
+/// which hosts are settled does not change while a farm starts. One that says to be the eldest, and lies, is first everywhere until
+/// the others are settled, and is passed over like any other that is silent.
 pub fn owners(place: &KeyHash, members: &[Member]) -> [Option<MemberId>; OWNERS] {
     let eldest = members.iter().map(|member| member.up).max();
-    let least = eldest.map_or(SETTLED, |eldest| SETTLED.min(eldest / 2));
-    let settled = members.iter().filter(|member| member.up >= least);
-    let mut ranked: [Option<([u8; 32], MemberId)>; OWNERS] = [None; OWNERS];
-    for member in settled {
-        let candidate = Some((weight(place, &member.id), member.id));
+    let least = eldest.map_or(SETTLED, |eldest| {
+        SETTLED.min(eldest.saturating_sub(SETTLED))
+    });
+    let mut ranked: [Option<(bool, [u8; 32], MemberId)>; OWNERS] = [None; OWNERS];
+    for member in members {
+        let is_settled = member.up >= least;
+        let candidate = Some((is_settled, weight(place, &member.id), member.id));
         if ranked.contains(&candidate) {
             continue;
         }
@@ -64,7 +69,7 @@ pub fn owners(place: &KeyHash, members: &[Member]) -> [Option<MemberId>; OWNERS]
             ranked[at] = candidate;
         }
     }
-    ranked.map(|owner| owner.map(|(_, id)| id))
+    ranked.map(|owner| owner.map(|(_, _, id)| id))
 }
 
 /// How high a member ranks for a place.
@@ -156,6 +161,12 @@ mod tests {
             assert!(named[0].is_some() && named[1].is_some());
         }
         assert!(moved > 100, "{moved}");
+        // Who claims to be older than all others is the first, and not the only one.
+        young.push(member(99, 1_000_000));
+        let named = owners(&place(1), &young);
+        assert_eq!(named[0], Some(member(99, 0).id));
+        assert!(named.iter().all(Option::is_some));
+        young.pop();
         let first = owners(&place(1), &young)[0];
         assert!((2..200).any(|number| owners(&place(number), &young)[0] != first));
     }

@@ -30,6 +30,8 @@ pub enum Ask {
         /// The status of HTTP that the speaker's client gets.
         status: u16,
     },
+    /// "I have it now, and it is for myself alone": nothing proves it, so everybody has to fetch their own.
+    NotForOthers,
 }
 
 /// What an asker knows about who fetches what it wants.

@@ -4,11 +4,13 @@
 //! who do not have it already. New variants go to the end of an enum; records never change. Absent on purpose: membership
 //! (a reserved field), ranges of files, leases: they will be new variants or new protocol ids.
 
+use std::time::Duration;
+
 use super::codec::{CodecError, Decode, Encode, Message};
 use crate::limits::{
     ANNOUNCED_FILES_MAX, ANNOUNCED_HEADS_MAX, ANNOUNCED_NOTE_BYTES_MAX, HELLO_HEADS_MAX,
     MEMBERSHIP_BYTES_MAX, NOTE_BYTES_MAX, RECORD_TEXT_BYTES_MAX, RELEASE_BYTES_MAX, TILE_BYTES_MAX,
-    TILES_PER_QUERY_MAX, VERSIONS_RECORDS_MAX, VERSIONS_TEXT_BYTES_MAX,
+    TILES_PER_QUERY_MAX, UP_MS_MAX, VERSIONS_RECORDS_MAX, VERSIONS_TEXT_BYTES_MAX,
 };
 
 /// Bit of [`Hello::capabilities`]: the host has an upstream and can fetch for itself.
@@ -25,6 +27,15 @@ pub struct Hello {
     pub membership: Option<Vec<u8>>,
     /// The heads the speaker holds of the databases it mirrors.
     pub heads: Vec<HeadSummary>,
+    /// For how many milliseconds the speaker has been up: who has just come owns nothing yet, see [`owners`](crate::lease::owners).
+    pub up_ms: u64,
+}
+
+impl Hello {
+    /// For how long the speaker has been up, by its own word; of more than ten years nothing is believed.
+    pub fn up(&self) -> Duration {
+        Duration::from_millis(self.up_ms.min(UP_MS_MAX))
+    }
 }
 
 /// How far a host's mirror of one checksum database goes.

@@ -23,10 +23,11 @@ fn the_bytes_of_each_message_are_for_good() {
             database: a,
             size: 0x1_0000,
         }],
+        up_ms: 7,
     };
     is(
         &hello,
-        &format!("0000003101 05302e312e30 01 01020102 01{aa}fc00000100"),
+        &format!("0000003201 05302e312e30 01 01020102 01{aa}fc00000100 07"),
     );
     let record = Some(RecordQuestion {
         database: a,
@@ -173,6 +174,7 @@ fn lists_and_texts_beyond_their_bounds_neither_leave_nor_enter() {
         capabilities: u64::MAX,
         membership: Some(vec![0; membership]),
         heads: heads(n),
+        up_ms: u64::MAX,
     };
     fits(&hello(64, 256, 8));
     exceeds(&hello(65, 256, 8), "release");
@@ -337,13 +339,17 @@ fn hash() -> impl Strategy<Value = [u8; 32]> {
 fn hello() -> impl Strategy<Value = Hello> {
     let head = (hash(), any::<u64>()).prop_map(|(database, size)| HeadSummary { database, size });
     let membership = option::of(vec(any::<u8>(), 0..=256));
-    let parts = ("[ -~]{0,64}", any::<u64>(), membership, vec(head, 0..=8));
-    parts.prop_map(|(release, capabilities, membership, heads)| Hello {
-        release,
-        capabilities,
-        membership,
-        heads,
-    })
+    let numbers = (any::<u64>(), any::<u64>());
+    let parts = ("[ -~]{0,64}", numbers, membership, vec(head, 0..=8));
+    parts.prop_map(
+        |(release, (capabilities, up_ms), membership, heads)| Hello {
+            release,
+            capabilities,
+            membership,
+            heads,
+            up_ms,
+        },
+    )
 }
 
 fn query() -> impl Strategy<Value = Query> {

@@ -218,6 +218,7 @@ impl Frames {
                 .in_thousand(300)
                 .then(|| vec![7; dice.bits() as usize % 300]),
             heads,
+            up_ms: dice.bits() >> dice.below(64),
         };
         framed(&hello, dice)
     }

@@ -220,6 +220,9 @@ impl Sending {
                     / rate.max(1);
                 tokio::time::sleep(time).await;
             }
+            if let Some(through) = shared.line.through(chunk.len()) {
+                tokio::time::sleep_until(through).await;
+            }
             let bytes = chunk.len();
             if chunks.send(Ok(chunk)).await.is_err() {
                 return; // the client went away

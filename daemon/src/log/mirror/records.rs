@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use modmesh_protocol::module::ModuleVersion;
 
-use super::super::ask::{AskError, LogSource, LookupAnswer};
+use super::super::ask::{Advice, AskError, LogSource, LookupAnswer};
 use super::super::finding::{Finding, ListedRecord, Told, Trouble};
 use super::super::prove::ProveError;
 use super::super::sources::Sources;
@@ -44,7 +44,7 @@ impl Mirror {
             return Told::kept(record);
         }
         let upstream = self.inner.surroundings.upstream();
-        let from_upstream = upstream.map(|upstream| self.ask_upstream(of, upstream));
+        let from_upstream = upstream.map(|upstream| self.ask_outside(of, upstream));
         neighbours_first(self.ask_neighbours(of), from_upstream)
             .await
             .unwrap_or_else(Told::by_nobody)
@@ -60,6 +60,39 @@ impl Mirror {
             }
         }
         Err(Trouble::silence(reason))
+    }
+
+    /// Asks the upstream, unless a neighbour does so already: then what that one found is taken.
+    async fn ask_outside(
+        &self,
+        of: &ModuleVersion,
+        upstream: Arc<dyn LogSource>,
+    ) -> Result<Told, Trouble> {
+        let Some(mut council) = self.inner.surroundings.council(of) else {
+            return self.ask_upstream(of, upstream).await;
+        };
+        while let Advice::Take(givers) = council.next().await {
+            let taken = self.take_from(of, givers).await;
+            council.taken(taken.is_some()).await;
+            if let Some(told) = taken {
+                return Ok(told);
+            }
+        }
+        let told = self.ask_upstream(of, upstream).await;
+        let finding = told.as_ref().map(|told| &told.finding);
+        let is_here = matches!(finding, Ok(Finding::Listed(_)));
+        council.end(is_here).await;
+        told
+    }
+
+    async fn take_from(&self, of: &ModuleVersion, givers: Vec<Arc<dyn LogSource>>) -> Option<Told> {
+        for giver in givers.into_iter().take(GIVERS_MAX) {
+            match self.ask_one(of, &giver).await {
+                Ok(record) => return Some(Told::by(&*giver, Finding::Listed(record))),
+                Err(why) => tracing::debug!(%of, giver = giver.name(), %why, "no record"),
+            }
+        }
+        None
     }
 
     /// Asks through the proxies, and when what they say is no answer or false, once more the database itself. When they

@@ -18,7 +18,7 @@ use modmesh_protocol::log::{
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
 use super::super::ask::{
-    AskError, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
+    AskError, Council, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
 };
 use super::super::database::{Database, Opening};
 use super::super::mirror::Mirror;
@@ -346,6 +346,10 @@ impl Surroundings for Around {
         _: &'a ModuleVersion,
     ) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>> {
         Box::pin(std::future::ready(as_sources(&self.givers)))
+    }
+
+    fn council(&self, _: &ModuleVersion) -> Option<Box<dyn Council>> {
+        None
     }
 
     fn versions_at_neighbours<'a>(

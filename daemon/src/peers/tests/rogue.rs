@@ -117,6 +117,7 @@ where
                 capabilities: u64::MAX,
                 membership: Some(vec![1; 256]),
                 heads: vec![],
+                up_ms: 0,
             };
             stream.write_all(&encode(&hello).unwrap()).await.unwrap();
             let _ = stream.close().await;

@@ -67,6 +67,9 @@ impl<'a> Reception<'a> {
         if announced.is_some_and(|length| length > self.question.bytes_max) {
             return Err(self.too_large());
         }
+        if let Some(length) = announced {
+            body.announced(length);
+        }
         let whole = incoming.version();
         loop {
             let reason = match self.take_until_cut(&mut incoming, announced, body).await? {

@@ -220,3 +220,22 @@ fn nothing_is_heard_of_an_owner_that_was_left() {
     assert_eq!(asker.lost(ms(103), 7), []);
     assert_eq!(asker.hear(ms(104), 1, Word::Fetch)[0], Act::Fetch);
 }
+
+#[test]
+fn an_owner_that_names_one_after_the_other_that_do_not_have_it_is_passed_over() {
+    let mut asker = begin(true);
+    for miss in 1..=MISSES_MAX {
+        let holders = vec![who(40 + miss)];
+        let have = Word::Have {
+            holders: holders.clone(),
+        };
+        assert_eq!(asker.hear(ms(1), 0, have), [Act::Take(holders)]);
+        let acts = asker.taken(ms(2), false);
+        let holder = who(40 + miss);
+        if miss < MISSES_MAX {
+            assert_eq!(acts, [Act::Say(0, Ask::Missed { holder })]);
+        } else {
+            assert_eq!(acts, [Act::Close(0), opens(1, true, Claim::Nothing)]);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! One download per network: before the upstream is asked for a file that others can have too, its owners are asked who fetches it.
+//!
+//! The owners' word is advice, see [`modmesh_protocol::lease`]: it decides when the upstream is asked, and nothing about what
+//! is true. Who is told to fetch says how far it is and how it ended; who is told to wait waits within bounds and is sent to
+//! one that has it, whose file passes the gate like any other. What turns out to be for this host alone others are told not to
+//! wait for.
+
+use std::time::Instant;
+
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::control::Did;
+use modmesh_protocol::lease::Fetched;
+use modmesh_protocol::peer_name::PeerName;
+
+use super::neighbours::Asked;
+use super::sources::{Holder, Want};
+use super::{FetchError, Fetcher, Landed, Listing};
+use crate::metrics::Source;
+use crate::peers::{About, Haste, Talk, Turn};
+use crate::policy::Treatment;
+use crate::store::Stored;
+use crate::trust::Expected;
+use crate::upstream::UpstreamError;
+
+impl Fetcher {
+    /// Asks upstream from where `list` stands, unless somebody of this network fetches it already, or has it by then. Who has shown
+    /// to be `useless` for this file is not tried again.
+    pub(super) async fn ask_outside(
+        &self,
+        want: &Want,
+        treatment: Treatment,
+        mut expected: Option<Expected>,
+        mut useless: Vec<PeerName>,
+        mut list: Listing,
+    ) -> Result<Landed, FetchError> {
+        let mut talk = match expected {
+            // Where the bytes could not be held against anything nobody gives them on.
+            Some(Expected::Unlisted(_) | Expected::Pending(_)) => None,
+            _ => self.talk(want),
+        };
+        if let Some(talk) = &mut talk {
+            loop {
+                let began = Instant::now();
+                let turn = talk.next().await;
+                let mut holders = match turn {
+                    Turn::Take(holders) => holders,
+                    Turn::Fetch | Turn::Nobody => Vec::new(),
+                };
+                let had_it = holders.clone();
+                want.story.tell(began, Did::Together { had_it });
+                if holders.is_empty() {
+                    break;
+                }
+                holders.retain(|holder| !useless.contains(holder));
+                let holders = self.located(want, &holders).await;
+                let haste = Haste::OthersWait;
+                let asked = self.take_from(want, treatment, haste, holders, expected, list);
+                match asked.await? {
+                    Asked::Kept(landed) => {
+                        talk.taken(true).await;
+                        return Ok(landed);
+                    }
+                    Asked::Nothing {
+                        expected: known,
+                        useless: others,
+                        list: left,
+                        ..
+                    } => {
+                        useless.extend(others);
+                        (expected, list) = (known, left);
+                    }
+                }
+                talk.taken(false).await;
+            }
+        }
+        let asked = self.ask_upstream(want, treatment, expected, list).await;
+        if let Some(talk) = talk {
+            talk.end(ending(&asked)).await;
+        }
+        asked.map(|stored| Landed::new(stored, Source::Upstream))
+    }
+
+    /// A conversation with the owners of the file, where it may be asked of neighbours at all and there are any.
+    fn talk(&self, want: &Want) -> Option<Talk> {
+        if !self.may_ask_neighbours(&want.key) {
+            return None;
+        }
+        let about = About {
+            key: KeyHash::of_file(&want.key),
+            place: KeyHash::of_place(&want.key.of.module),
+            can_fetch: self.haste(want.asker) == Haste::OthersWait,
+            so_far: want.so_far.clone(),
+        };
+        let fetcher = self.clone();
+        let road = move || fetcher.inner.upstream_pace.road();
+        self.inner.peers.talk(about, road)
+    }
+
+    /// Those of `holders` that do have the file.
+    async fn located(&self, want: &Want, holders: &[PeerName]) -> Vec<Holder> {
+        if holders.is_empty() {
+            return Vec::new();
+        }
+        let (hash, began) = (KeyHash::of_file(&want.key), Instant::now());
+        let survey = self.inner.peers.locate_among(holders, Some(hash), None);
+        let survey = survey.await;
+        want.story.tell_survey(began, &survey);
+        let mut found: Vec<_> = survey.found.into_iter().filter_map(Holder::of).collect();
+        // The owner has put in front whom the fewest are sent to.
+        found.sort_by_key(|holder| holders.iter().position(|named| *named == holder.peer));
+        found
+    }
+}
+
+/// What the owners are told of how it ended.
+fn ending(asked: &Result<Stored, FetchError>) -> Fetched {
+    match asked {
+        Ok(stored) if stored.entry.proof.is_shareable() => Fetched::Here,
+        Ok(_) => Fetched::ForItself,
+        Err(FetchError::Upstream(error)) => match &**error {
+            UpstreamError::Refused(answer) => Fetched::Failed {
+                status: answer.status,
+            },
+            _ => Fetched::Failed { status: 502 },
+        },
+        Err(_) => Fetched::Failed { status: 502 },
+    }
+}
