@@ -42,6 +42,11 @@ fn wait_until_met(host: &TestHost, neighbours: &[&LyingPeer]) {
 /// The entry of a neighbour that was caught: it is banned, its evidence lies on the disk, and it is put out.
 #[track_caller]
 fn expect_caught(host: &TestHost, liar: &LyingPeer, lie: PeerLie) {
+    // The answer does not wait for the disk.
+    host.wait_until("the file of the evidence is told", |host| {
+        let entry = find_entry(host, &liar.peer_id()).unwrap_or_default();
+        entry["evidence"][0]["file"].is_string()
+    });
     let entry = entry_of(host, &liar.peer_id());
     assert!(!entry["banned_until"].is_null(), "{lie:?}: {entry:#}");
     assert_eq!(entry["connected"], false, "{lie:?}: {entry:#}");
