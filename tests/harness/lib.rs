@@ -34,7 +34,7 @@ pub mod upstream;
 
 pub use git::GitRepository;
 pub use go::{GoHome, GoOutput};
-pub use host::{HostOptions, TestHost};
+pub use host::{HostOptions, TestHost, copy_folder};
 pub use judge::{Judge, Judgement, SumdbClient};
 pub use lab::Lab;
 pub use liar::{LyingPeer, PeerLie};

@@ -21,6 +21,7 @@ mod ending;
 mod eviction;
 mod explain;
 mod first_minute;
+mod fixture;
 mod fuzz;
 mod go_sum;
 mod hanging_up;

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::digest::hex;
+use crate::lease::{Ask, Claim, MemberId, Progress, Word};
 use crate::limits::FRAME_BYTES_MAX;
 
 /// The bytes of each message as they are on every wire since the first release. A difference here is a broken mesh.
@@ -125,6 +126,52 @@ fn the_bytes_of_each_message_are_for_good() {
         heads: vec![(a, "h".into())],
     };
     is(&have, &format!("0000006501 00 02{aa}{bb} 01{aa}0168"));
+}
+
+#[test]
+fn the_bytes_of_the_words_about_leases_are_for_good() {
+    let (a, b) = ([0xaa; 32], [0xbb; 32]);
+    let (aa, bb) = ("aa".repeat(32), "bb".repeat(32));
+    let want = |claim| Ask::Want {
+        key: a,
+        can_fetch: true,
+        claim,
+    };
+    let progress = Progress {
+        bytes: 7,
+        total: Some(1000),
+    };
+    let id = MemberId(b);
+    is(&want(Claim::Nothing), &format!("0000002301 00{aa}01 00"));
+    is(
+        &want(Claim::Fetching(progress)),
+        &format!("0000002801 00{aa}01 01 07 01fbe803"),
+    );
+    is(
+        &want(Claim::WaitedFor(id)),
+        &format!("0000004301 00{aa}01 02{bb}"),
+    );
+    is(
+        &want(Claim::Silent(id)),
+        &format!("0000004301 00{aa}01 03{bb}"),
+    );
+    is(&Ask::Progress(progress), "0000000601 01 07 01fbe803");
+    is(&Ask::Done, "0000000101 02");
+    is(&Ask::Missed { holder: id }, &format!("0000002101 03{bb}"));
+    is(&Ask::Failed { status: 404 }, "0000000401 04 fb9401");
+    is(&Ask::NotForOthers, "0000000101 05");
+    is(&Word::Fetch, "0000000101 00");
+    is(&Word::Wait { holder: id }, &format!("0000002101 01{bb}"));
+    let unknown = Progress::default();
+    is(&Word::Progress(unknown), "0000000301 02 00 00");
+    is(&Word::Queued, "0000000101 03");
+    let holders = vec![id, MemberId(a)];
+    is(
+        &Word::Have { holders },
+        &format!("0000004201 04 02{bb}{aa}"),
+    );
+    is(&Word::Nobody, "0000000101 05");
+    is(&Word::Busy, "0000000101 06");
 }
 
 fn is<M: Message + PartialEq + Debug>(message: &M, expected: &str) {
