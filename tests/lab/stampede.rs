@@ -1,12 +1,14 @@
-//! Many hosts want the same new file within a second, over one line to the upstream that they share.
+//! Many hosts want the same new files within a second, over one line to the upstream that they share.
 //!
-//! Every host is a daemon in a network namespace of its own; the clients are plain HTTP. The reference is one host that is
-//! alone, over the same line. Where somebody is to be killed, it is once a third of the file has come.
+//! Every host is a daemon in a network namespace of its own; the clients are plain HTTP, and ask for the `.mod` and `.zip` of
+//! each module, eight at a time. The reference is one host that is alone, over the same line, and what it had from upstream, records and tiles included.
+//! Where somebody is to be killed, it is once a third of the first zip has come.
 
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::http::Request;
 use harness::lab::{Forbidden, Lab, LabHost};
 use harness::{FakeUpstream, HostOptions, Module, TestHost, TestLog};
 use serde::Serialize;
@@ -15,6 +17,8 @@ use crate::figures::Figures;
 
 /// How long a client waits for its file.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// Requests that one client has under way.
+const AT_ONCE: usize = 8;
 /// The port of the neighbours in each namespace.
 const PORT: u16 = 8485;
 
@@ -23,7 +27,10 @@ pub(crate) struct Options {
     /// Hosts that want the file.
     #[arg(long, default_value_t = 12)]
     hosts: u8,
-    /// Bytes of the file.
+    /// Modules that each host wants.
+    #[arg(long, default_value_t = 1)]
+    modules: usize,
+    /// Bytes of each module's zip.
     #[arg(long, default_value_t = 8_000_000)]
     bytes: usize,
     /// Bits a second of the line to the upstream.
@@ -54,8 +61,9 @@ enum Victim {
 /// One run.
 #[derive(Debug, Clone, Serialize)]
 struct RunFigures {
+    /// Of the file that was fetched most often.
     fetches: u64,
-    upstream_bytes_of_the_file: f64,
+    upstream_bytes_of_one_alone: f64,
     last_of_one_alone: f64,
     median_of_one_alone: f64,
     failures: usize,
@@ -64,10 +72,12 @@ struct RunFigures {
 #[derive(Debug, Serialize)]
 struct Report {
     hosts: u8,
+    modules: usize,
     bytes: usize,
     bits_per_second: u64,
     kill: Option<Victim>,
     alone_seconds: f64,
+    alone_bytes: u64,
     runs: Vec<RunFigures>,
     figures: Vec<Figures>,
 }
@@ -96,15 +106,21 @@ pub(crate) fn measure(options: &Options) -> Result<(), Forbidden> {
     };
     stampede.wait_for_all(&hosts);
     upstream.line(options.bits_per_second / 8);
-    let alone_seconds = stampede.alone(&alone);
+    let alone = stampede.alone(&alone);
     println!(
-        "{} hosts want {} bytes within a second, over {} bits/s; one alone takes {alone_seconds:.2} s; {} runs",
-        options.hosts, options.bytes, options.bits_per_second, options.runs
+        "{} hosts want {} modules of {} bytes within a second, over {} bits/s; one alone takes {:.2} s and {} bytes; {} runs",
+        options.hosts,
+        options.modules,
+        options.bytes,
+        options.bits_per_second,
+        alone.seconds,
+        alone.bytes,
+        options.runs
     );
     let runs: Vec<RunFigures> = (0..options.runs)
-        .map(|number| stampede.run(number, &mut hosts, alone_seconds))
+        .map(|number| stampede.run(number, &mut hosts, alone))
         .collect();
-    stampede.report(alone_seconds, runs);
+    stampede.report(alone, runs);
     Ok(())
 }
 
@@ -119,16 +135,59 @@ fn host(name: &str, upstream: &FakeUpstream, on: &LabHost, known: &[String]) -> 
         .fold(options, |options, peer| options.peer(peer))
 }
 
+/// Requests for these files on this host.
+fn requests(host: &TestHost, files: &[Wanted]) -> Vec<(Request, usize)> {
+    let requests = files.iter().map(|(path, length)| {
+        let request = host.request(path).within(PATIENCE);
+        (request, *length)
+    });
+    requests.collect()
+}
+
+/// Sends them, a few at a time; whether all were answered with as many bytes as there are.
+fn ask_for(requests: &[(Request, usize)]) -> bool {
+    let share = requests.len().div_ceil(AT_ONCE);
+    thread::scope(|scope| {
+        let clients: Vec<_> = requests
+            .chunks(share)
+            .map(|part| {
+                scope.spawn(move || {
+                    part.iter().all(|(request, length)| {
+                        let answer = request.send();
+                        answer.is_ok_and(|a| a.status == 200 && a.body.len() == *length)
+                    })
+                })
+            })
+            .collect();
+        clients.into_iter().all(|client| client.join().unwrap())
+    })
+}
+
 struct Stampede<'a> {
     options: &'a Options,
     upstream: &'a FakeUpstream,
 }
 
+/// What one host needs that is alone.
+#[derive(Debug, Clone, Copy)]
+struct Alone {
+    seconds: f64,
+    bytes: u64,
+}
+
+/// A file that is wanted: its path and length.
+type Wanted = (String, usize);
+
 impl Stampede<'_> {
-    fn module(&self, path: &str) -> Module {
-        let module = Module::package(path, "v1.0.0").bulk("noise.bin", self.options.bytes);
-        self.upstream.publish(&module);
-        module
+    fn files(&self, run: &str) -> Vec<Wanted> {
+        let modules = (0..self.options.modules).map(|number| {
+            let path = format!("example.com/{run}/m{number}");
+            let module = Module::package(&path, "v1.0.0").bulk("noise.bin", self.options.bytes);
+            self.upstream.publish(&module);
+            let zip = (module.url_path("zip"), module.zip().len());
+            [zip, (module.url_path("mod"), module.go_mod().len())]
+        });
+        modules.flatten().collect()
     }
 
     fn wait_for_all(&self, hosts: &[TestHost]) {
@@ -138,38 +197,37 @@ impl Stampede<'_> {
             .for_each(|host| host.wait_for_neighbours(others));
     }
 
-    fn alone(&self, host: &TestHost) -> f64 {
-        let path = self.module("example.com/alone").url_path("zip");
-        let began = Instant::now();
-        let answer = host.request(&path).within(PATIENCE).send();
-        assert!(answer.is_ok_and(|answer| answer.status == 200));
-        began.elapsed().as_secs_f64()
+    fn upstream_bytes(&self) -> u64 {
+        self.upstream.traffic_of_all().bytes
     }
 
-    fn run(&self, number: usize, hosts: &mut [TestHost], alone: f64) -> RunFigures {
-        let module = self.module(&format!("example.com/run{number}"));
-        let (path, length) = (module.url_path("zip"), module.zip().len());
-        drop(module);
-        let began = Instant::now();
-        let (urls, gap) = (
-            hosts
-                .iter()
-                .map(|host| host.request(&path).within(PATIENCE)),
-            Duration::from_secs(1) / u32::from(self.options.hosts),
-        );
-        let clients: Vec<_> = urls
+    fn alone(&self, host: &TestHost) -> Alone {
+        let files = self.files("alone");
+        let (began, before) = (Instant::now(), self.upstream_bytes());
+        assert!(ask_for(&requests(host, &files)), "one alone got nothing");
+        Alone {
+            seconds: began.elapsed().as_secs_f64(),
+            bytes: self.upstream_bytes() - before,
+        }
+    }
+
+    fn run(&self, number: usize, hosts: &mut [TestHost], alone: Alone) -> RunFigures {
+        let files = self.files(&format!("run{number}"));
+        let (began, before) = (Instant::now(), self.upstream_bytes());
+        let gap = Duration::from_secs(1) / u32::from(self.options.hosts);
+        let clients: Vec<_> = hosts
+            .iter()
+            .map(|host| requests(host, &files))
             .zip(0u32..)
-            .map(|(request, turn)| {
+            .map(|(requests, turn)| {
                 thread::spawn(move || {
                     thread::sleep(gap * turn);
-                    let answer = request.send().ok()?;
-                    let is_good = answer.status == 200 && answer.body.len() == length;
-                    is_good.then(|| began.elapsed().as_secs_f64())
+                    ask_for(&requests).then(|| began.elapsed().as_secs_f64())
                 })
             })
             .collect();
         let killed = match self.options.kill {
-            Some(victim) => self.kill(victim, &path, length, hosts),
+            Some(victim) => self.kill(victim, &files[0], hosts),
             None => Vec::new(),
         };
         let ends: Vec<Option<f64>> = clients.into_iter().map(|c| c.join().unwrap()).collect();
@@ -178,32 +236,30 @@ impl Stampede<'_> {
         let failures = living.clone().filter(|(_, end)| end.is_none()).count();
         let mut done: Vec<f64> = living.filter_map(|(_, end)| *end).collect();
         done.sort_by(f64::total_cmp);
-        let traffic = self.upstream.traffic_of(&path);
+        let fetches = files
+            .iter()
+            .map(|(path, _)| self.upstream.traffic_of(path).requests);
+        let figures = RunFigures {
+            fetches: fetches.max().unwrap_or_default(),
+            upstream_bytes_of_one_alone: (self.upstream_bytes() - before) as f64
+                / alone.bytes as f64,
+            last_of_one_alone: done.last().copied().unwrap_or(f64::NAN) / alone.seconds,
+            median_of_one_alone: done.get(done.len() / 2).copied().unwrap_or(f64::NAN)
+                / alone.seconds,
+            failures,
+        };
+        println!("run {number}: {figures:?}");
         for turn in killed {
             hosts[turn].restart();
         }
         self.wait_for_all(hosts);
-        let figures = RunFigures {
-            fetches: traffic.requests,
-            upstream_bytes_of_the_file: traffic.bytes as f64 / length as f64,
-            last_of_one_alone: done.last().copied().unwrap_or(f64::NAN) / alone,
-            median_of_one_alone: done.get(done.len() / 2).copied().unwrap_or(f64::NAN) / alone,
-            failures,
-        };
-        println!("run {number}: {figures:?}");
         figures
     }
 
     /// Kills once a third has come; which hosts it were.
-    fn kill(
-        &self,
-        victim: Victim,
-        path: &str,
-        length: usize,
-        hosts: &mut [TestHost],
-    ) -> Vec<usize> {
+    fn kill(&self, victim: Victim, (path, length): &Wanted, hosts: &mut [TestHost]) -> Vec<usize> {
         self.upstream
-            .wait_for_bytes(path, length as u64 / 3, PATIENCE);
+            .wait_for_bytes(path, *length as u64 / 3, PATIENCE);
         let count = |host: &TestHost, what: &str| host.status()["leases"][what].as_u64();
         let who = |what: &str| hosts.iter().position(|host| count(host, what) > Some(0));
         let (holder, owner) = (who("fetching"), who("granted"));
@@ -220,14 +276,14 @@ impl Stampede<'_> {
         victims
     }
 
-    fn report(&self, alone_seconds: f64, runs: Vec<RunFigures>) {
+    fn report(&self, alone: Alone, runs: Vec<RunFigures>) {
         let of = |name: &str, unit, of: &dyn Fn(&RunFigures) -> f64| {
             Figures::of(name, unit, runs.iter().map(of).collect())
         };
         let figures = vec![
             of("fetches from upstream", "", &|run| run.fetches as f64),
-            of("bytes from upstream", "of the file", &|run| {
-                run.upstream_bytes_of_the_file
+            of("bytes from upstream", "of one alone", &|run| {
+                run.upstream_bytes_of_one_alone
             }),
             of("the last host has it", "of one alone", &|run| {
                 run.last_of_one_alone
@@ -241,10 +297,12 @@ impl Stampede<'_> {
         figures.iter().for_each(Figures::print);
         let report = Report {
             hosts: self.options.hosts,
+            modules: self.options.modules,
             bytes: self.options.bytes,
             bits_per_second: self.options.bits_per_second,
             kill: self.options.kill,
-            alone_seconds,
+            alone_seconds: alone.seconds,
+            alone_bytes: alone.bytes,
             runs,
             figures,
         };
