@@ -1,4 +1,4 @@
-//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`, `soak`, `mirror-cost`, `stampede`, `simulate`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
+//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`, `soak`, `mirror-cost`, `ask`, `stampede`, `simulate`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
 //!
 //! The upstream is a replay of what a real one answered once, so that runs differ in nothing but what is measured. Numbers
 //! of one machine say little; pairs that were run one after the other, and their ratio, say more. Homes and stores lie where
@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
+mod ask;
 mod cold;
 mod dark;
 mod figures;
@@ -54,6 +55,8 @@ enum Measurement {
     Soak(soak::Options),
     /// What the mirror of the checksum database costs on disk and upstream, next to what `go` itself needs.
     MirrorCost(mirror_cost::Options),
+    /// A small file from a warm neighbour, and the time until upstream is asked.
+    Ask(ask::Options),
     /// Hosts that all want the same new file at once.
     Stampede(stampede::Options),
     /// Hosts that all want the same file at once, in memory and in no time.
@@ -117,6 +120,12 @@ fn main() -> ExitCode {
         Measurement::Load(options) => load::measure(&options),
         Measurement::Soak(options) => soak::measure(&options),
         Measurement::MirrorCost(options) => mirror_cost::measure(&options),
+        Measurement::Ask(options) => {
+            if let Err(forbidden) = ask::measure(&options) {
+                eprintln!("lab: no hosts can be made here: {forbidden}");
+                return ExitCode::FAILURE;
+            }
+        }
         Measurement::Stampede(options) => {
             if let Err(forbidden) = stampede::measure(&options) {
                 eprintln!("lab: no hosts can be made here: {forbidden}");

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +47,8 @@ pub struct Seen {
     pub method: String,
     /// Its headers, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// When it came.
+    pub at: Instant,
     bytes: Arc<AtomicU64>,
 }
 
@@ -92,6 +94,7 @@ impl Seen {
             kind: Kind::of(path),
             method: method.to_owned(),
             headers,
+            at: Instant::now(),
             bytes: Arc::default(),
         }
     }
