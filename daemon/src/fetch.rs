@@ -36,6 +36,7 @@ pub(crate) use crate::trust::Permanence;
 pub(crate) use crate::upstream::UpstreamError;
 use listing::Listing;
 use neighbours::Asked;
+use notes::ZipsAsked;
 use pace::UpstreamPace;
 use sources::{Miss, Want};
 use stories::Stories;
@@ -75,6 +76,7 @@ struct Inner {
     files: Flights<(ArtifactKey, Asker), Result<Landed, FetchError>>,
     notes: Flights<(NoteKey, Asker), Result<NoteAnswer, FetchError>>,
     upstream_pace: UpstreamPace,
+    zips_asked: ZipsAsked,
     /// What became of the last fetches.
     stories: Stories,
     judging: Turns,
@@ -138,6 +140,7 @@ impl Fetcher {
                 files: Flights::new("file", shutdown.clone()),
                 notes: Flights::new("note", shutdown.clone()),
                 upstream_pace: UpstreamPace::default(),
+                zips_asked: ZipsAsked::default(),
                 stories: Stories::default(),
                 judging: Turns::of_this_machine(),
             }),

@@ -225,6 +225,23 @@ fn a_revision_is_a_version_only_when_it_is_canonical() {
     }
 }
 
+#[test]
+fn releases_come_before_pre_releases_and_these_before_pseudo_versions() {
+    let in_order = [
+        "v1.10.0",
+        "v1.9.0",
+        "v0.1.0",
+        "v2.0.0-rc.1",
+        "v1.0.0-beta",
+        "v0.0.0-20250101000000-bacd9c7ef1dd",
+        "v1.0.1-0.20240101000000-bacd9c7ef1dd",
+    ];
+    let mut versions = in_order.map(version);
+    versions.sort();
+    versions.sort_by_cached_key(|version| std::cmp::Reverse(version.preference()));
+    assert_eq!(versions.map(|version| version.to_string()), in_order);
+}
+
 fn any_version() -> impl Strategy<Value = Version> {
     let number = "(0|[1-9][0-9]{0,2})";
     let text = format!("v{number}\\.{number}\\.{number}(-[a-b0-2.-]{{1,6}})?(\\+incompatible)?");

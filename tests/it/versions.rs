@@ -1,6 +1,6 @@
 //! Which versions there are, where nobody but a neighbour can be asked: those whose records prove themselves.
 
-use harness::{FakeUpstream, HostOptions, LyingPeer, Module, PeerLie, TestHost, TestLog};
+use harness::{FakeUpstream, GoHome, HostOptions, LyingPeer, Module, PeerLie, TestHost, TestLog};
 
 use crate::scene::{neighbour_of, online};
 
@@ -76,6 +76,63 @@ fn go_lists_and_gets_the_versions_that_a_neighbour_has_looked_up() {
     second.restart();
     let after = second.get("example.com/untagged/@latest").expect_body();
     assert_eq!(before, after);
+}
+
+#[test]
+fn without_upstream_go_gets_the_latest_version_that_can_be_had() {
+    let versions = ["v1.0.0", "v1.9.0", "v1.10.0"];
+    let modules = versions.map(|version| Module::package("example.com/tagged", version));
+    let upstream = FakeUpstream::start(modules);
+    let mut first = online("A", &upstream).start();
+    let go = first.go(&upstream.sumdb());
+    let project = |go: &GoHome, name: &str| {
+        let main = "package main\n\nimport _ \"example.com/tagged\"\n\nfunc main() {}\n";
+        let go_mod = "module example.com/project\n\ngo 1.21\n";
+        go.project(name, &[("go.mod", go_mod), ("main.go", main)])
+    };
+    // As go does it: for what v1.10.0 retracts it takes that one's go.mod, and no zip.
+    let at_home = project(&go, "project");
+    go.run_in(&at_home, &["get", "example.com/tagged@v1.9.0"])
+        .expect_success();
+    let of_latest = first.explain_file("example.com/tagged@v1.10.0", "mod");
+    assert!(!of_latest["here"].is_null(), "{of_latest:#}");
+    upstream.close();
+    let second = neighbour_of(&first, &upstream);
+    let gets = |host: &TestHost| {
+        let go = host.go(&upstream.sumdb());
+        for (number, words) in [
+            &["get", "example.com/tagged@latest"][..],
+            &["get", "example.com/tagged@upgrade"],
+            &["get", "example.com/tagged@v1"],
+            &["get", "example.com/tagged@>v1.0.0"],
+            &["get", "example.com/tagged@v1.9.0"],
+            &["get", "-u", "./..."],
+            &["mod", "tidy"],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let project = project(&go, &format!("project{number}"));
+            go.run_in(&project, words).expect_success();
+            let go_mod = std::fs::read_to_string(project.join("go.mod")).unwrap();
+            let required = "example.com/tagged v1.9.0";
+            assert!(go_mod.contains(required), "{words:?}: {go_mod}");
+        }
+        let list = host.get("example.com/tagged/@v/list");
+        assert_eq!(list.text(), "v1.9.0\n");
+        assert_eq!(list.header("x-modmesh-newer"), "v1.10.0");
+        let latest = host.get("example.com/tagged/@latest");
+        assert!(latest.text().contains("\"v1.9.0\""), "{}", latest.text());
+        assert_eq!(latest.header("x-modmesh-newer"), "v1.10.0");
+        // Who asks for it by name is told what is known of it.
+        assert_eq!(host.get("example.com/tagged/@v/v1.10.0.mod").status, 200);
+        assert_eq!(host.get("example.com/tagged/@v/v1.10.0.zip").status, 404);
+    };
+    // From the neighbour, then from here.
+    gets(&second);
+    // And where upstream gave a list a moment ago.
+    first.restart_with(|options| options.argument("--offline"));
+    gets(&first);
 }
 
 #[test]

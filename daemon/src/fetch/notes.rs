@@ -3,6 +3,7 @@
 //! got with the owner's own access and is kept apart: the owner alone may have it.
 
 mod known;
+mod obtainable;
 mod without;
 mod words;
 
@@ -12,9 +13,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use modmesh_protocol::artifact::{ArtifactKey, FileKind};
-use modmesh_protocol::module::{ModulePath, ModuleVersion, Revision};
+use modmesh_protocol::module::{ModulePath, ModuleVersion, Revision, Version};
 use tokio::time::timeout;
 
+pub(super) use self::obtainable::ZipsAsked;
 use self::words::check;
 use super::stories::Telling;
 use super::story::Story;
@@ -53,6 +55,8 @@ pub(crate) struct NoteAnswer {
     pub source: Source,
     /// How old it is, when it is older than its time to live or derived while upstream was gone.
     pub stale: Option<Duration>,
+    /// What is newer than what it tells, and known of, and cannot be had while no upstream answers.
+    pub newer: Option<Version>,
 }
 
 impl NoteKey {
@@ -151,13 +155,19 @@ impl Fetcher {
         let note = self.kept_note(key, asker).await?;
         let is_fresh = match key.version() {
             Some(_) => !note.provisional,
-            None => note.age < TIME_TO_LIVE,
+            None => note.age < TIME_TO_LIVE && !self.may_mislead(key, asker),
         };
         is_fresh.then(|| NoteAnswer {
             bytes: note.bytes.into(),
             source: Source::Store,
             stale: None,
+            newer: None,
         })
+    }
+
+    /// Whether what upstream said may lead `go` to what cannot be had.
+    fn may_mislead(&self, key: &NoteKey, asker: Asker) -> bool {
+        !matches!(key, NoteKey::Info(..)) && self.is_without_upstream(asker)
     }
 
     async fn kept_note(&self, key: &NoteKey, asker: Asker) -> Option<Note> {
@@ -195,6 +205,7 @@ impl Fetcher {
                     bytes: answer.body,
                     source: Source::Upstream,
                     stale: None,
+                    newer: None,
                 });
             }
             Ok(Err(nonsense)) => return Err(nonsense),

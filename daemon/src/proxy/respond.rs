@@ -30,6 +30,8 @@ impl Answer {
 }
 
 const SOURCE: HeaderName = HeaderName::from_static("x-modmesh-source");
+/// The version of a module that is newer than what is answered, and cannot be had while no upstream answers.
+const NEWER: HeaderName = HeaderName::from_static("x-modmesh-newer");
 const TEXT: &str = "text/plain; charset=UTF-8";
 const JSON: &str = "application/json";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -72,6 +74,9 @@ pub(crate) fn note(key: &NoteKey, answer: NoteAnswer) -> Answer {
     let mut made = plain(StatusCode::OK, content_type, answer.bytes, answer.source);
     if let Some(age) = answer.stale {
         set(&mut made.response, AGE, &age.as_secs().to_string());
+    }
+    if let Some(newer) = answer.newer {
+        set(&mut made.response, NEWER, newer.as_str());
     }
     made
 }

@@ -50,6 +50,12 @@ impl Store {
         })
     }
 
+    /// In which scope `key` is here; nothing when it is not.
+    pub(crate) fn scope_of(&self, key: &ArtifactKey) -> Option<Scope> {
+        let entry = self.followed(KeyHash::of_file(key))?;
+        Some(entry.proof.scope())
+    }
+
     /// The record on which a file of `of` that is here rests.
     pub(crate) fn record_of(&self, of: &ModuleVersion) -> Option<ListedRecord> {
         [FileKind::Mod, FileKind::Zip].into_iter().find_map(|kind| {

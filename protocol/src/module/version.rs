@@ -63,6 +63,17 @@ impl Version {
     pub fn is_incompatible(&self) -> bool {
         self.0.ends_with(semver::INCOMPATIBLE)
     }
+
+    /// Ranks versions of one module as `go` chooses the latest, the greatest first in line: the highest release, else the
+    /// highest pre-release, else the newest pseudo-version (`queryProxy` in cmd/go/internal/modload).
+    pub fn preference(&self) -> impl Ord + use<> {
+        (
+            !self.is_prerelease(),
+            !self.is_pseudo(),
+            self.pseudo_time(),
+            self.clone(),
+        )
+    }
 }
 
 impl Ord for Version {

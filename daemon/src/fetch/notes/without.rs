@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use modmesh_protocol::module::{ModulePath, ModuleVersion};
+use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
 use super::known::{at_commit, is_commit};
-use super::words::{info_of, newest, with_versions};
+use super::words::{info_of, newest, version_in, versions_in, with_versions};
 use super::{FetchError, Fetcher, NoteAnswer, NoteKey, keep};
 use crate::metrics::Source;
 use crate::policy::Asker;
@@ -51,16 +51,14 @@ impl Fetcher {
     /// broke off. A list or `@latest` made of what is held would hide what is newer, so that it is made only when upstream
     /// is known to be gone; an `.info` is the same whoever makes it.
     pub(super) async fn in_doubt(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
-        let upstream = self.upstream_for(asker);
-        let is_gone = upstream.as_ref().is_none_or(Upstream::is_down);
-        if is_gone || key.version().is_some() {
+        if self.is_without_upstream(asker) || key.version().is_some() {
             self.without_upstream(key, asker).await
         } else {
             self.kept_answer(key, asker).await
         }
     }
 
-    /// What upstream said before.
+    /// What upstream said before; of versions, while there is none to get them from, those that can be had.
     pub(super) async fn kept_answer(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
         let note = self.kept_note(key, asker).await?;
         Some(match key {
@@ -68,11 +66,30 @@ impl Fetcher {
                 bytes: note.bytes.into(),
                 source: Source::Store,
                 stale: None,
+                newer: None,
             },
-            NoteKey::Info(..) | NoteKey::Latest(_) => stale(note.bytes.into(), note.age),
+            NoteKey::Info(..) => stale(note.bytes.into(), note.age),
+            NoteKey::Latest(module) => {
+                let (mut known, said) = (self.held(module, asker), version_in(&note.bytes));
+                known.extend(said.clone());
+                known.sort();
+                let spoken = self.spoken_of(module, known, asker).await;
+                let is_to_be_had = said.is_none_or(|said| spoken.versions.contains(&said));
+                let bytes = match newest(&spoken.versions) {
+                    Some(instead) if !is_to_be_had => info_of(&instead),
+                    _ => note.bytes.into(),
+                };
+                stale(bytes, note.age).beside(spoken.newer)
+            }
             NoteKey::List(module) => {
-                let held = self.held(module, asker);
-                stale(with_versions(&note.bytes, &held), note.age)
+                let mut list = with_versions(&note.bytes, &self.held(module, asker));
+                let known = versions_in(&list);
+                let known_count = known.len();
+                let spoken = self.spoken_of(module, known, asker).await;
+                if spoken.versions.len() < known_count {
+                    list = with_versions(b"", &spoken.versions);
+                }
+                stale(list, note.age).beside(spoken.newer)
             }
         })
     }
@@ -91,11 +108,15 @@ impl Fetcher {
             },
             NoteKey::List(module) => {
                 let (known, source) = self.known(key, module, asker).await;
-                (!known.is_empty()).then(|| derived(with_versions(b"", &known), source))
+                let spoken = self.spoken_of(module, known, asker).await;
+                let list = with_versions(b"", &spoken.versions);
+                (!spoken.versions.is_empty()).then(|| derived(list, source).beside(spoken.newer))
             }
             NoteKey::Latest(module) => {
                 let (known, source) = self.known(key, module, asker).await;
-                Some(derived(info_of(&newest(&known)?), source))
+                let spoken = self.spoken_of(module, known, asker).await;
+                let latest = info_of(&newest(&spoken.versions)?);
+                Some(derived(latest, source).beside(spoken.newer))
             }
         }
     }
@@ -130,6 +151,7 @@ impl Fetcher {
             bytes,
             source: Source::None,
             stale: None,
+            newer: None,
         })
     }
 
@@ -232,6 +254,14 @@ fn stale(bytes: Bytes, age: Duration) -> NoteAnswer {
         bytes,
         source: Source::Store,
         stale: Some(age),
+        newer: None,
+    }
+}
+
+impl NoteAnswer {
+    /// The same, and what is newer and cannot be had.
+    fn beside(self, newer: Option<Version>) -> Self {
+        Self { newer, ..self }
     }
 }
 

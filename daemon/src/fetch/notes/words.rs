@@ -59,14 +59,28 @@ pub(super) fn with_versions(list: &[u8], held: &[Version]) -> Bytes {
     Bytes::from(text)
 }
 
-/// As `go` chooses the latest: the highest release, else the highest pre-release, else the newest pseudo-version.
+/// The version that `go` would take for the latest.
 pub(super) fn newest(versions: &[Version]) -> Option<Version> {
-    let highest =
-        |wanted: &dyn Fn(&Version) -> bool| versions.iter().rfind(|version| wanted(version));
-    highest(&|version| !version.is_prerelease())
-        .or_else(|| highest(&|version| !version.is_pseudo()))
-        .or_else(|| versions.iter().max_by_key(|version| version.pseudo_time()))
-        .cloned()
+    let by_preference = |version: &&Version| version.preference();
+    versions.iter().max_by_key(by_preference).cloned()
+}
+
+/// The versions in a list, sorted; what is none is passed over.
+pub(super) fn versions_in(list: &[u8]) -> Vec<Version> {
+    let text = String::from_utf8_lossy(list);
+    let words = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let mut versions: Vec<_> = words.filter_map(|word| Version::parse(word).ok()).collect();
+    versions.sort();
+    versions.dedup();
+    versions
+}
+
+/// The version that an `.info` tells.
+pub(super) fn version_in(info: &[u8]) -> Option<Version> {
+    let info: InfoForm = serde_json::from_slice(info).ok()?;
+    Version::parse(&info.version).ok()
 }
 
 pub(super) fn info_of(version: &Version) -> Bytes {
@@ -101,6 +115,15 @@ mod tests {
             "v1.1.0\nv1.0.0\nv1.2.0\n"
         );
         assert_eq!(with_versions(b"", &[]), "");
+    }
+
+    #[test]
+    fn what_a_list_and_an_info_name_is_read_back() {
+        let list = b"v1.10.0\nv1.9.0 2024-01-02T03:04:05Z\n\nmain\nv1.9.0\n";
+        assert_eq!(versions_in(list), versions(&["v1.9.0", "v1.10.0"]));
+        let version = Version::parse("v1.9.0").unwrap();
+        assert_eq!(version_in(&info_of(&version)), Some(version));
+        assert_eq!(version_in(b"<html>"), None);
     }
 
     #[test]

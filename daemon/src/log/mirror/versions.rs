@@ -118,7 +118,7 @@ impl Mirror {
     /// newest pseudo-versions. Which these are decides what `@latest` means there. Blocks while it reads.
     pub(crate) fn versions_to_show(&self, key: KeyHash) -> Vec<Record> {
         let mut recorded = self.recorded_of(key);
-        recorded.sort_by_cached_key(|of| std::cmp::Reverse(preference(&of.version)));
+        recorded.sort_by_cached_key(|of| std::cmp::Reverse(of.version.preference()));
         let kept = recorded.iter().filter_map(|of| self.kept_record(of));
         kept.take(VERSIONS_RECORDS_MAX).collect()
     }
@@ -202,16 +202,6 @@ impl Mirror {
     }
 }
 
-/// What comes first is larger.
-fn preference(version: &Version) -> (bool, bool, Option<String>, Version) {
-    (
-        !version.is_prerelease(),
-        !version.is_pseudo(),
-        version.pseudo_time(),
-        version.clone(),
-    )
-}
-
 /// The versions that the records are about; or what they are, if they are not records of different versions of `module`.
 fn of_module<'a>(
     module: &ModulePath,
@@ -237,27 +227,4 @@ fn evidence(records: &[Record], note: &[u8]) -> Vec<u8> {
         bytes.extend_from_slice(format!("\n{}\n{}", record.id, record.text).as_bytes());
     }
     bytes
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn releases_come_before_pre_releases_and_these_before_pseudo_versions() {
-        let in_order = [
-            "v1.10.0",
-            "v1.9.0",
-            "v0.1.0",
-            "v2.0.0-rc.1",
-            "v1.0.0-beta",
-            "v0.0.0-20250101000000-bacd9c7ef1dd",
-            "v1.0.1-0.20240101000000-bacd9c7ef1dd",
-        ];
-        let mut versions = in_order.map(|text| Version::parse(text).unwrap());
-        versions.sort();
-        versions.sort_by_cached_key(|version| std::cmp::Reverse(preference(version)));
-        assert_eq!(versions.map(|version| version.to_string()), in_order);
-    }
 }
