@@ -15,12 +15,12 @@ use crate::scene::{hello, neighbour_of, online, stored};
 const OF: &str = "example.com/hello@v1.0.0";
 
 /// A host whose database is off.
-fn without_database(name: &str, upstream: &str) -> HostOptions {
+pub(crate) fn without_database(name: &str, upstream: &str) -> HostOptions {
     HostOptions::new(name).upstream(upstream)
 }
 
 /// The same module with other contents, and so with other hashes.
-fn forged() -> Module {
+pub(crate) fn forged() -> Module {
     hello()
         .file("evil.go", "package hello\n")
         .with_go_mod("module example.com/hello\n\ngo 1.20\n")
@@ -39,7 +39,7 @@ pub(crate) fn give(host: &TestHost, name: &str, text: &str) -> serde_json::Value
 }
 
 /// A project that needs hello, with this go.sum.
-fn project(go: &GoHome, go_sum: &str) -> PathBuf {
+pub(crate) fn project(go: &GoHome, go_sum: &str) -> PathBuf {
     let go_mod = "module example.com/project\n\ngo 1.21\n\nrequire example.com/hello v1.0.0\n";
     let main =
         "package main\n\nimport \"example.com/hello\"\n\nfunc main() { println(hello.Name()) }\n";
@@ -51,18 +51,17 @@ fn project(go: &GoHome, go_sum: &str) -> PathBuf {
 
 /// `modmesh run -- go build`, through this host.
 fn build(host: &TestHost, go: &GoHome, project: &Path) -> Output {
-    let of_go = go.command(project, &[]);
+    run(host, go, project, &["go", "build", "./..."])
+}
+
+/// `modmesh run -- COMMAND...`, through this host.
+pub(crate) fn run(host: &TestHost, go: &GoHome, folder: &Path, words: &[&str]) -> Output {
+    let of_go = go.command(folder, &[]);
     let mut command = Command::new(modmesh_binary());
-    command.args([
-        "run",
-        "--listen",
-        host.url().trim_start_matches("http://"),
-        "--",
-        "go",
-        "build",
-        "./...",
-    ]);
-    command.current_dir(project).env_clear();
+    let listen = host.url();
+    let listen = listen.trim_start_matches("http://");
+    command.args(["run", "--listen", listen, "--"]).args(words);
+    command.current_dir(folder).env_clear();
     for (name, value) in of_go.get_envs() {
         if let Some(value) = value {
             command.env(name, value);
@@ -368,12 +367,17 @@ fn files_of_go_sum_can_be_settings_and_private_modules_stay_private() {
             .argument("--go-sum")
             .argument(path.to_str().unwrap())
     };
+    // One that is not there says nothing; what is there and is none is refused.
+    let without = named(without_database("B", "off")).start();
+    without.wait_for_line("a go.sum file that the settings name is not there");
+    std::fs::create_dir(&path).unwrap();
     let ended = named(without_database("B", "off")).run_to_end();
     assert_eq!(ended.status.code(), Some(1), "{ended}");
     assert!(
         ended.stderr.contains(path.to_str().unwrap()) && ended.stderr.contains("--go-sum"),
         "{ended}"
     );
+    std::fs::remove_dir(&path).unwrap();
 
     std::fs::write(&path, hello().sum_lines()).unwrap();
     let private = named(without_database("B", "off").peer(&first.peer_address()))

@@ -24,6 +24,7 @@ mod first_minute;
 mod fixture;
 mod fuzz;
 mod go_sum;
+mod go_sum_run;
 mod hanging_up;
 mod heads;
 mod held_heads;

@@ -32,7 +32,7 @@ const TOLD_MAX: usize = 16;
 impl Fetcher {
     /// Takes what a go.sum called `name` says in the place of what it said before. Lines that contradict what is proved and kept
     /// here are refused now, the others when a record comes that they contradict. Blocks for as long as hashing the names
-    /// of its lines takes.
+    /// of its lines takes. One that says nothing, as that of a project without a go.sum is given, takes no place.
     ///
     /// # Errors
     /// When there is no room for its lines; then nothing changes.
@@ -42,6 +42,10 @@ impl Fetcher {
         permanence: Permanence,
         go_sum: &GoSum,
     ) -> Result<TakenGoSum, NoRoom> {
+        if permanence == Permanence::MayGo && *go_sum == GoSum::default() {
+            self.inner.go_sums.forget(name);
+            return Ok(TakenGoSum::default());
+        }
         let (mut sums, mut refused) = (HashMap::new(), RefusedLines::default());
         let mut contradicted = Vec::new();
         for (key, sum) in &go_sum.sums {

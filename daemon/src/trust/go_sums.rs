@@ -171,6 +171,18 @@ impl GoSums {
         Ok(())
     }
 
+    /// Forgets what the file `name` said; one that a setting names keeps its place.
+    pub(crate) fn forget(&self, name: &str) {
+        let mut held = self.write();
+        let goes = |file: &File| file.permanence == Permanence::MayGo && &*file.name == name;
+        held.files.retain(|file| !goes(file));
+        let emptied = held.files.iter_mut().filter(|file| &*file.name == name);
+        for file in emptied {
+            file.sums.clear();
+            file.refused = RefusedLines::default();
+        }
+    }
+
     /// What all files that name `key` say of it, and one of them; nothing where they contradict each other.
     pub(crate) fn line(&self, key: &ArtifactKey) -> Option<(H1, Arc<str>)> {
         let (hash, held) = (KeyHash::of_file(key), self.read());

@@ -75,6 +75,22 @@ fn a_file_that_is_given_again_says_what_it_says_now() {
 }
 
 #[test]
+fn a_file_that_is_forgotten_leaves_its_place_unless_a_setting_names_it() {
+    let (held, m) = (GoSums::default(), key("example.com/m@v1.0.0"));
+    for (permanence, files_left) in [(MAY_GO, 0), (Permanence::Stays, 1)] {
+        held.give("/a/go.sum", permanence, sums(&[(&m, 1)]), none())
+            .unwrap();
+        held.forget("/b/go.sum");
+        assert!(held.line(&m).is_some());
+        held.forget("/a/go.sum");
+        assert!(held.line(&m).is_none());
+        let totals = held.totals();
+        let left = (totals.files, totals.lines, totals.refused);
+        assert_eq!(left, (files_left, 0, 0));
+    }
+}
+
+#[test]
 fn files_that_contradict_each_other_vouch_for_nothing_until_they_agree() {
     let (held, m) = (GoSums::default(), key("example.com/m@v1.0.0"));
     held.give("/a/go.sum", MAY_GO, sums(&[(&m, 1)]), none())
