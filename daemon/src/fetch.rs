@@ -10,6 +10,7 @@ mod gate;
 mod go_sum;
 mod listing;
 mod neighbours;
+mod not_here;
 mod notes;
 mod pace;
 mod race;
@@ -36,6 +37,7 @@ pub(crate) use crate::trust::Permanence;
 pub(crate) use crate::upstream::UpstreamError;
 use listing::Listing;
 use neighbours::Asked;
+use not_here::Sought;
 use notes::ZipsAsked;
 use pace::UpstreamPace;
 use sources::{Miss, Want};
@@ -253,7 +255,10 @@ impl Fetcher {
             Scope::Local if stored.entry.proof.unlisted().is_none() => {
                 self.inner.policy.may_have_pending(client)?;
             }
-            Scope::Local | Scope::Unlisted => self.inner.policy.may_have_unproven(client)?,
+            Scope::Local | Scope::Unlisted => {
+                let treatment = self.treatment(&stored.entry.proof.key().of.module);
+                self.inner.policy.may_have_unproven(client, treatment)?;
+            }
             Scope::Pending => {
                 self.inner.policy.may_have_pending(client)?;
                 self.inner.metrics.pending_served();
@@ -397,9 +402,11 @@ impl Fetcher {
     fn missed(&self, want: &Want, miss: Miss) -> FetchError {
         match miss {
             Miss::Store(error) => error.into(),
-            Miss::Upstream(error) => self.upstream_error(want.key.of.module.as_str(), error),
+            Miss::Upstream(error) => {
+                self.upstream_error(&Sought::file(&want.key, want.asker), error)
+            }
             miss @ (Miss::Peer(_) | Miss::Unproved(_)) => FetchError::Neighbour {
-                what: want.key.of.module.as_str().into(),
+                what: want.key.of.to_string().into(),
                 reason: miss.to_string().into(),
             },
         }

@@ -61,12 +61,22 @@ pub(crate) enum Refusal {
     #[error(
         "this module is not in the checksum database, so only the user who runs the modmesh daemon may have it; run a daemon of your own with `modmesh up`"
     )]
-    NotYourDaemon,
+    Unlisted,
+    /// The same, where the settings say that nothing is judged.
+    #[error(
+        "the checksum database is off at this modmesh daemon, so nothing is proved, and only the user who runs the modmesh daemon may have it; run a daemon of your own with `modmesh up`"
+    )]
+    Unjudged,
+    /// The same, where a private pattern matches.
+    #[error(
+        "this module matches a private pattern of this modmesh daemon, so only the user who runs the modmesh daemon may have it; run a daemon of your own with `modmesh up`"
+    )]
+    Private,
     /// The same, while nobody can tell whether it is listed.
     #[error(
         "the checksum database could not be asked about this module, and until then only the user who runs the modmesh daemon may have it; try again, or run a daemon of your own with `modmesh up`"
     )]
-    NotYourDaemonYet,
+    Pending,
 }
 
 /// The rules of this host.
@@ -98,19 +108,28 @@ impl Policy {
         }
     }
 
-    /// Whether `client` may have content that the checksum database does not vouch for.
-    pub(crate) fn may_have_unproven(&self, client: &dyn Client) -> Result<(), Refusal> {
+    /// Whether `client` may have content of a module that is treated so, for which the checksum database does not vouch.
+    pub(crate) fn may_have_unproven(
+        &self,
+        client: &dyn Client,
+        treatment: Treatment,
+    ) -> Result<(), Refusal> {
         if client.is_own_user() {
-            Ok(())
-        } else {
-            Err(Refusal::NotYourDaemon)
+            return Ok(());
         }
+        Err(match treatment {
+            Treatment::Judged | Treatment::Toolchain => Refusal::Unlisted,
+            Treatment::Unjudged => Refusal::Unjudged,
+            Treatment::Private => Refusal::Private,
+        })
     }
 
     /// Whether `client` may have content that the checksum database could not be asked about.
     pub(crate) fn may_have_pending(&self, client: &dyn Client) -> Result<(), Refusal> {
-        self.may_have_unproven(client)
-            .map_err(|_| Refusal::NotYourDaemonYet)
+        match client.is_own_user() {
+            true => Ok(()),
+            false => Err(Refusal::Pending),
+        }
     }
 }
 
@@ -118,6 +137,32 @@ impl Policy {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    struct Somebody {
+        is_own_user: bool,
+    }
+
+    impl Client for Somebody {
+        fn is_own_user(&self) -> bool {
+            self.is_own_user
+        }
+    }
+
+    #[test]
+    fn another_user_is_told_the_true_reason() {
+        let policy = Policy::new(Patterns::parse("").unwrap(), true);
+        let [own, other] = [true, false].map(|is_own_user| Somebody { is_own_user });
+        for (treatment, word) in [
+            (Treatment::Judged, "is not in the checksum database"),
+            (Treatment::Toolchain, "is not in the checksum database"),
+            (Treatment::Unjudged, "database is off"),
+            (Treatment::Private, "private pattern"),
+        ] {
+            assert_eq!(policy.may_have_unproven(&own, treatment), Ok(()));
+            let refusal = policy.may_have_unproven(&other, treatment).unwrap_err();
+            assert!(refusal.to_string().contains(word), "{refusal}");
+        }
+    }
 
     #[test]
     fn a_module_is_treated_by_its_path_and_the_settings() {

@@ -3,7 +3,7 @@
 use harness::{FakeUpstream, GoHome};
 
 use crate::go_sum::{forged, project, run, without_database};
-use crate::scene::hello;
+use crate::scene::{hello, online};
 
 #[test]
 fn a_go_sum_that_was_deleted_vouches_for_nothing_any_more() {
@@ -34,4 +34,26 @@ fn of_a_go_sum_that_is_no_file_run_says_so() {
             .contains("/project/go.sum was not given to the daemon: it is no regular file"),
         "{done}"
     );
+}
+
+#[test]
+fn where_no_module_is_found_and_nothing_else_judges_run_says_so() {
+    let upstream = FakeUpstream::start([hello()]);
+    let off = without_database("A", "off").start();
+    let judged = online("B", &upstream).start();
+    let go = GoHome::new("off", "off");
+    let folder = go.project("nothing", &[("readme", "")]);
+    let words = &["true"];
+    let said = run(&off, &go, &folder, words).expect_success();
+    assert!(
+        said.stderr.contains("there is no go.mod in this folder"),
+        "{said}"
+    );
+    assert!(said.stderr.contains("`go -C`"), "{said}");
+    let said = run(&judged, &go, &folder, words).expect_success();
+    assert_eq!(said.stderr, "");
+    // There may be one for new code, that has no go.sum yet.
+    let folder = go.project("new", &[("go.mod", "module example.com/new\n")]);
+    let said = run(&off, &go, &folder, words).expect_success();
+    assert_eq!(said.stderr, "");
 }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use harness::{FakeUpstream, Fault, GoHome, HeadPolicy, Module, TestHost};
+use harness::{FakeUpstream, Fault, GoHome, HeadPolicy, HostOptions, Module, TestHost};
 
-use crate::scene::online;
+use crate::scene::{neighbour_of, online};
 
 const GO_MOD: &str = "module example.com/project\n\ngo 1.21\n\nrequire example.com/hello v1.0.0\n";
 const SOURCE: &str = "package project\n\nimport _ \"example.com/hello\"\n";
@@ -84,6 +84,49 @@ fn a_host_started_offline_asks_nobody_and_says_what_it_does_not_have() {
     assert_eq!(missing.status, 404, "{}", missing.text());
     assert!(missing.header("content-type").starts_with("text/plain"));
     assert_eq!(upstream.traffic_of_all().requests, 0);
+}
+
+#[test]
+fn what_is_not_here_is_told_with_its_version_and_where_it_was_looked_for() {
+    let upstream = world();
+    let mut first = online("A", &upstream).start();
+    let module = Module::package("example.com/word", "v1.1.0");
+    for extension in ["mod", "zip"] {
+        first.get(&module.url_path(extension)).expect_body();
+    }
+    first.restart_with(|options| options.argument("--offline"));
+    let told = |host: &TestHost, path: &str| {
+        let answer = host.get(path);
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text());
+        answer.text()
+    };
+    let another = told(&first, "example.com/word/@v/v1.2.0.zip");
+    assert!(
+        another.starts_with("example.com/word@v1.2.0 is not on this host (v1.1.0 is), no neighbour is connected, and"),
+        "{another}"
+    );
+    let branch = told(&first, "example.com/word/@v/master.info");
+    assert!(
+        branch.contains("word@master is no version but a branch"),
+        "{branch}"
+    );
+    let second = neighbour_of(&first, &upstream);
+    let nowhere = told(&second, "example.com/other/@v/v1.2.0.zip");
+    assert!(
+        nowhere.contains("@v1.2.0 is not on this host, no neighbour offers it, and"),
+        "{nowhere}"
+    );
+    // Nobody could say what it must be, so that nobody is asked for it.
+    let off = HostOptions::new("C").peer(&first.peer_address()).start();
+    off.wait_for_neighbours(1);
+    for extension in ["mod", "zip", "info"] {
+        let unasked = told(&off, &module.url_path(extension));
+        assert!(
+            unasked.contains("no go.sum given here names it"),
+            "{unasked}"
+        );
+        assert!(unasked.contains("`modmesh run`"), "{unasked}");
+    }
 }
 
 #[test]

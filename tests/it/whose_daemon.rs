@@ -157,3 +157,21 @@ fn a_service_of_the_system_may_be_used_by_everybody_who_names_it() {
         assert!(report.stdout.contains("not looked into"), "{report}");
     }
 }
+
+#[test]
+fn who_builds_through_roots_daemon_is_told_that_it_takes_no_go_sum_where_nothing_else_judges() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    let daemon = machine.up(0);
+    std::fs::write(machine.home(ANNA).join("go.mod"), "module example.com/m\n").unwrap();
+    let run = |user: u32| machine.ask(user, &["run", "--", "true"], &daemon.listen);
+    let said = run(ANNA).expect_success();
+    assert!(
+        said.stderr.contains("does not take this project's go.sum")
+            && said.stderr.contains("it is another user's; run one of your own"),
+        "{said}"
+    );
+    std::fs::write(machine.home(0).join("go.mod"), "module example.com/m\n").unwrap();
+    assert_eq!(run(0).expect_success().stderr, "");
+}

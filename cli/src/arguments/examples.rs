@@ -28,7 +28,8 @@ Examples:
 pub(super) const RUN_EXAMPLES: &str = "\
 GOPROXY is set to the daemon's address alone, for this command only; modmesh ends with its exit code. When no \
 daemon answers, one is started in the background; it ends after 10 minutes without a request. The go.sum of the \
-project vouches at the daemon, for this host alone, for what the checksum database says nothing of.
+project vouches at the daemon, for this host alone, for what the checksum database says nothing of. It is found from the \
+folder that this command is started in: not for `go -C DIR`, nor where COMMAND changes its folder.
 
 Examples:
   modmesh run -- go build ./...

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use modmesh_protocol::artifact::ArtifactKey;
 
+use super::not_here::NotHere;
 use super::sources::Miss;
 use crate::flight::Crashed;
 use crate::peers::PeerError;
@@ -23,20 +24,16 @@ pub(crate) enum FetchError {
     #[error("{} (upstream cannot be reached now; it said so {} s ago)", .0.text.trim_end(), .0.age.as_secs())]
     SaidBefore(Arc<KeptRefusal>),
     /// Upstream cannot be reached, and nobody else has it.
-    #[error(
-        "{what} is not on this host, no neighbour offers it, and upstream cannot be reached: {reason}"
-    )]
-    Unreachable { what: Arc<str>, reason: Arc<str> },
+    #[error("{what}, and upstream cannot be reached: {reason}")]
+    Unreachable { what: NotHere, reason: Arc<str> },
     /// Upstream cannot be reached, but the path lies inside a module that is held or listed, so it is no module.
     #[error(
         "{0} lies inside a module that is known here, and upstream cannot be reached to ask for another one there"
     )]
     InsideHeld(Arc<str>),
     /// This host is to stay offline, and nobody has it.
-    #[error(
-        "{0} is not on this host, no neighbour offers it, and this host is offline by its settings"
-    )]
-    Offline(Arc<str>),
+    #[error("{0}, and this host is offline by its settings")]
+    Offline(NotHere),
     /// What came is not what the checksum database lists, or no zip that Go would accept.
     #[error("refused: {0}")]
     Untrue(Arc<Rejection>),
@@ -73,10 +70,11 @@ impl FetchError {
     /// it is not.
     pub(super) fn beside(self, failed: Option<Miss>) -> Self {
         let (what, miss) = match (self, failed) {
-            (
-                Self::Unreachable { what, .. } | Self::InsideHeld(what) | Self::Offline(what),
-                Some(miss),
-            ) if !matches!(miss, Miss::Peer(PeerError::NotHere)) => (what, miss),
+            (error, Some(miss)) if !matches!(miss, Miss::Peer(PeerError::NotHere)) => match error {
+                Self::Unreachable { what, .. } | Self::Offline(what) => (what.name, miss),
+                Self::InsideHeld(what) => (what, miss),
+                error => return error,
+            },
             (error, _) => return error,
         };
         match miss {

@@ -122,7 +122,7 @@ impl Fetcher {
     ) -> Result<(), FetchError> {
         let policy = &self.inner.policy;
         let treatment = policy.treatment(&key.of.module);
-        let Err(refusal) = policy.may_have_unproven(client) else {
+        let Err(refusal) = policy.may_have_unproven(client, treatment) else {
             return Ok(());
         };
         // Nothing comes from outside, so nothing is fetched; what there is to say is better said by the corridor.

@@ -16,6 +16,7 @@ use modmesh_protocol::artifact::{ArtifactKey, FileKind};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Revision, Version};
 use tokio::time::timeout;
 
+pub(super) use self::known::is_commit;
 pub(super) use self::obtainable::ZipsAsked;
 use self::words::check;
 use super::stories::Telling;
@@ -103,8 +104,9 @@ impl Fetcher {
         key: &NoteKey,
         client: &dyn Client,
     ) -> Result<NoteAnswer, FetchError> {
-        if self.inner.policy.treatment(key.module()) == Treatment::Private {
-            self.inner.policy.may_have_unproven(client)?;
+        let treatment = self.inner.policy.treatment(key.module());
+        if treatment == Treatment::Private {
+            self.inner.policy.may_have_unproven(client, treatment)?;
         }
         if let Some(answer) = self.fresh(key, Asker::Anybody).await {
             return Ok(answer);

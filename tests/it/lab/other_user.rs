@@ -222,7 +222,7 @@ fn another_user_gets_nothing_that_rests_on_a_go_sum() -> Result<(), Forbidden> {
     upstream.fault("sumdb/*", Fault::status(503, "closed for today"));
     let asking = given(online(&upstream));
     for (host, word) in [
-        (off, "not in the checksum database"),
+        (off, "the checksum database is off"),
         (asking, "could not be asked"),
     ] {
         upstream.forget();

@@ -7,7 +7,7 @@
 mod files;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use modmesh_protocol::control::{GoSumTaken, Status};
@@ -20,6 +20,14 @@ use files::There;
 /// How long all of it may take; the command waits for it.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// Where a go.sum would be the only judge, and there is no module to take it from.
+const NO_MODULE: &str = "the checksum database is off at the daemon, and there is no go.mod in this folder or above it, so that no go.sum \
+                         was given to the daemon and neighbours are asked for nothing: start `modmesh run` in the folder of the module \
+                         (`go -C` and `cd` in a command come too late)";
+/// The beginning of what is said where a go.sum would be the only judge, and the daemon does not take it.
+const NOT_TAKEN: &str = "the checksum database is off at the daemon, and it does not take this project's go.sum, so that it asks \
+                         neighbours for nothing";
+
 /// Gives the files of the project in the current folder to the daemon of `client`. What a person should know of it.
 pub(super) async fn give(client: &Client, gathered: &Gathered) -> Vec<String> {
     let Ok(folder) = std::env::current_dir() else {
@@ -27,16 +35,10 @@ pub(super) async fn give(client: &Client, gathered: &Gathered) -> Vec<String> {
     };
     let go_work = gathered.variable("GOWORK").ok().flatten();
     let files = files::named(&folder, go_work.map(OsString::from).as_deref());
-    if files.is_empty() {
-        return Vec::new();
-    }
     let mut complaints = Vec::new();
     let giving = async {
-        let Some(daemon) = daemon(client).await else {
-            return;
-        };
-        for file in &files {
-            complaints.extend(give_one(&daemon, file).await);
+        if let Some(status) = status(client).await {
+            complaints.extend(give_all(&files, &status).await);
         }
     };
     if tokio::time::timeout(DEADLINE, giving).await.is_err() {
@@ -46,20 +48,40 @@ pub(super) async fn give(client: &Client, gathered: &Gathered) -> Vec<String> {
     complaints
 }
 
-/// The way to the daemon that takes files: the socket in the folder that it names.
-async fn daemon(client: &Client) -> Option<SocketClient> {
+async fn status(client: &Client) -> Option<Status> {
     let body = client.get("/api/v1/status").await.ok()?;
-    let status: Status = client.read(&body).ok()?;
-    Some(SocketClient::new(Path::new(&status.state_dir)))
+    client.read(&body).ok()
 }
 
-async fn give_one(daemon: &SocketClient, file: &Path) -> Vec<String> {
+/// Gives all files, over the socket in the folder that the daemon names.
+async fn give_all(files: &[PathBuf], status: &Status) -> Vec<String> {
+    // Where a database judges, a go.sum is worth less, and that there is none is said to nobody.
+    let is_off = status.sumdb.is_empty();
+    if files.is_empty() && is_off && status.go_sum.lines == 0 {
+        return vec![NO_MODULE.to_owned()];
+    }
+    let daemon = SocketClient::new(Path::new(&status.state_dir));
+    let mut complaints = Vec::new();
+    for file in files {
+        match give_one(&daemon, file).await {
+            Ok(told) => complaints.extend(told),
+            // Another user's daemon, one without a socket, one of an older release: it takes none of the others either.
+            Err(error) if is_off => {
+                complaints.push(format!("{NOT_TAKEN}: {}", why_not_taken(&error)));
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    complaints
+}
+
+/// What became of one file; an error when the daemon takes none at all.
+async fn give_one(daemon: &SocketClient, file: &Path) -> Result<Vec<String>, SocketError> {
     let name = file.to_string_lossy();
     let not_given = |why: &dyn std::fmt::Display| {
-        vec![format!(
-            "{} was not given to the daemon: {why}",
-            plain(&name)
-        )]
+        let name = plain(&name);
+        Ok(vec![format!("{name} was not given to the daemon: {why}")])
     };
     let text = match files::look(file) {
         There::Text(text) => text,
@@ -70,15 +92,27 @@ async fn give_one(daemon: &SocketClient, file: &Path) -> Vec<String> {
     let taken = daemon.post(&query, text).await;
     let taken = taken.and_then(|body| daemon.read::<GoSumTaken>(&body));
     match taken {
-        Ok(taken) => complaints(&plain(&name), &taken),
-        // Another user's daemon, one without a socket, one of an older release.
+        Ok(taken) => Ok(complaints(&plain(&name), &taken)),
         Err(
-            SocketError::NoDaemon(_)
+            error @ (SocketError::NoDaemon(_)
             | SocketError::NotYours(_)
             | SocketError::TooLong(_)
-            | SocketError::Status(_, 404, _),
-        ) => Vec::new(),
+            | SocketError::Status(_, 404, _)),
+        ) => Err(error),
         Err(error) => not_given(&error),
+    }
+}
+
+fn why_not_taken(error: &SocketError) -> &'static str {
+    match error {
+        SocketError::NotYours(_) => {
+            "it is another user's; run one of your own: `modmesh up --listen 127.0.0.1:PORT`, and give --listen to this command too"
+        }
+        SocketError::NoDaemon(_) => "it has no control socket; its log says why",
+        SocketError::TooLong(_) => {
+            "the path of its state folder is too long for a control socket; give it a shorter one with --state"
+        }
+        _ => "it is of an older release; end it and start this one",
     }
 }
 

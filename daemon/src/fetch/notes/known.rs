@@ -15,7 +15,7 @@ const COMMIT_DIGITS_MAX: usize = 64;
 
 impl Fetcher {
     /// The versions held here, as far as `asker` may know of them.
-    pub(super) fn held(&self, module: &ModulePath, asker: Asker) -> Vec<Version> {
+    pub(in crate::fetch) fn held(&self, module: &ModulePath, asker: Asker) -> Vec<Version> {
         let mut held = self.inner.store.versions(module);
         if asker == Asker::Anybody {
             held.retain(|version| {
@@ -101,7 +101,7 @@ fn sorted(versions: &mut Vec<Version>) -> usize {
 }
 
 /// Whether `revision` may be the beginning of a commit's hash, of a length for which `go` takes it.
-pub(super) fn is_commit(revision: &Revision) -> bool {
+pub(in crate::fetch) fn is_commit(revision: &Revision) -> bool {
     let text = revision.as_str();
     (COMMIT_DIGITS_MIN..=COMMIT_DIGITS_MAX).contains(&text.len())
         && text

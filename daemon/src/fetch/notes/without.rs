@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
+use super::super::not_here::Sought;
 use super::known::{at_commit, is_commit};
 use super::words::{info_of, newest, version_in, versions_in, with_versions};
 use super::{FetchError, Fetcher, NoteAnswer, NoteKey, keep};
@@ -168,14 +169,13 @@ impl Fetcher {
         {
             return no;
         }
-        let module = key.module().as_str();
-        let error = self.upstream_error(module, error);
+        let error = self.upstream_error(&Sought::note(key, asker), error);
         if matches!(error, FetchError::Unreachable { .. })
             && self.is_upstream_gone()
             && let Some(of) = key.version()
             && self.is_inside_listed(&of).await
         {
-            return FetchError::InsideHeld(module.into());
+            return FetchError::InsideHeld(key.module().as_str().into());
         }
         error
     }
@@ -193,20 +193,20 @@ impl Fetcher {
         join_all(listed).await.contains(&true)
     }
 
-    /// What an error of upstream means for whoever asked for `module`.
+    /// What an error of upstream means for whoever asked.
     pub(in crate::fetch) fn upstream_error(
         &self,
-        module: &str,
+        sought: &Sought<'_>,
         error: UpstreamError,
     ) -> FetchError {
-        let what: Arc<str> = module.into();
+        let module = sought.module.as_str();
         match error {
-            UpstreamError::Off => FetchError::Offline(what),
+            UpstreamError::Off => FetchError::Offline(self.not_here(sought)),
             UpstreamError::Unreachable { .. } if self.is_inside_held(module) => {
-                FetchError::InsideHeld(what)
+                FetchError::InsideHeld(module.into())
             }
             UpstreamError::Unreachable { .. } => FetchError::Unreachable {
-                what,
+                what: self.not_here(sought),
                 reason: error.to_string().into(),
             },
             other => FetchError::Upstream(Arc::new(other)),
