@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use modmesh_protocol::artifact::FileKind;
 use modmesh_protocol::control::{
     Did, Explanation, FileExplanation, FileHere, Neighbours, Outcome, RecordName, Step, Story,
     Treatment, WouldAsk,
@@ -62,7 +63,7 @@ fn headline(file: &FileExplanation) -> String {
     let Some(here) = &file.here else {
         return match file.last_fetch.as_ref().map(|story| &story.outcome) {
             Some(None) => "on its way".to_owned(),
-            Some(Some(Outcome::Kept { .. })) => gone(file.put_aside).to_owned(),
+            Some(Some(Outcome::Kept { from })) => gone(file, from),
             Some(Some(Outcome::Failed { .. })) | None => "not here".to_owned(),
         };
     };
@@ -82,13 +83,33 @@ fn headline(file: &FileExplanation) -> String {
     parts.join(", ")
 }
 
-/// What became of a file that was kept.
-fn gone(put_aside: Option<bool>) -> &'static str {
-    match put_aside {
+/// What became of a file that was got, and is not here.
+fn gone(file: &FileExplanation, from: &str) -> String {
+    if file.kind == FileKind::Info && from == "none" {
+        return "not kept: it is made here whenever it is asked for".to_owned();
+    }
+    if let Some(why) = refused_at_last(file) {
+        return format!(
+            "was here, and was dropped when it was judged again: {}",
+            plain(why)
+        );
+    }
+    match file.put_aside {
         Some(true) => "was here, and was put aside because it was damaged",
         Some(false) => "was here, and was evicted: the store was at its limit, or the disk full",
         None => "was here and is gone: evicted, or put aside because it was damaged",
     }
+    .to_owned()
+}
+
+/// Why the gate refused it, if its last verdict was that: a file that was kept is judged again when the database has more to say.
+fn refused_at_last(file: &FileExplanation) -> Option<&str> {
+    let steps = file.last_fetch.as_ref()?.steps.iter().rev();
+    let mut verdicts = steps.filter_map(|step| match &step.did {
+        Did::Judge { refused, .. } => Some(refused.as_deref()),
+        _ => None,
+    });
+    verdicts.next()?
 }
 
 fn rows(file: &FileExplanation) -> Vec<(&'static str, String)> {
@@ -98,7 +119,7 @@ fn rows(file: &FileExplanation) -> Vec<(&'static str, String)> {
     }
     rows.push(("neighbours", neighbours(&file.neighbours)));
     if let Some(would_ask) = &file.would_ask {
-        rows.push(("would ask", whom(would_ask)));
+        rows.push(("would ask", whom(file, would_ask)));
     }
     // Its steps follow below the table.
     rows.push(("last fetch", last_fetch(file)));
@@ -178,7 +199,7 @@ fn of_asked(asked: u32, silent: u32, have_it: usize) -> String {
     format!("{have_it} of {asked} asked {verb} it{silent}")
 }
 
-fn whom(would_ask: &WouldAsk) -> String {
+fn whom(file: &FileExplanation, would_ask: &WouldAsk) -> String {
     let neighbours = match would_ask.neighbours {
         0 => None,
         several => Some(count(u64::from(several), "neighbour")),
@@ -188,10 +209,18 @@ fn whom(would_ask: &WouldAsk) -> String {
         .iter()
         .map(|entry| format!("{} ({})", entry.url, entry.state));
     let all: Vec<String> = neighbours.into_iter().chain(upstream).collect();
-    match all.is_empty() {
-        true => "nobody: no neighbour is connected, and upstream is off".to_owned(),
-        false => all.join(", then "),
+    if !all.is_empty() {
+        return all.join(", then ");
     }
+    let neighbours = match file.neighbours.not_asked {
+        Some(_) => "neighbours are not asked",
+        None => "no neighbour is connected",
+    };
+    let instead = match file.kind {
+        FileKind::Info => "; it is made here where the version's record is found",
+        FileKind::Mod | FileKind::Zip => "",
+    };
+    format!("nobody: {neighbours}, and upstream is off{instead}")
 }
 
 fn steps(story: &Story) -> Vec<String> {
@@ -248,6 +277,9 @@ fn done(did: &Did) -> String {
             bytes: sent,
             failed,
         } => {
+            if let (None, None, 0, Some(why)) = (url, status, sent, failed) {
+                return why.clone();
+            }
             let url = url.as_deref().unwrap_or("upstream");
             let status = status.map_or_else(String::new, |status| format!(", status {status}"));
             format!("{} from {url}{status}{}", bytes(*sent), ended(failed))
@@ -280,11 +312,82 @@ fn span(ms: f64) -> String {
 mod tests {
     use super::*;
 
+    fn file(json: serde_json::Value) -> FileExplanation {
+        let mut file = serde_json::json!({
+            "kind": "zip", "here": null, "last_fetch": null, "would_ask": null,
+            "neighbours": {"asked": 0, "silent": 0, "have_it": [], "not_asked": null},
+        });
+        for (name, value) in json.as_object().unwrap() {
+            file[name] = value.clone();
+        }
+        serde_json::from_value(file).unwrap()
+    }
+
+    fn kept(from: &str, steps: serde_json::Value) -> serde_json::Value {
+        serde_json::json!({
+            "began": "2026-11-22T10:00:00Z", "took_ms": 1.0, "steps": steps, "steps_left_out": 0,
+            "outcome": {"result": "kept", "from": from},
+        })
+    }
+
     #[test]
     fn what_became_of_a_file_is_told_as_far_as_it_is_known() {
-        assert!(!gone(Some(true)).contains("evicted"));
-        assert!(!gone(Some(false)).contains("damaged"));
-        assert!(gone(None).contains("evicted, or put aside"));
+        let passed = serde_json::json!({"at_ms": 0, "took_ms": 1, "step": "judge", "scope": "pending", "refused": null});
+        let refused = serde_json::json!({"at_ms": 9, "took_ms": 1, "step": "judge", "scope": null, "refused": "another h1"});
+        let told = |put_aside: Option<bool>, steps: serde_json::Value| {
+            headline(&file(serde_json::json!({
+                "put_aside": put_aside, "last_fetch": kept("upstream", steps),
+            })))
+        };
+        let once = serde_json::json!([passed]);
+        assert!(!told(Some(true), once.clone()).contains("evicted"));
+        assert!(!told(Some(false), once.clone()).contains("damaged"));
+        assert!(told(None, once).contains("evicted, or put aside"));
+        let dropped = told(Some(false), serde_json::json!([passed, refused]));
+        assert_eq!(
+            dropped,
+            "was here, and was dropped when it was judged again: another h1"
+        );
+        // A liar's file was refused before the true one came.
+        let evicted = told(Some(false), serde_json::json!([refused, passed]));
+        assert!(evicted.contains("evicted"), "{evicted}");
+        let info = headline(&file(serde_json::json!({
+            "kind": "info", "last_fetch": kept("none", serde_json::json!([])),
+        })));
+        assert!(info.starts_with("not kept: it is made here"), "{info}");
+    }
+
+    #[test]
+    fn that_nobody_would_be_asked_has_its_true_reason() {
+        let nobody = serde_json::json!({"neighbours": 0, "upstream": []});
+        let told = |kind: &str, not_asked: Option<&str>| {
+            let file = file(serde_json::json!({
+                "kind": kind, "would_ask": nobody,
+                "neighbours": {"asked": 0, "silent": 0, "have_it": [], "not_asked": not_asked},
+            }));
+            whom(&file, file.would_ask.as_ref().unwrap())
+        };
+        assert_eq!(
+            told("zip", None),
+            "nobody: no neighbour is connected, and upstream is off"
+        );
+        let unproved = told("zip", Some("nothing of theirs could be proved"));
+        assert_eq!(
+            unproved,
+            "nobody: neighbours are not asked, and upstream is off"
+        );
+        let info = told("info", Some("no hash covers .info"));
+        assert!(
+            info.ends_with("it is made here where the version's record is found"),
+            "{info}"
+        );
+        let upstream = Did::Upstream {
+            url: None,
+            status: None,
+            bytes: 0,
+            failed: Some("upstream is off".to_owned()),
+        };
+        assert_eq!(done(&upstream), "upstream is off");
     }
 
     #[test]
