@@ -276,3 +276,29 @@ fn where_setup_cannot_help_it_says_who_can() {
     assert!(refused.stderr.contains("is not modmesh"), "{refused}");
     assert_eq!(account.go_env(), before);
 }
+
+#[test]
+fn doctor_finds_nothing_wrong_with_a_goproxy_that_names_a_daemon_that_was_started_offline() {
+    let upstream = FakeUpstream::start([hello()]);
+    // Each is started with `--upstream off`.
+    for arguments in [&["--offline"][..], &[]] {
+        let options = HostOptions::new("A").sumdb(&upstream.sumdb());
+        let with = |options: HostOptions, argument: &&str| options.argument(argument);
+        let host = arguments.iter().fold(options, with).start();
+        let go = GoHome::new(&host.url(), &upstream.sumdb());
+        let mut command = Command::new(modmesh_binary());
+        let listen = host.url();
+        let listen = listen.trim_start_matches("http://");
+        command.args(["doctor", "--listen", listen, "--json"]);
+        command.current_dir(go.path()).env_clear();
+        for (name, value) in go.command(go.path(), &[]).get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        let told = process::run(&mut command, Duration::from_secs(60));
+        let report: Value = serde_json::from_str(&told.stdout).unwrap();
+        let findings = report["findings"].as_array().unwrap();
+        let mut of_settings = findings.iter().filter(|one| one["check"] == "settings");
+        let settings = of_settings.next().unwrap_or_else(|| panic!("{report:#}"));
+        assert_eq!(settings["level"], "ok", "{report:#}");
+    }
+}

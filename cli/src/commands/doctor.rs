@@ -30,7 +30,7 @@ use crate::arguments::DoctorArguments;
 use crate::client::ClientError;
 use crate::ours::Purpose;
 use crate::output;
-use crate::settings::{Gathered, Settings, go_env};
+use crate::settings::{Gathered, Settings, SettingsError, go_env};
 use daemon::Told;
 use finding::{Finding, Level};
 
@@ -90,11 +90,7 @@ async fn examine(gathered: &Gathered) -> Result<Vec<Finding>, Failure> {
     let settings = match settings {
         Some(Ok(settings)) => Some(settings),
         Some(Err(error)) => {
-            findings.push(Finding::problem(
-                "settings",
-                error.to_string(),
-                "`modmesh up` will not start with them",
-            ));
+            findings.push(judge_settings(&error, answer.is_ok()));
             None
         }
         // go env hangs, which was said already.
@@ -119,6 +115,31 @@ async fn examine(gathered: &Gathered) -> Result<Vec<Finding>, Failure> {
     let elsewhere = owner.filter(|owner| *owner != own_user());
     findings.extend(look_around(gathered, settings.as_ref(), answer.ok(), elsewhere).await);
     Ok(findings)
+}
+
+/// Settings that cannot be used. That they tell no upstream is made good by a flag, as it was for a daemon that runs.
+fn judge_settings(error: &SettingsError, daemon_answers: bool) -> Finding {
+    const CHECK: &str = "settings";
+    let lacks_upstream = matches!(
+        error,
+        SettingsError::OnlyUs(..) | SettingsError::NoUpstream { .. }
+    );
+    match (lacks_upstream, daemon_answers) {
+        (true, true) => Finding::ok(
+            CHECK,
+            "they tell no upstream but this daemon; it was given one when it was started, or --offline, and will need that again",
+        ),
+        (true, false) => Finding::problem(
+            CHECK,
+            error.to_string(),
+            "`modmesh up` starts with --upstream LIST or --offline",
+        ),
+        (false, _) => Finding::problem(
+            CHECK,
+            error.to_string(),
+            "`modmesh up` will not start with them",
+        ),
+    }
 }
 
 /// What the daemon listens on, and what it was expected to: `go` may know it by either.
@@ -227,5 +248,27 @@ async fn blocking<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) 
             io::ErrorKind::TimedOut,
             format!("no answer within {} s", LOOK_DEADLINE.as_secs()),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_without_an_upstream_are_no_problem_of_a_daemon_that_runs() {
+        let lacking = SettingsError::NoUpstream {
+            why: "go env tells no GOPROXY",
+        };
+        assert_eq!(judge_settings(&lacking, true).level, Level::Ok);
+        let found = judge_settings(&lacking, false);
+        assert_eq!(found.level, Level::Problem);
+        assert!(
+            found
+                .remedy
+                .is_some_and(|remedy| remedy.contains("--offline"))
+        );
+        let broken = SettingsError::NoStateFolder;
+        assert_eq!(judge_settings(&broken, true).level, Level::Problem);
     }
 }
