@@ -123,10 +123,7 @@ impl Control {
 
     /// Lines of go.sum that the database contradicts. No module is named where others may look.
     fn refused_lines(&self) -> Option<String> {
-        let refused = self.fetcher.go_sums().refused;
-        (refused > 0).then(|| format!(
-            "{NOTICE_OF_SECURITY}: {refused} lines of go.sum files that were given to this host contradict the checksum database and are refused; the log names them (and `modmesh run` does): find out who changed them, mend the file, and give it again"
-        ))
+        refused_lines(self.fetcher.go_sums().refused)
     }
 
     fn why_nothing_is_shared(&self) -> Option<String> {
@@ -181,6 +178,17 @@ impl Control {
             })
             .collect()
     }
+}
+
+fn refused_lines(refused: u64) -> Option<String> {
+    let what = match refused {
+        0 => return None,
+        1 => "1 line of go.sum files that were given to this host contradicts the checksum database and is refused; the log names it (and `modmesh run` does): find out who changed it".to_owned(),
+        several => format!("{several} lines of go.sum files that were given to this host contradict the checksum database and are refused; the log names them (and `modmesh run` does): find out who changed them"),
+    };
+    Some(format!(
+        "{NOTICE_OF_SECURITY}: {what}, mend the file, and give it again"
+    ))
 }
 
 /// Whole seconds since `time`; nothing when the clock was put back since.
@@ -251,5 +259,26 @@ impl Showing for Control {
             self.metrics.tree_size(database.name(), size);
         }
         self.metrics.text()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refused_lines;
+
+    #[test]
+    fn one_refused_line_is_told_as_one() {
+        assert_eq!(refused_lines(0), None);
+        let told = |refused| refused_lines(refused).unwrap_or_default();
+        assert!(
+            told(1).starts_with("SECURITY: 1 line of go.sum files"),
+            "{}",
+            told(1)
+        );
+        assert!(
+            told(2).starts_with("SECURITY: 2 lines of go.sum files"),
+            "{}",
+            told(2)
+        );
     }
 }

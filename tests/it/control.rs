@@ -157,6 +157,7 @@ fn what_is_no_go_sum_is_refused_at_the_back_door_and_unknown_at_the_front() {
     assert!(large.contains("larger than 16 MiB"), "{large}");
     for (head, status) in [
         ("POST /v1/gosum HTTP/1.1\r\nContent-Length: 0", "400"),
+        ("POST /v1/gosum HTTP/1.1\r\nContent-Length: 9", "400"),
         (
             "POST /v1/gosum?name=%0a HTTP/1.1\r\nContent-Length: 0",
             "400",

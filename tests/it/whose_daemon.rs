@@ -169,7 +169,9 @@ fn who_builds_through_roots_daemon_is_told_that_it_takes_no_go_sum_where_nothing
     let said = run(ANNA).expect_success();
     assert!(
         said.stderr.contains("does not take this project's go.sum")
-            && said.stderr.contains("it is another user's; run one of your own"),
+            && said
+                .stderr
+                .contains("it is another user's; run one of your own"),
         "{said}"
     );
     std::fs::write(machine.home(0).join("go.mod"), "module example.com/m\n").unwrap();

@@ -184,8 +184,9 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let question = question::parse(request.method(), request.uri());
-    // No other question has a body, so that none is ever read.
-    if !matches!(question, Ok(Question::GoSum(_))) && !request.body().is_end_stream() {
+    // No other question has a body, so that none is ever read. What is no question is told so, with a body and without.
+    let may_have_body = matches!(question, Ok(Question::GoSum(_)) | Err(_));
+    if !may_have_body && !request.body().is_end_stream() {
         return line(StatusCode::PAYLOAD_TOO_LARGE, "a question here has no body");
     }
     match question {
