@@ -32,6 +32,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         peer_listen: vec!["0.0.0.0:0".parse()?],
         peer_listen_asked: false,
         peers: Vec::new(),
+        mesh_secret_file: None,
+        members: Vec::new(),
         mdns: true,
         site: None,
         offline: false,

@@ -30,6 +30,8 @@ fn config(state_dir: PathBuf, upstream: &str) -> Result<Config, Box<dyn Error>> 
         peer_listen_asked: true,
         peers: Vec::new(),
         // Loopback carries no multicast; the second host is told where the first is.
+        mesh_secret_file: None,
+        members: Vec::new(),
         mdns: false,
         site: None,
         offline: false,

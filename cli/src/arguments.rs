@@ -16,7 +16,7 @@ use crate::output;
 use crate::settings::{Given, Layer, Name, Source};
 use examples::{
     CONFIG_EXAMPLES, DOCTOR_EXAMPLES, EXAMPLES, EXPLAIN_EXAMPLES, PEERS_EXAMPLES, RUN_EXAMPLES,
-    SETUP_EXAMPLES, STATUS_EXAMPLES, SUMDB_EXAMPLES, UP_EXAMPLES,
+    SECRET_EXAMPLES, SETUP_EXAMPLES, STATUS_EXAMPLES, SUMDB_EXAMPLES, UP_EXAMPLES,
 };
 
 /// Reads the arguments of this process. Help and release are printed here; the exit code says how that ended.
@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Show the checksum databases, and settle it when one has signed two logs
     #[command(after_help = SUMDB_EXAMPLES)]
     Sumdb(SumdbArguments),
+    /// Make the secret that makes hosts members of one mesh
+    #[command(after_help = SECRET_EXAMPLES)]
+    Secret(SecretArguments),
     /// Show every setting and where it comes from
     #[command(after_help = CONFIG_EXAMPLES)]
     Config(ConfigArguments),
@@ -160,6 +163,23 @@ pub(crate) enum SumdbAction {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct SecretArguments {
+    #[command(subcommand)]
+    pub(crate) action: SecretAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretAction {
+    /// Write a new secret into a file that nobody else can read; nothing is ever overwritten
+    #[command(after_help = SECRET_EXAMPLES)]
+    New {
+        /// The file [default: modmesh/mesh-secret in $XDG_CONFIG_HOME]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ConfigArguments {
     #[command(flatten)]
     pub(crate) settings: SettingArguments,
@@ -244,9 +264,12 @@ pub(crate) struct SettingArguments {
     /// Do not look for neighbours by multicast DNS
     #[arg(long)]
     no_mdns: bool,
-    /// Not in this release yet: the secret that makes hosts members
-    #[arg(long, value_name = "FILE", hide = true)]
+    /// The secret that makes hosts members (see `modmesh secret`): nobody else is dealt with
+    #[arg(long, value_name = "FILE")]
     mesh_secret_file: Option<String>,
+    /// A neighbour that is a member by its name alone, if it names this host too; may be repeated: nobody else is dealt with
+    #[arg(long, value_name = "PEER-ID")]
+    member: Vec<String>,
     /// Not in this release yet: the site this host belongs to
     #[arg(long, value_name = "NAME", hide = true)]
     site: Option<String>,
@@ -282,6 +305,7 @@ impl SettingArguments {
             (Name::Peer, self.peer.clone()),
             (Name::NoMdns, switch(self.no_mdns)),
             (Name::MeshSecretFile, one(&self.mesh_secret_file)),
+            (Name::Member, self.member.clone()),
             (Name::Site, one(&self.site)),
             (Name::Offline, switch(self.offline)),
             (Name::Log, one(&self.log)),

@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod peers;
 pub(crate) mod run;
+pub(crate) mod secret;
 pub(crate) mod setup;
 pub(crate) mod status;
 pub(crate) mod sumdb;
@@ -32,8 +33,8 @@ use modmesh_protocol::module::ModuleError;
 const FIND_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The commands there are.
-const COMMANDS: [&str; 9] = [
-    "up", "run", "status", "peers", "explain", "sumdb", "config", "setup", "doctor",
+const COMMANDS: [&str; 10] = [
+    "up", "run", "status", "peers", "explain", "sumdb", "secret", "config", "setup", "doctor",
 ];
 /// The commands that are named and not built yet.
 const COMMANDS_TO_COME: [&str; 8] = [
@@ -72,6 +73,8 @@ pub(crate) enum Failure {
     Spawn(#[source] io::Error),
     #[error(transparent)]
     Setup(#[from] setup::SetupError),
+    #[error(transparent)]
+    Secret(#[from] secret::SecretError),
     #[error("{0}")]
     NotReady(String),
     #[error("no command given: write it behind `--`, as in `modmesh run -- go build ./...`")]

@@ -23,6 +23,7 @@ use modmesh_daemon::upstream;
 use modmesh_protocol::goproxy::ProxyList;
 use modmesh_protocol::log::SumdbSetting;
 use modmesh_protocol::module::Patterns;
+use modmesh_protocol::peer_name::PeerName;
 use tracing_subscriber::filter::Targets;
 
 use crate::logging::LogFormat;
@@ -46,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) private: Value<Patterns>,
     pub(crate) peer_listen: Value<Vec<SocketAddr>>,
     pub(crate) peers: Value<Vec<String>>,
+    pub(crate) mesh_secret_file: Value<Option<PathBuf>>,
+    pub(crate) members: Value<Vec<PeerName>>,
     pub(crate) no_mdns: Value<bool>,
     pub(crate) offline: Value<bool>,
     pub(crate) log: Value<Targets>,
@@ -273,6 +276,8 @@ impl Settings {
             peer_listen: self.peer_listen.value.clone(),
             peer_listen_asked: self.peer_listen.source != Source::BuiltIn,
             peers: self.peers.value.clone(),
+            mesh_secret_file: self.mesh_secret_file.value.clone(),
+            members: self.members.value.clone(),
             mdns: !self.no_mdns.value,
             site: None,
             offline: self.offline.value,
@@ -280,6 +285,12 @@ impl Settings {
             road: upstream::Options::default(),
         }
     }
+}
+
+/// Where `modmesh secret new` puts a mesh secret when no file is named: beside the configuration file.
+pub(crate) fn usual_secret_file() -> Option<PathBuf> {
+    let config = file::usual_place(&Environment::of_process())?;
+    Some(config.with_file_name("mesh-secret"))
 }
 
 /// Whether there simply is no such file.

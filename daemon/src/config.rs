@@ -7,6 +7,7 @@ use std::time::Duration;
 use modmesh_protocol::goproxy::ProxyList;
 use modmesh_protocol::log::SumdbSetting;
 use modmesh_protocol::module::Patterns;
+use modmesh_protocol::peer_name::PeerName;
 
 /// The settings of one daemon.
 #[derive(Debug, Clone)]
@@ -37,6 +38,10 @@ pub struct Config {
     pub peer_listen_asked: bool,
     /// Multiaddresses of neighbours to call.
     pub peers: Vec<String>,
+    /// The file with the mesh secrets: with it, members alone are dealt with. Read at the start and when it changes.
+    pub mesh_secret_file: Option<PathBuf>,
+    /// Neighbours that are members without a secret: with any, members alone are dealt with.
+    pub members: Vec<PeerName>,
     /// Whether neighbours are looked for by multicast DNS.
     pub mdns: bool,
     /// The site of this host; not used yet.

@@ -86,6 +86,8 @@ impl Control {
         notices.extend(self.given_up_and_shown());
         let trouble = self.store.trouble();
         notices.extend(trouble.map(|trouble| format!("{NOTICE_OF_A_PROBLEM}: {trouble}")));
+        let trouble = self.peers.secret_trouble();
+        notices.extend(trouble.map(|trouble| format!("{NOTICE_OF_A_PROBLEM}: {trouble}")));
         notices.extend(self.why_nothing_is_shared());
         notices.extend(self.why_little_is_kept());
         notices
@@ -235,9 +237,10 @@ impl Showing for Control {
             },
             peers: PeerCounts {
                 connected: self.peers.connected() as u64,
-                members: 0,
+                members: self.peers.members() as u64,
             },
             leases: self.peers.leases(),
+            membership: self.peers.membership(),
             unreached_peers: self.peers.unreached(),
             peer_port_in_use: self.peers.port_in_use(),
             notices: self.notices(),
@@ -254,6 +257,7 @@ impl Showing for Control {
             .store(totals.bytes, totals.blobs, self.store.losses());
         self.metrics.peers(self.peers.connected());
         self.metrics.leases(&self.peers.leases());
+        self.metrics.members(self.peers.members());
         for database in self.mirrors.all() {
             let size = database.mirror().tree_size();
             self.metrics.tree_size(database.name(), size);

@@ -27,6 +27,6 @@ mod wiring;
 
 pub use config::Config;
 pub use os::{can_listen, listener_owner, own_user};
-pub use peers::check_peer_address;
+pub use peers::{check_peer_address, check_peer_name};
 pub use start::{Daemon, Event, Running, StartError};
 pub use state::StateError;

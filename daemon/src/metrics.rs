@@ -36,6 +36,8 @@ struct Inner {
     peer_sent: Counter,
     peers: Gauge,
     leases: Family<LeaseLabels, Gauge>,
+    members: Gauge,
+    strangers: Counter,
     peers_told_busy: Counter,
     verification_failures: Family<FailureLabels, Counter>,
     pending_served: Counter,
@@ -185,6 +187,17 @@ impl Metrics {
             peer_sent.clone(),
         );
         registry.register("peers", "Neighbours connected", peers.clone());
+        let (members, strangers) = (Gauge::default(), Counter::default());
+        registry.register(
+            "members",
+            "Neighbours connected that have shown that they are members of this host's mesh",
+            members.clone(),
+        );
+        registry.register(
+            "strangers_turned_away",
+            "Greetings of neighbours that this host has nothing to do with, for one of the two is a member and the other is not",
+            strangers.clone(),
+        );
         registry.register(
             "leases",
             "Downloads that several hosts want",
@@ -247,6 +260,8 @@ impl Metrics {
                 peer_sent,
                 peers,
                 leases,
+                members,
+                strangers,
                 peers_told_busy,
                 verification_failures,
                 pending_served,
@@ -377,6 +392,15 @@ impl Metrics {
 
     pub(crate) fn peer_sent_bytes(&self) -> u64 {
         self.inner.peer_sent.get()
+    }
+
+    pub(crate) fn members(&self, connected: usize) {
+        let members = i64::try_from(connected).unwrap_or(i64::MAX);
+        self.inner.members.set(members);
+    }
+
+    pub(crate) fn stranger(&self) {
+        self.inner.strangers.inc();
     }
 
     pub(crate) fn peer_told_busy(&self) {

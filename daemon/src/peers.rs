@@ -7,13 +7,15 @@
 //! Always: only on-link and `--peer` addresses are talked to; everything is bounded; a neighbour's silence costs at most
 //! two seconds; whatever goes wrong with a neighbour is an error of that call and of nothing else.
 //!
-//! Not here: who is asked first (the corridor), what is true (the gate and the log), membership (a reserved field of the
-//! hello), ranges (later messages).
+//! With a mesh secret or a list of members, there are no neighbours but members (`members.rs`).
+//!
+//! Not here: who is asked first (the corridor), what is true (the gate and the log), ranges (later messages).
 
 mod ask;
 mod counter;
 mod door;
 mod driver;
+mod earshot;
 mod error;
 mod evidence;
 mod frames;
@@ -23,6 +25,7 @@ mod identity;
 mod lanes;
 mod listen;
 mod locate;
+mod members;
 mod office;
 mod onlink;
 mod outbox;
@@ -44,12 +47,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use libp2p::PeerId;
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::control::{Leases, PeerStatus, UnreachedPeer};
+use modmesh_protocol::control::{Leases, MembershipStatus, PeerStatus, UnreachedPeer};
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::directory::{Directory, DirectoryBounds};
 use modmesh_protocol::lease::Road;
 use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::log::DatabaseId;
+use modmesh_protocol::membership::Secrets;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::{CAN_FETCH, RecordAnswer, VersionRecord};
 use tokio::io::AsyncWrite;
@@ -58,7 +62,8 @@ use tokio::sync::mpsc;
 pub use error::{PeerError, PeersError};
 pub use given::{Listener, NeighbourEvent, PeersConfig, Shelf, Shelved, Watch};
 pub use identity::IdentityError;
-pub use listen::check_peer_address;
+pub use listen::{check_peer_address, check_peer_name};
+pub use members::Membership;
 pub use raw::{RawProtocol, RawStream};
 use talk::Talks;
 pub use talk::{About, SoFar, Talk, Turn};
@@ -66,6 +71,7 @@ pub use talk::{About, SoFar, Talk, Turn};
 use counter::Counter;
 use evidence::EvidenceRing;
 use lanes::Lanes;
+use members::Members;
 use office::Office;
 use outbox::Outbox;
 use roads::Unreached;
@@ -192,6 +198,35 @@ impl Peers {
     /// Neighbours that can be asked now.
     pub fn connected(&self) -> usize {
         self.shared.roster.usable_count()
+    }
+
+    /// Neighbours that can be asked now and have shown that they are members.
+    pub fn members(&self) -> usize {
+        self.shared.roster.member_count()
+    }
+
+    /// By what this host knows its members; nothing where it deals with everybody.
+    pub fn membership(&self) -> Option<MembershipStatus> {
+        self.shared.members.status()
+    }
+
+    /// Takes the mesh secrets `secrets` in the place of those before. Who is no member by them goes, and who was turned away
+    /// is called again. There must be one at least, and have been one before: a host is closed for life, or never.
+    ///
+    /// # Errors
+    /// [`PeerError::Gone`] at the end of the room.
+    pub async fn take_secrets(&self, secrets: Secrets) -> Result<(), PeerError> {
+        self.shared.take_secrets(secrets).await
+    }
+
+    /// What is wrong with the file of the mesh secrets since it was read last, in one line.
+    pub fn secret_trouble(&self) -> Option<String> {
+        self.shared.members.trouble()
+    }
+
+    /// Something is wrong with the file of the mesh secrets, or nothing any more.
+    pub fn tell_secret_trouble(&self, trouble: Option<String>) {
+        self.shared.members.tell_trouble(trouble);
     }
 
     /// Returns when there is a neighbour that can be asked, or at the deadline; says which.
@@ -435,6 +470,8 @@ enum Command {
     },
     /// Tell everybody these bytes.
     Gossip(Vec<u8>),
+    /// Call those at once who are not there and are waited for.
+    CallAgain,
     /// End.
     Stop,
 }
@@ -454,6 +491,7 @@ struct Shared {
     shelf: Arc<dyn Shelf>,
     watch: Arc<dyn Watch>,
     roster: Arc<Roster>,
+    members: Members,
     directory: Mutex<Directory>,
     addresses: Mutex<Vec<String>>,
     port_in_use: Option<u16>,

@@ -3,6 +3,7 @@
 mod databases;
 mod error;
 mod go_sums;
+mod mesh_secret;
 mod running;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use modmesh_protocol::limits::ASKED_AT_ONCE_MAX;
 use modmesh_protocol::log::DatabaseId;
+use modmesh_protocol::membership::Secrets;
 use tokio::sync::broadcast;
 
 pub use error::StartError;
@@ -24,7 +26,7 @@ use crate::fetch::{Fetcher, Judges, Parts};
 use crate::log::{Database, Mirrors, Opening};
 use crate::metrics::Metrics;
 use crate::os;
-use crate::peers::{Peers, PeersConfig};
+use crate::peers::{Membership, Peers, PeersConfig};
 use crate::policy::Policy;
 use crate::proxy::{DoorKeeper, FrontDoor, Listener};
 use crate::shutdown::Shutdown;
@@ -35,6 +37,7 @@ use crate::upstream::{self, SumdbAddress, Upstream};
 use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog, Way};
 use databases::Databases;
 use go_sums::GoSumFiles;
+use mesh_secret::MeshSecret;
 
 /// Events that a listener may fall behind by before it loses the oldest.
 const EVENTS_MAX: usize = 256;
@@ -61,6 +64,7 @@ impl Daemon {
         os::raise_descriptor_limit();
         let databases = Databases::of(&config)?;
         let mut go_sums = GoSumFiles::read(&config.go_sums).await?;
+        let (mesh_secret, secrets) = MeshSecret::read(config.mesh_secret_file.clone()).await?;
         let listeners = listen(&config.listen).await?;
         let state = open_state(&config).await?;
         let back_door = BackDoor::open(state.root());
@@ -86,7 +90,7 @@ impl Daemon {
             events: events.clone(),
         };
         let peers = Peers::start(
-            peers_config(&config, &state, upstream.is_some()),
+            peers_config(&config, &state, upstream.is_some(), secrets),
             Arc::new(OpenShelf::new(store.clone(), mirrors.clone())),
             Arc::new(news),
             Arc::new(Counting(metrics.clone())),
@@ -111,6 +115,8 @@ impl Daemon {
         go_sums.give(&fetcher).await;
         let watching = until_the_end(shutdown.clone(), go_sums.watch(fetcher.clone()));
         shutdown.spawn("go.sum files", watching);
+        let watching = until_the_end(shutdown.clone(), mesh_secret.watch(peers.clone()));
+        shutdown.spawn("mesh secret", watching);
         let control = Arc::new(Control {
             began,
             listen: listeners.iter().map(Listener::address).collect(),
@@ -308,7 +314,7 @@ fn judges(mirrors: &Mirrors) -> Judges {
     }
 }
 
-fn peers_config(config: &Config, state: &State, can_fetch: bool) -> PeersConfig {
+fn peers_config(config: &Config, state: &State, can_fetch: bool, secrets: Secrets) -> PeersConfig {
     PeersConfig {
         identity_file: state.root().join("identity"),
         evidence_dir: state.root().join("evidence"),
@@ -316,6 +322,10 @@ fn peers_config(config: &Config, state: &State, can_fetch: bool) -> PeersConfig 
         listen: config.peer_listen.clone(),
         listen_asked: config.peer_listen_asked,
         peers: config.peers.clone(),
+        membership: Membership {
+            secrets,
+            list: config.members.clone(),
+        },
         mdns: config.mdns,
         release: env!("CARGO_PKG_VERSION").to_owned(),
         can_fetch,

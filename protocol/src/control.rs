@@ -60,6 +60,9 @@ pub struct Status {
     /// What this host has to do with downloads that several hosts want.
     #[serde(default)]
     pub leases: Leases,
+    /// By what this host knows its members; nothing when it has neither mesh secret nor list, and deals with everybody.
+    #[serde(default)]
+    pub membership: Option<MembershipStatus>,
     /// The addresses given with `--peer` that cannot be reached now.
     #[serde(default)]
     pub unreached_peers: Vec<UnreachedPeer>,
@@ -159,6 +162,15 @@ pub struct Leases {
     pub fetching: u64,
     /// Files and records for which this host waits now.
     pub waits: u64,
+}
+
+/// By what a host knows its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MembershipStatus {
+    /// Mesh secrets, each of which makes a member; more than one while they are being exchanged.
+    pub secrets: u64,
+    /// Names given with `--member`.
+    pub listed: u64,
 }
 
 /// An address of `--peer` that cannot be reached.

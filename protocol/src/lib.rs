@@ -12,6 +12,7 @@ pub mod h1;
 pub mod lease;
 pub mod limits;
 pub mod log;
+pub mod membership;
 pub mod module;
 pub mod peer_name;
 pub mod wire;

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of the release text in a hello: a version number, not an essay.
 pub const RELEASE_BYTES_MAX: usize = 64;
-/// Bytes of the membership field of a hello: two keys, a nonce and a signature fit twice.
+/// Bytes of the membership field of a hello: four proofs and what goes with them take 131, the rest is room for later forms.
 pub const MEMBERSHIP_BYTES_MAX: usize = 256;
 /// Databases that one hello or one announcement speaks of: hosts mirror one or two.
 pub const HELLO_HEADS_MAX: usize = 8;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use modmesh_daemon::peers::{Listener, NeighbourEvent, Peers, PeersConfig, Shelf};
+use modmesh_daemon::peers::{Listener, Membership, NeighbourEvent, Peers, PeersConfig, Shelf};
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
@@ -138,6 +138,7 @@ impl LyingPeer {
             listen: vec![listen],
             listen_asked: true,
             peers: dial.to_vec(),
+            membership: Membership::default(),
             mdns,
             release: "liar".to_owned(),
             can_fetch: false,

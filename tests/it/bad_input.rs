@@ -71,13 +71,28 @@ fn an_unusable_file_is_named() {
 
 #[test]
 fn what_is_not_built_yet_is_refused_and_not_ignored() {
+    let host = HostOptions::new("A").argument("--site").argument("hall-3");
+    expect(host.run_to_end(), 2, &["--site"]);
+}
+
+#[test]
+fn a_mesh_secret_that_cannot_be_used_is_refused_and_no_open_mesh_made() {
+    use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
+    let path = secret.display().to_string();
+    let host = || {
+        let host = HostOptions::new("A").argument("--mesh-secret-file");
+        host.argument(&path).run_to_end()
+    };
+    expect(host(), 1, &[&path, "modmesh secret new"]);
     fs::write(&secret, [7; 32]).unwrap();
-    let host = HostOptions::new("A")
-        .argument("--mesh-secret-file")
-        .argument(&secret.display().to_string());
-    expect(host.run_to_end(), 2, &["--mesh-secret-file"]);
+    fs::set_permissions(&secret, PermissionsExt::from_mode(0o644)).unwrap();
+    expect(host(), 1, &["other users", &format!("chmod 600 {path}")]);
+    fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+    expect(host(), 1, &[&path, "line 1 is no secret"]);
+    fs::write(&secret, "# none\n").unwrap();
+    expect(host(), 1, &[&path, "no secret"]);
 }
 
 #[test]

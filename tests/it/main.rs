@@ -31,6 +31,7 @@ mod held_heads;
 mod hostile;
 mod judge;
 mod leaving;
+mod members;
 mod offline;
 mod old_clients;
 mod pending;

@@ -229,6 +229,8 @@ fn a_daemon_that_nobody_asks_ends_by_itself_and_in_order() {
         peer_listen: vec!["127.0.0.1:0".parse().unwrap()],
         peer_listen_asked: true,
         peers: Vec::new(),
+        mesh_secret_file: None,
+        members: Vec::new(),
         mdns: false,
         site: None,
         offline: true,

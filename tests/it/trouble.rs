@@ -132,6 +132,8 @@ fn daemon(upstream: &str, sumdb: &str, state: &TempDir) -> Config {
         peer_listen: vec!["127.0.0.1:0".parse().unwrap()],
         peer_listen_asked: true,
         peers: Vec::new(),
+        mesh_secret_file: None,
+        members: Vec::new(),
         mdns: false,
         site: None,
         offline: false,

@@ -9,6 +9,7 @@ Examples:
   modmesh status                          what is here, and where it came from
   modmesh peers                           who is near
   modmesh explain MODULE@VERSION          what is here of it, where it came from, and why not
+  modmesh secret new                      a mesh of your own: members alone are dealt with
   modmesh sumdb                           the checksum databases, and what to do when one contradicts itself
 
 Errors are one line on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.";
@@ -23,6 +24,7 @@ Examples:
   modmesh up --store-limit 50GiB --private 'git.corp.example/*'
   modmesh up --upstream https://goproxy.corp.example,direct --sumdb off
   modmesh up --upstream off --peer /ip4/10.1.0.7/tcp/8485
+  modmesh up --mesh-secret-file ~/.config/modmesh/mesh-secret
   modmesh up --offline";
 
 pub(super) const RUN_EXAMPLES: &str = "\
@@ -66,6 +68,18 @@ Examples:
   modmesh sumdb show sum.example.com --json
   modmesh sumdb accept sum.example.com
   modmesh sumdb forget sum.example.com --yes";
+
+pub(super) const SECRET_EXAMPLES: &str = "\
+Hosts that are started with the same secret are members of one mesh. They deal with each other and with nobody else. \
+Copy the file to each of them, with mode 0600, and name it: modmesh up --mesh-secret-file FILE. No file is taken \
+without being named, so that one that is gone opens no mesh.
+
+To exchange a secret: make a new one, put its line into the file of each host, above the old one, and when all have \
+it, take the old line out. A running daemon sees the change within seconds. A file holds at most four secrets.
+
+Examples:
+  modmesh secret new
+  modmesh secret new /etc/modmesh/mesh-secret";
 
 pub(super) const CONFIG_EXAMPLES: &str = "\
 Takes the flags of `modmesh up`, and shows what it would be started with.

@@ -63,7 +63,7 @@ impl Row {
             false => value,
         };
         let place = match self.name {
-            Name::MeshSecretFile | Name::Site => "not in this release".to_owned(),
+            Name::Site => "not in this release".to_owned(),
             _ => self.source.to_string(),
         };
         [self.name.word().to_owned(), value, format!("({place})")]
@@ -112,8 +112,15 @@ fn shown(settings: &Settings, name: Name) -> (Json, Source) {
         Name::Offline => switch(&settings.offline),
         Name::Log => text(&settings.log),
         Name::LogFormat => text(&settings.log_format),
+        // The place of the secret; the secret itself is shown nowhere.
+        Name::MeshSecretFile => {
+            let file = &settings.mesh_secret_file;
+            let path = file.value.as_ref().map(|path| path.to_string_lossy());
+            (json!(path), file.source.clone())
+        }
+        Name::Member => list(&settings.members),
         // Refused when given, so what is left is nothing.
-        Name::MeshSecretFile | Name::Site => (Json::Null, Source::BuiltIn),
+        Name::Site => (Json::Null, Source::BuiltIn),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use modmesh_protocol::control::{Leases, Status, UpstreamStatus};
+use modmesh_protocol::control::{Leases, MembershipStatus, Status, UpstreamStatus};
 
 use super::Failure;
 use crate::addresses::told;
@@ -93,9 +93,10 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
                 count(peers.members, "member")
             ),
         ),
-        ("name", status.peer_id.to_string()),
     ]);
     rows.extend(leases(&status.leases).map(|text| ("together", text)));
+    rows.extend(status.membership.map(|by| ("members", members(by))));
+    rows.push(("name", status.peer_id.to_string()));
     let addresses = status.peer_addrs.iter();
     rows.extend(addresses.map(|address| ("address", address.clone())));
     let unreached = status.unreached_peers.iter();
@@ -117,6 +118,16 @@ fn leases(leases: &Leases) -> Option<String> {
             count(granted, "lease")
         )
     })
+}
+
+/// By what members are known.
+fn members(by: MembershipStatus) -> String {
+    let known = match (by.secrets, by.listed) {
+        (secrets, 0) => count(secrets, "secret"),
+        (0, listed) => count(listed, "name"),
+        (secrets, listed) => format!("{} and {}", count(secrets, "secret"), count(listed, "name")),
+    };
+    format!("known by {known}; nobody else is dealt with")
 }
 
 fn upstream(entry: &UpstreamStatus) -> String {
@@ -150,6 +161,14 @@ mod tests {
     fn a_status_is_shown_in_words() {
         let status: Status = serde_json::from_str(include_str!("status/example.json")).unwrap();
         assert_eq!(text(&status), include_str!("status/example.txt").trim_end());
+    }
+
+    #[test]
+    fn members_are_shown_by_what_they_are_known() {
+        let told = |secrets, listed| members(MembershipStatus { secrets, listed });
+        assert_eq!(told(1, 0), "known by 1 secret; nobody else is dealt with");
+        assert_eq!(told(0, 2), "known by 2 names; nobody else is dealt with");
+        assert!(told(2, 1).starts_with("known by 2 secrets and 1 name;"));
     }
 
     #[test]

@@ -112,8 +112,24 @@ fn upstream(settings: &Settings) -> String {
     }
 }
 
-/// How neighbours are met.
+/// How neighbours are met, and which.
 fn neighbours(settings: &Settings) -> String {
+    let met = met(settings);
+    let secret = settings.mesh_secret_file.value.as_ref();
+    let secret = secret.map(|file| format!("who knows the secret in {}", file.display()));
+    let listed = match settings.members.value.len() {
+        0 => None,
+        1 => Some("1 that is named".to_owned()),
+        several => Some(format!("{several} that are named")),
+    };
+    let members: Vec<String> = secret.into_iter().chain(listed).collect();
+    match members.is_empty() {
+        true => met,
+        false => format!("{met}; members alone: {}", members.join(", ")),
+    }
+}
+
+fn met(settings: &Settings) -> String {
     let called = match settings.peers.value.len() {
         0 => None,
         1 => Some("called at 1 address".to_owned()),

@@ -15,7 +15,7 @@ use super::value::{Given, Layer, Name, Source, Value, parse_size, parse_switch, 
 use super::{Settings, SettingsError};
 use crate::addresses::base_url;
 use crate::logging;
-use modmesh_daemon::check_peer_address;
+use modmesh_daemon::{check_peer_address, check_peer_name};
 
 /// The port `go` is served on.
 const LISTEN_PORT: u16 = 8484;
@@ -77,6 +77,20 @@ pub(super) fn settings(layers: &[Layer], built_in: &BuiltIn) -> Result<Settings,
                 .map(|()| text.to_owned())
                 .map_err(|fault| format!("{text:?}: {fault}"))
         })?,
+        mesh_secret_file: one(
+            layers,
+            Name::MeshSecretFile,
+            || None,
+            |text| {
+                if text.trim().is_empty() {
+                    return Err("the path of a file is expected".to_owned());
+                }
+                path(text, built_in).map(Some)
+            },
+        )?,
+        members: list(layers, Name::Member, Vec::new, |text| {
+            check_peer_name(text).map_err(|fault| format!("{text:?}: {fault}"))
+        })?,
         no_mdns: switch(layers, Name::NoMdns)?,
         log: one(layers, Name::Log, logging::built_in, logging::parse_filter)?,
         log_format: one(layers, Name::LogFormat, Default::default, str::parse)?,
@@ -130,7 +144,7 @@ fn path(text: &str, built_in: &BuiltIn) -> Result<PathBuf, String> {
 }
 
 fn refuse_what_is_to_come(layers: &[Layer]) -> Result<(), SettingsError> {
-    for name in [Name::MeshSecretFile, Name::Site] {
+    for name in [Name::Site] {
         if let Some(given) = winner(layers, name) {
             let from = given.source.clone();
             return Err(SettingsError::NotYet { name, from });

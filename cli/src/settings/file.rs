@@ -64,7 +64,7 @@ pub(crate) fn parse(text: &str, path: &Path) -> Result<Layer, SettingsError> {
 }
 
 /// `modmesh/config.toml` in `$XDG_CONFIG_HOME`, or in `~/.config` (XDG Base Directory Specification).
-fn usual_place(environment: &Environment) -> Option<PathBuf> {
+pub(super) fn usual_place(environment: &Environment) -> Option<PathBuf> {
     let folder = environment
         .absolute_path("XDG_CONFIG_HOME")
         .or_else(|| Some(environment.absolute_path("HOME")?.join(".config")))?;

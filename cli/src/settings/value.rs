@@ -22,6 +22,7 @@ pub(crate) enum Name {
     Peer,
     NoMdns,
     MeshSecretFile,
+    Member,
     Site,
     Offline,
     Log,
@@ -75,7 +76,7 @@ pub(crate) fn winner(layers: &[Layer], name: Name) -> Option<&Given> {
 
 impl Name {
     /// Every setting, in the order in which `modmesh config` shows them.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Listen,
         Self::AllowHost,
         Self::State,
@@ -88,6 +89,7 @@ impl Name {
         Self::Peer,
         Self::NoMdns,
         Self::MeshSecretFile,
+        Self::Member,
         Self::Site,
         Self::Offline,
         Self::Log,
@@ -109,6 +111,7 @@ impl Name {
             Self::Peer => "peer",
             Self::NoMdns => "no-mdns",
             Self::MeshSecretFile => "mesh-secret-file",
+            Self::Member => "member",
             Self::Site => "site",
             Self::Offline => "offline",
             Self::Log => "log",
@@ -130,7 +133,8 @@ impl Name {
             | Self::GoSum
             | Self::Private
             | Self::PeerListen
-            | Self::Peer => Shape::List,
+            | Self::Peer
+            | Self::Member => Shape::List,
             Self::NoMdns | Self::Offline => Shape::Switch,
             _ => Shape::One,
         }

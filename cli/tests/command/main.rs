@@ -4,6 +4,7 @@
 
 mod asking;
 mod host;
+mod secret;
 mod settings;
 mod starting;
 #[path = "../../../tests/harness/unheard.rs"]

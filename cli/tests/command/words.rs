@@ -9,7 +9,7 @@ fn help_is_short_and_has_examples() {
     assert_eq!(help.code, Some(0), "{help:?}");
     assert!(help.stdout.contains("modmesh run -- go build ./..."));
     for command in [
-        "up", "run", "status", "peers", "explain", "sumdb", "config", "setup", "doctor",
+        "up", "run", "status", "peers", "explain", "sumdb", "secret", "config", "setup", "doctor",
     ] {
         let help = host.modmesh(&[command, "--help"]);
         assert_eq!(help.code, Some(0), "{help:?}");
@@ -72,10 +72,8 @@ fn what_is_to_come_says_so() {
         host.modmesh(&[command, "--undo", "a.example/m@v1.0.0"])
             .refused(2, &[command, "not in this release yet"]);
     }
-    for flag in ["--mesh-secret-file", "--site"] {
-        host.modmesh(&["up", flag, "x"])
-            .refused(2, &[flag, "not in this release yet"]);
-    }
-    host.modmesh_with(&[("MODMESH_MESH_SECRET_FILE", "x")], &["up"])
-        .refused(2, &["MODMESH_MESH_SECRET_FILE", "not in this release yet"]);
+    host.modmesh(&["up", "--site", "x"])
+        .refused(2, &["--site", "not in this release yet"]);
+    host.modmesh_with(&[("MODMESH_SITE", "x")], &["up"])
+        .refused(2, &["MODMESH_SITE", "not in this release yet"]);
 }

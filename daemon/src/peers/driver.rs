@@ -64,6 +64,7 @@ impl Driver {
                         self.swarm.behaviour_mut().streams.open(peer, purpose, reply);
                     }
                     Some(Command::Gossip(bytes)) => self.gossip(bytes),
+                    Some(Command::CallAgain) => self.roads.call_again(Instant::now()),
                     Some(Command::Stop) | None => break,
                 },
                 () = self.shared.outbox.filled.notified() => self.empty_outbox(),

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::CodecError;
 
 use super::identity::IdentityError;
@@ -23,6 +24,9 @@ pub enum PeersError {
         /// What is wrong with it.
         why: String,
     },
+    /// A name of the list of members is no peer id.
+    #[error("--member {0}: not a peer id; `modmesh status` shows that of a host as `name`")]
+    Member(PeerName),
     /// A socket that was asked for cannot be had.
     #[error(
         "cannot listen for neighbours on {address}: {source}; {remedy}",

@@ -11,6 +11,8 @@ use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::RecordAnswer;
 
+use super::Membership;
+
 /// What this host shows to its neighbours. Called on threads where blocking on small reads is fine.
 ///
 /// Only proven and canonical content may be shown.
@@ -93,6 +95,8 @@ pub trait Watch: Send + Sync + 'static {
     fn neighbours(&self, _now: usize) {}
     /// A neighbour was told "busy".
     fn busy(&self) {}
+    /// A neighbour was turned away that is no member, or a member where this host is none.
+    fn stranger(&self) {}
     /// A neighbour was caught in a lie.
     fn lie(&self, _peer: &PeerName) {}
 }
@@ -115,6 +119,8 @@ pub struct PeersConfig {
     pub listen_asked: bool,
     /// The multiaddresses of `--peer`; see [`check_peer_address`](super::check_peer_address).
     pub peers: Vec<String>,
+    /// By what this host knows its members.
+    pub membership: Membership,
     /// Whether to look for neighbours by multicast DNS.
     pub mdns: bool,
     /// The release of this host, told in the hello; at most 64 bytes.

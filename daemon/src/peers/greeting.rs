@@ -1,16 +1,18 @@
 //! The first words on a connection.
 //!
-//! Who dialled opens a hello stream and speaks first, the other side answers. A peer that says nothing intelligible, or
+//! Who dialled opens a hello stream and speaks first, the other side answers. In these words members show that they are
+//! members; who has nothing to do with the other ends the connection, and both know why (`members.rs`). A peer that says nothing intelligible, or
 //! nothing within the time, is put out again: it is another program, or another release whose wire differs. The hello also
 //! tells how far the other side's mirrors go; when that is further than ours, its head is asked for at once.
 
 use std::sync::Arc;
 
-use futures::AsyncWriteExt;
+use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::PeerId;
 use libp2p::swarm::Stream;
-use modmesh_protocol::limits::{HELLO_HEADS_MAX, HELLO_WAIT_MAX};
+use modmesh_protocol::limits::{HELLO_HEADS_MAX, HELLO_WAIT_MAX, NO_PROGRESS_MAX};
 use modmesh_protocol::log::DatabaseId;
+use modmesh_protocol::membership::{Refusal, Role, Verdict};
 use modmesh_protocol::wire::{CAN_FETCH, HeadSummary, Hello};
 use tokio::time::timeout;
 
@@ -18,28 +20,34 @@ use super::frames::{self, FrameError};
 use super::streams::Purpose;
 use super::{NeighbourEvent, Shared, Tiding, ask, name_of};
 
+/// What the other side said, and whether this host has to do with it.
+type Greeted = (Hello, Result<(), Refusal>);
+
 /// Speaks first, on a connection that this host made.
 pub(super) async fn speak(shared: Arc<Shared>, peer: PeerId) {
+    let greeting = shared.members.greets(peer);
     let spoken = async {
         let stream = ask::open(&shared, &peer, Purpose::Hello).await;
         let mut stream = stream.map_err(|error| error.to_string())?;
-        let ours = hello(&shared);
+        let ours = hello(&shared, &peer, Role::Dials, Verdict::Open);
         let theirs = exchange_as_dialler(&mut stream, &ours).await;
         theirs.map_err(|error| error.to_string())
     };
     let outcome = timeout(HELLO_WAIT_MAX, spoken).await;
-    settle(
-        &shared,
-        peer,
-        outcome.unwrap_or_else(|_| Err("no hello in time".into())),
-    );
+    let outcome = outcome.unwrap_or_else(|_| Err("no hello in time".into()));
+    let outcome = outcome.map(|theirs| {
+        let judged = judge(&shared, &peer, Role::Answers, &theirs);
+        (theirs, judged)
+    });
+    drop(greeting);
+    settle(&shared, peer, Role::Answers, outcome);
 }
 
 /// Answers on a connection that the other side made.
 pub(super) async fn answer(shared: Arc<Shared>, peer: PeerId, mut stream: Stream) {
-    let ours = hello(&shared);
-    let theirs = exchange_as_listener(&mut stream, &ours).await;
-    settle(&shared, peer, theirs.map_err(|error| error.to_string()));
+    let outcome = answer_as_listener(&shared, &peer, &mut stream).await;
+    let outcome = outcome.map_err(|error| error.to_string());
+    settle(&shared, peer, Role::Dials, outcome);
 }
 
 async fn exchange_as_dialler(stream: &mut Stream, ours: &Hello) -> Result<Hello, FrameError> {
@@ -49,15 +57,45 @@ async fn exchange_as_dialler(stream: &mut Stream, ours: &Hello) -> Result<Hello,
     Ok(theirs)
 }
 
-async fn exchange_as_listener(stream: &mut Stream, ours: &Hello) -> Result<Hello, FrameError> {
+async fn answer_as_listener(
+    shared: &Shared,
+    peer: &PeerId,
+    stream: &mut Stream,
+) -> Result<Greeted, FrameError> {
     let (theirs, _) = frames::read(stream, HELLO_WAIT_MAX).await?;
-    frames::write(stream, ours, HELLO_WAIT_MAX).await?;
+    // Before the answer: when the dialler has it, it may ask at once.
+    let judged = judge(shared, peer, Role::Dials, &theirs);
+    let verdict = match judged {
+        Ok(()) => Verdict::Member,
+        Err(_) => Verdict::Stranger,
+    };
+    let ours = hello(shared, peer, Role::Answers, verdict);
+    frames::write(stream, &ours, HELLO_WAIT_MAX).await?;
     let _ = timeout(HELLO_WAIT_MAX, stream.close()).await;
-    Ok(theirs)
+    if judged.is_err() {
+        // The connection ends when the other side has read why, and not before.
+        let _ = timeout(NO_PROGRESS_MAX, stream.read(&mut [0])).await;
+    }
+    Ok((theirs, judged))
 }
 
-fn hello(shared: &Shared) -> Hello {
-    let heads = shared.shelf.heads().into_iter().take(HELLO_HEADS_MAX);
+fn judge(shared: &Shared, peer: &PeerId, role: Role, theirs: &Hello) -> Result<(), Refusal> {
+    let (members, roster) = (&shared.members, &shared.roster);
+    let judged = members.judge(roster, peer, role, theirs.membership.clone());
+    if judged.is_ok() {
+        // What the gossip holds back of a new member is let go by the swarm's task.
+        shared.outbox.filled.notify_one();
+    }
+    judged
+}
+
+/// What this host says to `peer`. Of a closed host nobody hears how far its mirrors go before it is known to be a member.
+fn hello(shared: &Shared, peer: &PeerId, role: Role, verdict: Verdict) -> Hello {
+    let heads = match shared.members.is_closed() && verdict != Verdict::Member {
+        true => Vec::new(),
+        false => shared.shelf.heads(),
+    };
+    let heads = heads.into_iter().take(HELLO_HEADS_MAX);
     let summary = |(database, size): (DatabaseId, u64)| HeadSummary {
         database: database.0,
         size,
@@ -65,15 +103,17 @@ fn hello(shared: &Shared) -> Hello {
     Hello {
         release: shared.release.clone(),
         capabilities: shared.capabilities,
-        membership: None,
+        membership: shared.members.words(peer, role, verdict),
         heads: heads.map(summary).collect(),
         up_ms: u64::try_from(shared.up_since.elapsed().as_millis()).unwrap_or(u64::MAX),
     }
 }
 
-fn settle(shared: &Arc<Shared>, peer: PeerId, outcome: Result<Hello, String>) {
+/// Ends the greeting in which `peer` spoke from the side `role`.
+fn settle(shared: &Arc<Shared>, peer: PeerId, role: Role, outcome: Result<Greeted, String>) {
     let theirs = match outcome {
-        Ok(theirs) => theirs,
+        Ok((theirs, Ok(()))) => theirs,
+        Ok((_, Err(refusal))) => return shared.turn_away(peer, refusal),
         // The connection may have been greeted on another stream, or be gone; only a peer without any hello is put out.
         Err(_) if shared.roster.is_greeted(&peer) => return,
         Err(error) => {
@@ -93,17 +133,19 @@ fn settle(shared: &Arc<Shared>, peer: PeerId, outcome: Result<Hello, String>) {
         peer: name,
         found_by,
     }));
-    catch_up(shared, peer, &theirs);
+    catch_up(shared, peer, role, &theirs);
 }
 
 /// Asks for the heads of those databases whose mirror reaches further at the other side, or less far: who can fetch may get
-/// what the other side lacks to follow.
-fn catch_up(shared: &Arc<Shared>, peer: PeerId, theirs: &Hello) {
+/// what the other side lacks to follow. A member that dialled has told nothing of its mirrors, and is asked for all.
+fn catch_up(shared: &Arc<Shared>, peer: PeerId, role: Role, theirs: &Hello) {
+    let is_untold = shared.members.is_closed() && role == Role::Dials;
     let (ours, can_fetch) = (shared.shelf.heads(), shared.capabilities & CAN_FETCH != 0);
     for (database, size) in ours {
         let is_news = |theirs: u64| theirs > size || theirs > 0 && theirs < size && can_fetch;
         let of_it = |h: &&HeadSummary| h.database == database.0;
-        if !theirs.heads.iter().filter(of_it).any(|h| is_news(h.size)) {
+        let is_told = theirs.heads.iter().filter(of_it).any(|h| is_news(h.size));
+        if !is_told && !is_untold {
             continue;
         }
         let shared = Arc::clone(shared);

@@ -13,6 +13,7 @@ use libp2p::core::Multiaddr;
 use libp2p::core::transport::{ListenerId, TransportError};
 use libp2p::multiaddr::Protocol;
 use libp2p::{PeerId, Swarm};
+use modmesh_protocol::peer_name::PeerName;
 use tokio::sync::{mpsc, watch};
 
 use super::driver::Driver;
@@ -20,8 +21,9 @@ use super::onlink::{OnLink, ip_of};
 use super::roads::Roads;
 use super::swarm::{Behaviour, build};
 use super::{
-    CAN_FETCH, Counter, Directory, DirectoryBounds, EvidenceRing, Lanes, Listener, Office, Outbox,
-    Peers, PeersConfig, PeersError, Roster, Shared, Shelf, Talks, Tiding, Watch, identity, name_of,
+    CAN_FETCH, Counter, Directory, DirectoryBounds, EvidenceRing, Lanes, Listener, Members, Office,
+    Outbox, Peers, PeersConfig, PeersError, Roster, Shared, Shelf, Talks, Tiding, Watch, identity,
+    name_of,
 };
 use crate::lately::Longest;
 use crate::os;
@@ -39,6 +41,17 @@ const LISTENING_WAIT: Duration = Duration::from_secs(2);
 /// What is wrong and what would be right, as one line.
 pub fn check_peer_address(address: &str) -> Result<(), String> {
     parse_peer_address(address).map(|_| ())
+}
+
+/// The name of a host as text, such as `--member` takes it.
+///
+/// # Errors
+/// What is wrong and what would be right, as one line.
+pub fn check_peer_name(text: &str) -> Result<PeerName, String> {
+    let wrong =
+        || "not a peer id, such as 12D3KooW...; `modmesh status` shows that of a host as `name`";
+    let id: PeerId = text.trim().parse().map_err(|_| wrong())?;
+    id.to_base58().parse().map_err(|_| wrong().to_owned())
 }
 
 fn parse_peer_address(text: &str) -> Result<(Multiaddr, Option<PeerId>), String> {
@@ -85,9 +98,14 @@ pub(super) async fn start(
     let given = given?;
     let key = identity::load(&config.identity_file, config.machine_id.as_deref())?;
     let ours = key.public().to_peer_id();
+    let members = Members::new(name_of(&ours), config.membership.clone())?;
     let roster = Arc::new(Roster::default());
     let links = OnLink::new(given.iter().filter_map(|(address, _)| ip_of(address)));
     let mut swarm = build(key, links, Arc::clone(&roster), config.mdns)?;
+    if members.is_closed() {
+        let gossip = &mut swarm.behaviour_mut().gossip;
+        gossip.for_members_of(Arc::clone(&roster));
+    }
     let (listeners, port_in_use) = listen_on_all(&mut swarm, &config)?;
 
     let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
@@ -99,6 +117,7 @@ pub(super) async fn start(
         shelf,
         watch,
         roster,
+        members,
         directory: Mutex::new(Directory::new(DirectoryBounds::default())),
         addresses: Mutex::default(),
         port_in_use,

@@ -223,6 +223,16 @@ impl Roads {
         self.forget_those_that_lead_nowhere();
     }
 
+    /// Something has changed that may open the door of those who are away: their pauses end.
+    pub(super) fn call_again(&mut self, now: Instant) {
+        for road in &mut self.roads {
+            if road.due.is_some() {
+                road.failures = 0;
+                road.due = Some(now);
+            }
+        }
+    }
+
     /// The roads of `--peer` that lead to nobody now.
     pub(super) fn unreached(&self) -> Vec<Unreached> {
         let given = self.roads.iter().filter(|road| !road.is_discovered());

@@ -18,6 +18,7 @@ use modmesh_protocol::limits::{
 };
 use modmesh_protocol::peer_name::PeerName;
 
+use super::members::Said;
 use super::{lock, name_of, peer_id_of};
 
 /// How long a neighbour that was silent for two seconds is asked last, or not at all where somebody else can be asked; and
@@ -52,6 +53,8 @@ struct Neighbour {
     addresses: Vec<String>,
     connections: usize,
     greeted: bool,
+    /// By what it showed on a connection that still stands that it is a member.
+    member: Option<Said>,
     proven: bool,
     round_trip: Option<Duration>,
     received_bytes: u64,
@@ -80,6 +83,9 @@ impl Roster {
     /// A connection to `peer` was made.
     pub(super) fn connected(&self, peer: &PeerId, address: String, found_by: FoundBy) {
         self.change(peer, |n| {
+            if n.connections == 0 {
+                n.member = None;
+            }
             n.connections += 1;
             n.found_by = better(n.found_by, found_by);
             n.addresses.retain(|known| *known != address);
@@ -95,6 +101,7 @@ impl Roster {
             let went = remaining == 0 && n.greeted;
             if remaining == 0 {
                 n.greeted = false;
+                n.member = None;
                 n.round_trip = None;
             }
             went
@@ -109,6 +116,35 @@ impl Roster {
             n.greeted |= came;
             came.then_some(n.found_by)
         })
+    }
+
+    /// `peer` is a member by what it `said`.
+    pub(super) fn is_a_member_by(&self, peer: &PeerId, said: Said) {
+        self.change(peer, |n| n.member = Some(said));
+    }
+
+    /// Whether it showed, on a connection that still stands, that it is a member.
+    pub(super) fn is_member(&self, peer: &PeerId) -> bool {
+        let peers = lock(&self.0);
+        peers.get(peer).is_some_and(Neighbour::is_member)
+    }
+
+    /// All that are members now, with what they said.
+    pub(super) fn members(&self) -> Vec<(PeerId, Said)> {
+        let peers = lock(&self.0);
+        let said = |(peer, n): (&PeerId, &Neighbour)| {
+            let said = n.member.clone().filter(|_| n.is_member())?;
+            Some((*peer, said))
+        };
+        peers.iter().filter_map(said).collect()
+    }
+
+    /// Number of those that can be asked now and are members.
+    pub(super) fn member_count(&self) -> usize {
+        let now = Instant::now();
+        let peers = lock(&self.0);
+        let members = peers.values().filter(|n| n.is_usable(now) && n.is_member());
+        members.count()
     }
 
     /// A better way to find a neighbour that is known already: who called us is also told of by multicast DNS, perhaps.
@@ -320,6 +356,7 @@ impl Neighbour {
             addresses: Vec::new(),
             connections: 0,
             greeted: false,
+            member: None,
             proven: false,
             round_trip: None,
             received_bytes: 0,
@@ -347,6 +384,10 @@ impl Neighbour {
         self.connections > 0 && self.greeted && !self.is_banned(now)
     }
 
+    fn is_member(&self) -> bool {
+        self.connections > 0 && self.member.is_some()
+    }
+
     fn status(&self, now: Instant) -> PeerStatus {
         let left = self.banned_until.map(|t| t.saturating_duration_since(now));
         let left = left.filter(|left| !left.is_zero());
@@ -360,7 +401,7 @@ impl Neighbour {
             addrs: self.addresses.clone(),
             connected: self.is_usable(now),
             found_by: self.found_by,
-            member: false,
+            member: self.is_member(),
             rtt_ms: self.round_trip.map(|time| time.as_secs_f64() * 1000.0),
             received_bytes: self.received_bytes,
             sent_bytes: self.sent_bytes,

@@ -17,6 +17,7 @@ use modmesh_protocol::wire::ANNOUNCE_TOPIC;
 
 use super::PeersError;
 use super::door::Door;
+use super::earshot::Earshot;
 use super::onlink::OnLink;
 use super::roster::Roster;
 use super::streams::Streams;
@@ -40,7 +41,7 @@ pub(super) struct Behaviour {
     pub(super) door: Door,
     pub(super) streams: Streams,
     ping: ping::Behaviour,
-    pub(super) gossip: gossipsub::Behaviour,
+    pub(super) gossip: Earshot,
     mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
@@ -60,7 +61,7 @@ pub(super) fn build(
                 .with_interval(PING_INTERVAL)
                 .with_timeout(PING_WAIT),
         ),
-        gossip: gossip(&key)?,
+        gossip: Earshot::new(gossip(&key)?),
         mdns: with_mdns.then(|| multicast_dns(&key)).flatten().into(),
     };
     let swarm = SwarmBuilder::with_existing_identity(key)

@@ -45,6 +45,17 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file of the mesh secrets cannot be used. Nobody is let in instead of members.
+    #[error(
+        "the mesh secret in {} cannot be used: {reason}",
+        .path.display()
+    )]
+    MeshSecret {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
     /// The upstream cannot be used.
     #[error("the upstream cannot be used: {0}")]
     Upstream(#[from] upstream::StartError),

@@ -30,6 +30,10 @@ impl crate::peers::Watch for Counting {
         self.0.peers(neighbours);
     }
 
+    fn stranger(&self) {
+        self.0.stranger();
+    }
+
     fn busy(&self) {
         self.0.peer_told_busy();
     }

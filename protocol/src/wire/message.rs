@@ -1,8 +1,8 @@
 //! The messages: greeting, small questions, files, announcements.
 //!
 //! Files and modules are named by [`KeyHash`](crate::artifact::KeyHash) alone: what a host looks for is not told to those
-//! who do not have it already. New variants go to the end of an enum; records never change. Absent on purpose: membership
-//! (a reserved field), ranges of files, leases: they will be new variants or new protocol ids.
+//! who do not have it already. New variants go to the end of an enum; records never change. Absent on purpose: ranges of files
+//! and leases: they will be new variants or new protocol ids.
 
 use std::time::Duration;
 
@@ -23,9 +23,10 @@ pub struct Hello {
     pub release: String,
     /// What the speaker can do, as bits; unknown bits are ignored. See [`CAN_FETCH`].
     pub capabilities: u64,
-    /// Reserved for the proof of membership; nothing in an open mesh.
+    /// What the speaker says about membership, the bytes of [`Words`](crate::membership::Words); nothing from a host without
+    /// mesh secret and list of members.
     pub membership: Option<Vec<u8>>,
-    /// The heads the speaker holds of the databases it mirrors.
+    /// The heads the speaker holds of the databases it mirrors; none towards who is not known to be a member.
     pub heads: Vec<HeadSummary>,
     /// For how many milliseconds the speaker has been up: who has just come owns nothing yet, see [`owners`](crate::lease::owners).
     pub up_ms: u64,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use modmesh_daemon::peers::{PeerError, Peers, PeersConfig, RawProtocol, Shelf};
+use modmesh_daemon::peers::{Membership, PeerError, Peers, PeersConfig, RawProtocol, Shelf};
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::{Answer, FRAME_HEAD_BYTES, FileAnswer, FrameHead, decode};
 use tempfile::TempDir;
@@ -150,6 +150,7 @@ impl Stranger {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             listen_asked: true,
             peers: vec![host.to_owned()],
+            membership: Membership::default(),
             mdns: false,
             release: "stranger".to_owned(),
             can_fetch: false,

@@ -214,8 +214,9 @@ impl Frames {
         let hello = Hello {
             release: "\u{1b}[31m\n".repeat(dice.below(12)),
             capabilities: dice.bits(),
+            // Whoever says that it is a member of a mesh is put out by a host that is not, and must come again.
             membership: dice
-                .in_thousand(300)
+                .in_thousand(3)
                 .then(|| vec![7; dice.bits() as usize % 300]),
             heads,
             up_ms: dice.bits() >> dice.below(64),

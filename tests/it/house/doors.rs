@@ -11,7 +11,7 @@ struct Door {
     behind: &'static [&'static str],
 }
 
-const DOORS: [Door; 9] = [
+const DOORS: [Door; 11] = [
     Door {
         paths: &["libp2p"],
         behind: &["daemon/src/peers.rs", "daemon/src/peers/"],
@@ -54,6 +54,14 @@ const DOORS: [Door; 9] = [
         behind: &["daemon/src/peers/onlink.rs"],
     },
     Door {
+        paths: &["hmac"],
+        behind: &["protocol/src/membership/proof.rs"],
+    },
+    Door {
+        paths: &["getrandom"],
+        behind: &["cli/src/commands/secret.rs"],
+    },
+    Door {
         paths: &["clap"],
         behind: &["cli/src/arguments.rs"],
     },
@@ -64,12 +72,13 @@ const DOORS: [Door; 9] = [
 ];
 
 /// What the language of the house may rest on; nothing in it does I/O or is asynchronous.
-const PROTOCOL_DEPENDENCIES: [&str; 9] = [
+const PROTOCOL_DEPENDENCIES: [&str; 10] = [
     "base64",
     "bincode",
     "crc32fast",
     "ed25519-dalek",
     "flate2",
+    "hmac",
     "serde",
     "sha2",
     "thiserror",

@@ -183,10 +183,8 @@ fn a_password_in_the_upstream_is_not_repeated() {
 
 #[test]
 fn what_is_to_come_is_refused_and_not_ignored() {
-    for name in [Name::MeshSecretFile, Name::Site] {
-        let refusal = settings_of(&[(name, &["x"])]).unwrap_err();
-        assert!(refusal.contains("not in this release yet"), "{refusal}");
-    }
+    let refusal = settings_of(&[(Name::Site, &["x"])]).unwrap_err();
+    assert!(refusal.contains("not in this release yet"), "{refusal}");
 }
 
 #[test]

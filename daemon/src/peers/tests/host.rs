@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::super::{
-    Listener, NeighbourEvent, Peers, PeersConfig, PeersError, Shelf, Shelved, Tile, Watch, lock,
+    Listener, Membership, NeighbourEvent, Peers, PeersConfig, PeersError, Shelf, Shelved, Tile,
+    Watch, lock,
 };
 
 /// How long a test waits for an event that must come.
@@ -137,6 +138,7 @@ pub(super) fn config(folder: &TempDir, peers: &[String]) -> PeersConfig {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         listen_asked: true,
         peers: peers.to_vec(),
+        membership: Membership::default(),
         mdns: false,
         release: "0.1.0".into(),
         can_fetch: true,

@@ -1,13 +1,14 @@
 //! A peer that does not keep to the rules: the same swarm, but each stream is answered by the test.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::BoxFuture;
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{Stream, SwarmEvent};
-use libp2p::{Multiaddr, PeerId};
+use libp2p::{Multiaddr, PeerId, gossipsub};
 use modmesh_protocol::wire::{Hello, encode};
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,6 +24,10 @@ pub(super) type Manners = Arc<dyn Fn(Purpose, Stream) -> BoxFuture<'static, ()> 
 pub(super) struct Rogue {
     pub(super) id: PeerId,
     pub(super) address: String,
+    /// Announcements that it has heard.
+    pub(super) heard: Arc<AtomicUsize>,
+    /// Those of whom it knows that they listen to announcements.
+    listeners: Arc<AtomicUsize>,
     orders: mpsc::Sender<Order>,
 }
 
@@ -41,6 +46,8 @@ impl Rogue {
             .unwrap();
         let (orders, mut orders_in) = mpsc::channel(512);
         let (listening, address) = oneshot::channel();
+        let (heard, listeners) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (hears, listens) = (Arc::clone(&heard), Arc::clone(&listeners));
         tokio::spawn(async move {
             let mut listening = Some(listening);
             let mut call: Option<oneshot::Sender<bool>> = None;
@@ -61,6 +68,15 @@ impl Rogue {
                         SwarmEvent::Behaviour(BehaviourEvent::Streams(inbound)) => {
                             tokio::spawn(manners(inbound.purpose, inbound.stream));
                         }
+                        SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => match event {
+                            gossipsub::Event::Message { .. } => {
+                                hears.fetch_add(1, Ordering::Relaxed);
+                            }
+                            gossipsub::Event::Subscribed { .. } => {
+                                listens.fetch_add(1, Ordering::Relaxed);
+                            }
+                            _ => {}
+                        },
                         SwarmEvent::NewListenAddr { address, .. } => {
                             listening.take().map(|l| l.send(address.to_string()));
                         }
@@ -77,6 +93,8 @@ impl Rogue {
         Self {
             id,
             address,
+            heard,
+            listeners,
             orders,
         }
     }
@@ -87,6 +105,23 @@ impl Rogue {
         let order = Order::Open(peer, purpose, reply);
         self.orders.send(order).await.ok().unwrap();
         stream.await.unwrap_or(Err(OpenError::Gone))
+    }
+
+    /// Whether it knows of somebody who listens to announcements.
+    pub(super) fn listens(&self) -> bool {
+        self.listeners.load(Ordering::Relaxed) > 0
+    }
+
+    /// Calls a host and waits until it is connected.
+    pub(super) async fn call(&self, address: &str) {
+        let (outcome, _ended) = oneshot::channel();
+        let (bare, peer) = address.split_once("/p2p/").unwrap();
+        let order = Order::Call(bare.parse().unwrap(), outcome);
+        self.orders.send(order).await.ok().unwrap();
+        let peer = peer.parse().unwrap();
+        while self.open(peer, Purpose::Query).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
     }
 
     /// Calls a host and returns when the call failed or its connection ended again.
@@ -115,7 +150,7 @@ where
             let hello = Hello {
                 release: "rogue".into(),
                 capabilities: u64::MAX,
-                membership: Some(vec![1; 256]),
+                membership: None,
                 heads: vec![],
                 up_ms: 0,
             };
