@@ -26,7 +26,7 @@ use tokio::time::sleep_until;
 use super::roads::Roads;
 use super::streams::Inbound;
 use super::swarm::{Behaviour, BehaviourEvent, topic};
-use super::{Command, NeighbourEvent, Shared, Tiding, greeting, lock, name_of, reason, serve};
+use super::{Command, NeighbourEvent, Shared, Tiding, greeting, lock, members, name_of, reason};
 
 /// How long connections that are being closed may take at the end.
 const CLOSING_WAIT: Duration = Duration::from_secs(1);
@@ -313,7 +313,7 @@ impl Driver {
 
     fn on_stream(&mut self, inbound: Inbound) {
         if !self.shared.roster.is_banned(&inbound.peer) {
-            serve::take(&self.shared, inbound);
+            members::let_in(&self.shared, inbound);
         }
     }
 

@@ -13,15 +13,20 @@ use modmesh_protocol::control::MembershipStatus;
 use modmesh_protocol::limits::{NO_PROGRESS_MAX, REMEMBERED_PEERS_MAX};
 use modmesh_protocol::membership::{Refusal, Role, Rules, Secrets, Verdict};
 use modmesh_protocol::peer_name::PeerName;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::roster::Roster;
-use super::{Command, PeerError, PeersError, Shared, lock, name_of};
+use super::streams::{Inbound, Purpose};
+use super::{Command, PeerError, PeersError, Shared, lock, name_of, serve};
 
 /// Neighbours turned away that are warned of in the log; what is said of the others is below a warning, for a stranger can
 /// come under any number of names.
 const WARNED_MAX: usize = 16;
+
+/// Streams that wait for the verdict on who opened them: in the moment between the two sides' verdicts a member asks some
+/// questions, and a stranger that this host has called may ask as many as it likes.
+const WAITING_MAX: usize = 64;
 
 /// By what this host knows its members; by default it is open.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +51,8 @@ pub(super) struct Members {
     told: Mutex<HashMap<PeerId, Refusal>>,
     /// What is wrong with the file of the secrets.
     trouble: Mutex<Option<String>>,
+    /// Places for streams of those whom this host has called and not heard yet.
+    waiting: Arc<Semaphore>,
 }
 
 /// What a member said when it was taken for one: kept to judge it again when the secrets change.
@@ -77,6 +84,7 @@ impl Members {
             changed: watch::Sender::new(()),
             told: Mutex::default(),
             trouble: Mutex::default(),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
         })
     }
 
@@ -123,14 +131,9 @@ impl Members {
         Greeting(self, peer)
     }
 
-    /// Whether `peer` may have more than a greeting, now or when it has answered ours.
-    pub(super) fn may_come(&self, roster: &Roster, peer: &PeerId) -> bool {
-        !self.is_closed() || roster.is_member(peer) || self.is_greeting(peer)
-    }
-
     /// Whether `peer` may have more than a greeting. Whom this host has called and has not heard yet is waited for: the other
     /// side may know already that both are members, and ask at once.
-    pub(super) async fn admits(&self, roster: &Roster, peer: &PeerId) -> bool {
+    async fn admits(&self, roster: &Roster, peer: &PeerId) -> bool {
         if !self.is_closed() {
             return true;
         }
@@ -206,6 +209,27 @@ impl Drop for Greeting<'_> {
     }
 }
 
+/// Has a stream answered, when its peer may have more than a greeting. Those of strangers are reset unread. Never waits.
+pub(super) fn let_in(shared: &Arc<Shared>, inbound: Inbound) {
+    let (members, peer, purpose) = (&shared.members, inbound.peer, inbound.purpose);
+    if purpose == Purpose::Hello || !members.is_closed() || shared.roster.is_member(&peer) {
+        return serve::take(shared, inbound);
+    }
+    let place = Arc::clone(&members.waiting).try_acquire_owned();
+    let (true, Ok(place)) = (members.is_greeting(&peer), place) else {
+        tracing::debug!(%peer, ?purpose, "a stream of who is no member is reset");
+        return;
+    };
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let is_member = shared.members.admits(&shared.roster, &peer).await;
+        drop(place);
+        if is_member {
+            serve::take(&shared, inbound);
+        }
+    });
+}
+
 impl Shared {
     /// Has nothing to do with `peer`, says why for people to see, once in the log, and ends its connections.
     pub(super) fn turn_away(&self, peer: PeerId, refusal: Refusal) {
@@ -267,10 +291,8 @@ mod tests {
         let ((ours, our_id), (theirs, their_id)) = (members(1), members(1));
         let roster = Roster::default();
         roster.connected(&their_id, String::new(), FoundBy::Inbound);
-        assert!(!ours.may_come(&roster, &their_id));
         assert!(!ours.admits(&roster, &their_id).await);
         let greeting = ours.greets(their_id);
-        assert!(ours.may_come(&roster, &their_id));
         let answer = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
             let words = theirs.words(&our_id, Role::Answers, Verdict::Member);

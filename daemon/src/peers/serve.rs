@@ -2,7 +2,7 @@
 //!
 //! Every inbound stream gets an answer: what was asked, "refused" for what is not understood, or "busy" when the bounds of
 //! the host or of the neighbour are reached. Only beyond a bound of refusals under way is a stream reset without a word.
-//! To who is no member a closed host answers greetings alone; other streams of it are reset.
+//! Streams of strangers to a closed host never come here (`members.rs`).
 //! What the shelf does not have is not looked for elsewhere: no question makes this host ask anybody else. A body that ends
 //! early is cut (the stream is reset), never ended as if it were whole.
 //!
@@ -82,9 +82,6 @@ pub(super) fn take(shared: &Arc<Shared>, inbound: Inbound) {
     if let Some(place) = counter.place(peer) {
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
-            if !shared.members.admits(&shared.roster, &peer).await {
-                return;
-            }
             match serve(&shared, peer, purpose, stream).await {
                 Ok(stream) => see_off(&shared.counter, place, purpose, stream).await,
                 Err(error) => tracing::debug!(
