@@ -15,8 +15,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::output;
 use crate::settings::{Given, Layer, Name, Source};
 use examples::{
-    CONFIG_EXAMPLES, DOCTOR_EXAMPLES, EXAMPLES, EXPLAIN_EXAMPLES, PEERS_EXAMPLES, RUN_EXAMPLES,
-    SECRET_EXAMPLES, SETUP_EXAMPLES, STATUS_EXAMPLES, SUMDB_EXAMPLES, UP_EXAMPLES,
+    CONFIG_EXAMPLES, DISTRUST_EXAMPLES, DOCTOR_EXAMPLES, EXAMPLES, EXPLAIN_EXAMPLES,
+    PEERS_EXAMPLES, RUN_EXAMPLES, SECRET_EXAMPLES, SETUP_EXAMPLES, STATUS_EXAMPLES, SUMDB_EXAMPLES,
+    UP_EXAMPLES,
 };
 
 /// Reads the arguments of this process. Help and release are printed here; the exit code says how that ended.
@@ -54,6 +55,9 @@ pub(crate) enum Command {
     /// Show the checksum databases, and settle it when one has signed two logs
     #[command(after_help = SUMDB_EXAMPLES)]
     Sumdb(SumdbArguments),
+    /// Take back all that rests on the word of one neighbour, and leave it alone
+    #[command(after_help = DISTRUST_EXAMPLES)]
+    Distrust(DistrustArguments),
     /// Make the secret that makes hosts members of one mesh
     #[command(after_help = SECRET_EXAMPLES)]
     Secret(SecretArguments),
@@ -160,6 +164,25 @@ pub(crate) enum SumdbAction {
         #[arg(long)]
         yes: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DistrustArguments {
+    /// Its name, as `modmesh peers` shows it
+    #[arg(value_name = "PEER-ID")]
+    pub(crate) peer: String,
+    /// Speak to it again
+    #[arg(long)]
+    pub(crate) undo: bool,
+    /// The daemon's state folder, where it is asked [default: $XDG_STATE_HOME/modmesh]
+    #[arg(long, value_name = "DIR")]
+    state: Option<String>,
+    /// Configuration file [default: modmesh/config.toml in $XDG_CONFIG_HOME]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the daemon's answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -322,6 +345,13 @@ impl WhereArguments {
 }
 
 impl ExplainArguments {
+    /// What the flags give.
+    pub(crate) fn layer(&self) -> Layer {
+        layer([(Name::State, self.state.iter().cloned().collect())])
+    }
+}
+
+impl DistrustArguments {
     /// What the flags give.
     pub(crate) fn layer(&self) -> Layer {
         layer([(Name::State, self.state.iter().cloned().collect())])

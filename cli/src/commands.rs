@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 mod database_url;
+pub(crate) mod distrust;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod peers;
@@ -33,13 +34,12 @@ use modmesh_protocol::module::ModuleError;
 const FIND_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The commands there are.
-const COMMANDS: [&str; 10] = [
-    "up", "run", "status", "peers", "explain", "sumdb", "secret", "config", "setup", "doctor",
+const COMMANDS: [&str; 11] = [
+    "up", "run", "status", "peers", "explain", "sumdb", "distrust", "secret", "config", "setup",
+    "doctor",
 ];
 /// The commands that are named and not built yet.
-const COMMANDS_TO_COME: [&str; 8] = [
-    "warm", "export", "import", "verify", "gc", "pin", "unpin", "distrust",
-];
+const COMMANDS_TO_COME: [&str; 7] = ["warm", "export", "import", "verify", "gc", "pin", "unpin"];
 
 /// Why a command failed: one line with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,8 @@ pub(crate) enum Failure {
     Socket(#[from] SocketError),
     #[error("{0}; name what is to be explained as MODULE@VERSION")]
     Module(#[from] ModuleError),
+    #[error("{0:?}: {1}")]
+    NoPeer(String, String),
     #[error("no checksum database called {0} is mirrored here; there are: {1}")]
     NoSuchDatabase(String, String),
     #[error(transparent)]
@@ -96,6 +98,7 @@ impl Failure {
             | Self::NoSuchCommand(..)
             | Self::AnyPort
             | Self::Module(_)
+            | Self::NoPeer(..)
             | Self::NothingToRun => 2,
             Self::Command { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
             Self::Command { .. } => 126,

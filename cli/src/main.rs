@@ -35,6 +35,7 @@ fn main() -> ExitCode {
             Command::Peers(arguments) => commands::peers::peers(arguments).await,
             Command::Explain(arguments) => commands::explain::explain(arguments).await,
             Command::Sumdb(arguments) => commands::sumdb::sumdb(arguments).await,
+            Command::Distrust(arguments) => commands::distrust::distrust(arguments).await,
             Command::Secret(arguments) => commands::secret::secret(arguments),
             Command::Config(arguments) => commands::config::config(arguments).await,
             Command::Setup(arguments) => commands::setup::setup(arguments).await,

@@ -2,6 +2,7 @@
 //! what changes state, goes over a socket in the state folder, for the daemon's own user alone: the [`back_door`].
 
 mod back_door;
+mod distrust;
 mod explain;
 mod go_sum;
 mod question;
@@ -15,6 +16,7 @@ use modmesh_protocol::control::{
     DatabaseStatus, GoSumStatus, NOTICE_OF_A_PROBLEM, NOTICE_OF_SECURITY, PeerCounts, PeerStatus,
     Status, StoreStatus, Traffic, UpstreamStatus,
 };
+use modmesh_protocol::peer_name::PeerName;
 
 use crate::fetch::Fetcher;
 use crate::log::{Database, Mirror, Mirrors};
@@ -83,6 +85,7 @@ impl Control {
     pub(crate) fn notices(&self) -> Vec<String> {
         let mut notices = self.contradictions();
         notices.extend(self.refused_lines());
+        notices.extend(self.contradicted_words());
         notices.extend(self.given_up_and_shown());
         let trouble = self.store.trouble();
         notices.extend(trouble.map(|trouble| format!("{NOTICE_OF_A_PROBLEM}: {trouble}")));
@@ -128,19 +131,38 @@ impl Control {
         refused_lines(self.fetcher.go_sums().refused)
     }
 
-    fn why_nothing_is_shared(&self) -> Option<String> {
-        let Some(judge) = self.mirrors.judge().map(Database::mirror) else {
-            return Some(
-                "the checksum database is off, so nothing but toolchains can be proved and shared with neighbours; set GOSUMDB (or --sumdb sum.golang.org) to share"
-                    .to_owned(),
-            );
+    /// Members who gave another file under a version than the one seen first. No module is named where others may look.
+    fn contradicted_words(&self) -> Vec<String> {
+        let tell = |(peer, times): (PeerName, u64)| {
+            format!(
+                "{NOTICE_OF_SECURITY}: {times} times another file was given under a version that was seen here before, on the word of {peer} now or then; the log names the versions: find out which file is the true one; `modmesh distrust {peer}` takes back all that rests on its word"
+            )
         };
-        if self.all_is_private {
+        self.fetcher.contradicted().into_iter().map(tell).collect()
+    }
+
+    fn why_nothing_is_shared(&self) -> Option<String> {
+        if self.peers.is_closed() {
+            // What nothing proves is shared on the word of members, and what could not be judged yet is told of below.
+            return self.why_the_database_is_silent();
+        }
+        if self.mirrors.judge().is_none() {
             return Some(
-                "the private patterns match every module, so nothing but toolchains can be proved and shared with neighbours; name private modules alone in GONOSUMDB, GOPRIVATE or --private to share the others"
+                "the checksum database is off, so nothing but toolchains can be proved and shared with neighbours; set GOSUMDB (or --sumdb sum.golang.org) to share, or make the hosts members of one mesh (modmesh secret new), which share on each other's word"
                     .to_owned(),
             );
         }
+        if self.all_is_private {
+            return Some(
+                "the private patterns match every module, so nothing but toolchains can be proved and shared with neighbours; name private modules alone in GONOSUMDB, GOPRIVATE or --private to share the others, or make the hosts members of one mesh (modmesh secret new)"
+                    .to_owned(),
+            );
+        }
+        self.why_the_database_is_silent()
+    }
+
+    fn why_the_database_is_silent(&self) -> Option<String> {
+        let judge = self.mirrors.judge().map(Database::mirror)?;
         let remedy = match self.upstream {
             Some(_) => "let this host reach it, itself or through its upstream's /sumdb/",
             None => {

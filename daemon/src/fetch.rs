@@ -9,6 +9,7 @@ mod error;
 mod gate;
 mod go_sum;
 mod listing;
+mod members;
 mod neighbours;
 mod not_here;
 mod notes;
@@ -30,12 +31,13 @@ use modmesh_protocol::control;
 use modmesh_protocol::module::ModulePath;
 
 pub(crate) use error::FetchError;
-pub(crate) use notes::{NoteAnswer, NoteKey};
+pub(crate) use notes::{NoteAnswer, NoteKey, info_of};
 // The two doors speak to the corridor alone, in the words that the corridor's own signatures use.
 pub(crate) use crate::policy::{Client, Treatment};
 pub(crate) use crate::trust::Permanence;
 pub(crate) use crate::upstream::UpstreamError;
 use listing::Listing;
+use members::Contradicted;
 use neighbours::Asked;
 use not_here::Sought;
 use notes::ZipsAsked;
@@ -82,6 +84,8 @@ struct Inner {
     /// What became of the last fetches.
     stories: Stories,
     judging: Turns,
+    /// Who stated something else than what was seen first.
+    contradicted: Contradicted,
 }
 
 /// What the corridor leads to.
@@ -145,6 +149,7 @@ impl Fetcher {
                 zips_asked: ZipsAsked::default(),
                 stories: Stories::default(),
                 judging: Turns::of_this_machine(),
+                contradicted: Contradicted::default(),
             }),
         }
     }
@@ -305,7 +310,7 @@ impl Fetcher {
         loop {
             let alone = self.inner.peers.connected() == 0;
             let asked = self.ask_neighbours(&want, treatment, haste).await?;
-            let (expected, retry_after, failed, useless, list) = match asked {
+            let (mut expected, retry_after, failed, useless, list) = match asked {
                 Asked::Kept(landed) => return Ok(landed),
                 Asked::Nothing {
                     expected,
@@ -315,6 +320,10 @@ impl Fetcher {
                     list,
                 } => (expected, retry_after, failed, useless, list),
             };
+            let of_member = self.ask_members(&want, treatment, haste, &mut expected);
+            if let Some(landed) = of_member.await? {
+                return Ok(landed);
+            }
             if let Some(refused) = refused {
                 return Err(refused);
             }

@@ -38,6 +38,7 @@ struct Inner {
     leases: Family<LeaseLabels, Gauge>,
     members: Gauge,
     strangers: Counter,
+    statements_contradicted: Counter,
     peers_told_busy: Counter,
     verification_failures: Family<FailureLabels, Counter>,
     pending_served: Counter,
@@ -198,6 +199,12 @@ impl Metrics {
             "Greetings of neighbours that this host has nothing to do with, for one of the two is a member and the other is not",
             strangers.clone(),
         );
+        let statements_contradicted = Counter::default();
+        registry.register(
+            "statements_contradicted",
+            "Files that nothing proves of which another hash was given than the one seen first",
+            statements_contradicted.clone(),
+        );
         registry.register(
             "leases",
             "Downloads that several hosts want",
@@ -262,6 +269,7 @@ impl Metrics {
                 leases,
                 members,
                 strangers,
+                statements_contradicted,
                 peers_told_busy,
                 verification_failures,
                 pending_served,
@@ -401,6 +409,10 @@ impl Metrics {
 
     pub(crate) fn stranger(&self) {
         self.inner.strangers.inc();
+    }
+
+    pub(crate) fn statement_contradicted(&self) {
+        self.inner.statements_contradicted.inc();
     }
 
     pub(crate) fn peer_told_busy(&self) {

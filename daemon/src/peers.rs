@@ -13,6 +13,7 @@
 
 mod ask;
 mod counter;
+mod distrust;
 mod door;
 mod driver;
 mod earshot;
@@ -34,6 +35,7 @@ mod reason;
 mod roads;
 mod roster;
 mod serve;
+mod statements;
 mod streams;
 mod swarm;
 mod talk;
@@ -59,6 +61,7 @@ use modmesh_protocol::wire::{CAN_FETCH, RecordAnswer, VersionRecord};
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 
+pub use distrust::DistrustError;
 pub use error::{PeerError, PeersError};
 pub use given::{Listener, NeighbourEvent, PeersConfig, Shelf, Shelved, Watch};
 pub use identity::IdentityError;
@@ -67,8 +70,10 @@ pub use members::Membership;
 pub use raw::{RawProtocol, RawStream};
 use talk::Talks;
 pub use talk::{About, SoFar, Talk, Turn};
+pub use statements::{NoteOfMember, ShelvedStatement, StatedFile, Statements};
 
 use counter::Counter;
+use distrust::Distrusted;
 use evidence::EvidenceRing;
 use lanes::Lanes;
 use members::Members;
@@ -296,6 +301,28 @@ impl Peers {
         locate::versions(&self.shared, database, key, haste).await
     }
 
+    /// Asks the members, like [`Peers::locate`], what they have as `file` that nothing proves. Statements that their authors did not
+    /// sign are left out. Nothing on an open host.
+    pub async fn stated(&self, file: KeyHash, haste: Haste) -> Statements {
+        match self.shared.members.is_closed() {
+            true => locate::stated(&self.shared, file, haste).await,
+            false => Statements::default(),
+        }
+    }
+
+    /// Asks the members, like [`Peers::locate`], what was said to the note at `path`. Nothing on an open host.
+    pub async fn notes(&self, path: &str, haste: Haste) -> Vec<NoteOfMember> {
+        match self.shared.members.is_closed() {
+            true => locate::notes(&self.shared, path, haste).await,
+            false => Vec::new(),
+        }
+    }
+
+    /// Whether this host deals with members alone.
+    pub fn is_closed(&self) -> bool {
+        self.shared.members.is_closed()
+    }
+
     /// Tiles by level, index and least width, in the order asked; nothing where the neighbour has none that wide.
     ///
     /// # Errors
@@ -492,6 +519,7 @@ struct Shared {
     watch: Arc<dyn Watch>,
     roster: Arc<Roster>,
     members: Members,
+    distrusted: Distrusted,
     directory: Mutex<Directory>,
     addresses: Mutex<Vec<String>>,
     port_in_use: Option<u16>,

@@ -15,5 +15,5 @@ mod serve;
 
 pub(crate) use gate::DoorKeeper;
 pub(crate) use handle::{FrontDoor, Showing};
-pub(crate) use route::percent_decoded;
+pub(crate) use route::{Route, parse as parse_route, percent_decoded};
 pub(crate) use serve::Listener;

@@ -89,6 +89,9 @@ impl Daemon {
             around,
             events: events.clone(),
         };
+        if config.mesh_secret_file.is_some() || !config.members.is_empty() {
+            store.show_to_members();
+        }
         let peers = Peers::start(
             peers_config(&config, &state, upstream.is_some(), secrets),
             Arc::new(OpenShelf::new(store.clone(), mirrors.clone())),
@@ -318,6 +321,7 @@ fn peers_config(config: &Config, state: &State, can_fetch: bool, secrets: Secret
     PeersConfig {
         identity_file: state.root().join("identity"),
         evidence_dir: state.root().join("evidence"),
+        distrusted_file: state.root().join("distrusted"),
         machine_id: os::machine_id(),
         listen: config.peer_listen.clone(),
         listen_asked: config.peer_listen_asked,

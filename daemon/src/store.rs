@@ -10,6 +10,7 @@ mod catalog;
 mod commit;
 mod doubt;
 mod evict;
+mod first;
 mod index;
 mod layout;
 mod look;
@@ -24,7 +25,7 @@ mod tests;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -33,6 +34,7 @@ use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 use tokio::sync::Semaphore;
 
 pub(crate) use catalog::{Entry, Totals};
+pub(crate) use first::{First, Remembered};
 pub(crate) use look::Seen;
 pub(crate) use notes::{NOTE_BYTES_MAX, Note};
 pub(crate) use refusals::KeptRefusal;
@@ -40,8 +42,9 @@ pub(crate) use staging::{Room, Staged, Staging};
 
 use crate::os;
 use crate::seldom::Seldom;
-use crate::trust::{FollowedLogs, MeasuredFile, Scope};
+use crate::trust::{FollowedLogs, MeasuredFile, Proof, Scope};
 use catalog::Catalog;
+use first::FirstSeen;
 use index::Index;
 use layout::{Layout, proof_of};
 
@@ -69,6 +72,10 @@ struct Inner {
     open: RwLock<bool>,
     /// Space for bytes of neighbours that were not judged yet, in MiB.
     arriving: Arc<Semaphore>,
+    /// The first hash of each version that nothing proves.
+    first: FirstSeen,
+    /// Whether neighbours are members, who may have what nothing proves.
+    for_members: AtomicBool,
     evicted: AtomicU64,
     quarantined: AtomicU64,
 }
@@ -151,6 +158,7 @@ impl Store {
             scrub::drop_torn_notes(&layout);
         }
         let suspect = suspicious || layout.suspicion().exists();
+        let first = FirstSeen::open(layout.first());
         let (index, remembered) = Index::open(&layout.index());
         let catalog = scrub::read_trees(&layout, &remembered, suspect, &logs);
         let store = Self {
@@ -164,6 +172,8 @@ impl Store {
                 logs: RwLock::new(logs),
                 open: RwLock::new(true),
                 arriving: Arc::new(Semaphore::new(arriving_mib(limit_bytes))),
+                first,
+                for_members: AtomicBool::new(false),
                 evicted: AtomicU64::new(0),
                 quarantined: AtomicU64::new(0),
             }),
@@ -183,13 +193,32 @@ impl Store {
         self.open_entry(self.followed(KeyHash::of_file(key))?)
     }
 
+    /// From now on all neighbours are members, who may have what nothing proves as well.
+    pub(crate) fn show_to_members(&self) {
+        self.inner.for_members.store(true, Ordering::Release);
+    }
+
+    /// Whether a neighbour may have the body of `proof`.
+    pub(crate) fn is_shown(&self, proof: &Proof) -> bool {
+        let for_members = self.inner.for_members.load(Ordering::Acquire);
+        proof.is_shareable() || for_members && proof.is_for_members()
+    }
+
     /// The body that a neighbour asks for by the hash of its key, if it may have it.
     pub(crate) fn get_shareable(&self, hash: KeyHash) -> Option<Stored> {
         let entry = self.followed(hash)?;
-        if !entry.proof.is_shareable() {
+        if !self.is_shown(&entry.proof) {
             return None;
         }
         self.open_entry(entry)
+    }
+
+    /// A body that members may have although nothing proves it.
+    pub(crate) fn for_members(&self, hash: KeyHash) -> Option<Arc<Entry>> {
+        let entry = self.followed(hash)?;
+        let settled = !entry.suspect.load(Ordering::Acquire);
+        let is_it = !entry.proof.is_shareable() && self.is_shown(&entry.proof);
+        (is_it && settled).then_some(entry)
     }
 
     /// What `get_shareable` would open, without opening it.
@@ -201,7 +230,7 @@ impl Store {
 
     /// Keys of everything that neighbours may have.
     pub(crate) fn shareable(&self) -> Vec<KeyHash> {
-        self.inner.catalog.shareable()
+        self.inner.catalog.shown(|proof| self.is_shown(proof))
     }
 
     /// Waits until there is room for `bytes` more bytes that nobody has judged yet. Who gives them decides how many they are,

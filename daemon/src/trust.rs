@@ -18,7 +18,7 @@ use modmesh_protocol::zip::{self, FileAt, Grammar, ZipError};
 
 pub(crate) use crate::log::{Authority, Finding, ListedRecord};
 pub(crate) use go_sums::{GoSumTotals, GoSums, NoRoom, Permanence, RefusedLines, Silence, Vouched};
-pub(crate) use proof::{FollowedLog, FollowedLogs, MeasuredFile, Proof, Scope, Unlisted};
+pub(crate) use proof::{FollowedLog, FollowedLogs, MeasuredFile, OnMember, Proof, Scope, Unlisted};
 use proof::{Ground, OnGoSum};
 
 /// Largest go.mod that Go reads (`MaxGoMod` in golang.org/x/mod/zip).
@@ -66,6 +66,13 @@ pub(crate) enum Rejection {
         vouched: Arc<Vouched>,
         actual: H1,
     },
+    /// A member stated another hash of the file that it gave.
+    #[error("{key} has {actual}, but who gave it states {stated}")]
+    NotAsStated {
+        key: ArtifactKey,
+        stated: H1,
+        actual: H1,
+    },
     /// Go would refuse this zip, or a neighbour sent one that is not in canonical form.
     #[error("{key} is no acceptable module zip: {reason}")]
     Zip { key: ArtifactKey, reason: ZipError },
@@ -84,6 +91,7 @@ impl Rejection {
             Self::Mismatch { .. }
             | Self::NoLine(_)
             | Self::NotAsGoSum { .. }
+            | Self::NotAsStated { .. }
             | Self::Zip { .. } => true,
             Self::Read { .. } => false,
         }
@@ -145,6 +153,30 @@ pub(crate) fn judge(
         measured,
         canonical,
     ))
+}
+
+/// Judges a file that nothing proves and that came from a member, which stated `stated`; by a go.sum where `expected` is one.
+///
+/// # Errors
+/// As [`judge`].
+pub(crate) fn judge_stated(
+    file: File,
+    measured: MeasuredFile,
+    key: &ArtifactKey,
+    expected: &Expected,
+    stated: H1,
+    by: OnMember,
+    threads: usize,
+) -> Result<Proof, Rejection> {
+    let proof = judge(file, measured, key, expected, Giver::Neighbour, threads)?;
+    match proof.h1() == stated {
+        true => Ok(proof.on_the_word_of(by)),
+        false => Err(Rejection::NotAsStated {
+            key: key.clone(),
+            stated,
+            actual: proof.h1(),
+        }),
+    }
 }
 
 fn zip_sum(
@@ -220,6 +252,44 @@ mod tests {
         let rejection = judge_as(H1([7; 32])).unwrap_err();
         assert!(rejection.is_lie() && !rejection.convicts());
         assert!(rejection.to_string().contains("/project/go.sum"));
+    }
+
+    #[test]
+    fn a_member_vouches_for_what_it_stated_and_lies_with_anything_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, text) = (folder.path().join("m"), b"module example.com/m\n");
+        std::fs::write(&path, text).unwrap();
+        let key = ArtifactKey {
+            of: ModuleVersion::parse("example.com/m@v1.0.0").unwrap(),
+            kind: FileKind::Mod,
+        };
+        let measured = MeasuredFile {
+            blob: BlobId::of(text),
+            length: text.len() as u64,
+        };
+        let by = OnMember {
+            author: "12D3KooWAuthor".parse().unwrap(),
+            giver: "12D3KooWGiver".parse().unwrap(),
+            signature: [0xa5; 64],
+        };
+        let judge_as = |stated| {
+            let expected = Expected::Unlisted(Unlisted::DatabaseOff);
+            let file = File::open(&path).unwrap();
+            judge_stated(file, measured, &key, &expected, stated, by.clone(), 1)
+        };
+        let proof = judge_as(h1::of_go_mod(text)).unwrap();
+        assert_eq!(proof.scope(), Scope::Unlisted);
+        assert!(!proof.is_shareable() && proof.is_for_members());
+        assert_eq!(Proof::from_file(&proof.to_file()), Ok(proof.clone()));
+        assert_eq!(proof.by_member(), Some(&by));
+        assert!(by.is_of(&by.author) && by.is_of(&by.giver));
+        // Judged again, and still nothing proves it: the word stays.
+        let expected = Expected::Unlisted(Unlisted::NoRecord);
+        let file = File::open(&path).unwrap();
+        let again = judge(file, measured, &key, &expected, Giver::Upstream, 1).unwrap();
+        assert_eq!(again.in_the_place_of(&proof).by_member(), Some(&by));
+        let rejection = judge_as(H1([7; 32])).unwrap_err();
+        assert!(rejection.is_lie() && rejection.convicts());
     }
 
     #[test]

@@ -173,6 +173,19 @@ pub struct MembershipStatus {
     pub listed: u64,
 }
 
+/// The answer of `POST /v1/distrust`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// Whose word it was.
+    pub peer_id: PeerName,
+    /// Whether it is distrusted now.
+    pub is_distrusted: bool,
+    /// Files that rested on its word and were dropped.
+    pub files: u64,
+    /// First hashes that rested on its word and were forgotten.
+    pub memories: u64,
+}
+
 /// An address of `--peer` that cannot be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnreachedPeer {

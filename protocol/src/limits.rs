@@ -28,6 +28,12 @@ pub const RECORD_TEXT_BYTES_MAX: usize = 16 * 1024;
 pub const VERSIONS_RECORDS_MAX: usize = 64;
 /// Bytes of the texts of these records together: twice what so many take, and with a head half a frame is left.
 pub const VERSIONS_TEXT_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of the name of a statement's author: as many as a peer id may have.
+pub const AUTHOR_BYTES_MAX: usize = 64;
+/// Bytes of the path of a note: twice the longest module path and version that anybody has seen, with their escapes.
+pub const NOTE_PATH_BYTES_MAX: usize = 1024;
+/// Bytes of a note that members give each other: three quarters of a frame. The longest lists of public modules are below it.
+pub const SHARED_NOTE_BYTES_MAX: usize = 48 * 1024;
 /// Bytes of a signed head that answers a question: 200 bytes and one line per further signature.
 pub const NOTE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a signed head inside an announcement: lower than [`NOTE_BYTES_MAX`] because two of them travel with a thousand

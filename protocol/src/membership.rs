@@ -9,9 +9,11 @@
 mod greeting;
 mod proof;
 mod secret;
+mod statement;
 
 pub use greeting::{Refusal, Rules, Verdict, Words};
 pub use proof::{PROOF_BYTES, Proof, Role};
 pub use secret::{
     SECRET_BYTES, SECRET_FILE_BYTES_MAX, SECRET_PREFIX, SECRETS_MAX, Secret, Secrets, SecretsError,
 };
+pub use statement::{SIGNATURE_BYTES, Statement};

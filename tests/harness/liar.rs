@@ -17,6 +17,7 @@ use std::time::Duration;
 use modmesh_daemon::peers::{Listener, Membership, NeighbourEvent, Peers, PeersConfig, Shelf};
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::log::DatabaseId;
+use modmesh_protocol::membership::Secrets;
 use modmesh_protocol::peer_name::PeerName;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -122,7 +123,46 @@ impl LyingPeer {
         mdns: bool,
     ) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the shelf");
-        let shelf = Arc::new(ForgingShelf::new(&folder, modules, log, lie));
+        let shelf = ForgingShelf::new(&folder, modules, log, lie);
+        Self::begin(
+            place,
+            listen,
+            (folder, shelf),
+            dial,
+            mdns,
+            Membership::default(),
+        )
+    }
+
+    /// Starts a member of the mesh with these secrets on a free port of 127.0.0.1. It states of its files what they are, but of
+    /// those that it forges what they should be.
+    pub fn start_member(modules: &[Module], log: &TestLog, lie: PeerLie, secrets: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the shelf");
+        let shelf = ForgingShelf::new(&folder, modules, log, lie);
+        let membership = Membership {
+            secrets: Secrets::parse(secrets).expect("secrets"),
+            list: Vec::new(),
+        };
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::begin(
+            &Place::Here,
+            listen,
+            (folder, shelf),
+            &[],
+            false,
+            membership,
+        )
+    }
+
+    fn begin(
+        place: &Place,
+        listen: SocketAddr,
+        (folder, shelf): (TempDir, ForgingShelf),
+        dial: &[String],
+        mdns: bool,
+        membership: Membership,
+    ) -> Self {
+        let shelf = Arc::new(shelf);
         let keys = shelf.keys();
         let standing = place.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -134,11 +174,12 @@ impl LyingPeer {
         let config = PeersConfig {
             identity_file: folder.path().join("identity"),
             evidence_dir: folder.path().join("evidence"),
+            distrusted_file: folder.path().join("distrusted"),
             machine_id: None,
             listen: vec![listen],
             listen_asked: true,
             peers: dial.to_vec(),
-            membership: Membership::default(),
+            membership,
             mdns,
             release: "liar".to_owned(),
             can_fetch: false,
@@ -151,7 +192,7 @@ impl LyingPeer {
             .expect("the neighbour's start")
             .expect("a neighbour that listens");
         let address = peers.addresses().into_iter().next().expect("an address");
-        let (line, address) = match lie {
+        let (line, address) = match shelf.lie {
             PeerLie::Drip | PeerLie::DripOfOneByte => {
                 let (line, near) = slow::line_to(&address, slow::dripping);
                 (Some(line), near)
@@ -193,6 +234,11 @@ impl LyingPeer {
         let runtime = self.runtime.as_ref().expect("a runtime");
         let _inside = runtime.enter();
         self.peers.announce(self.keys.clone());
+    }
+
+    /// Its peer id.
+    pub fn name(&self) -> String {
+        self.peers.name().to_string()
     }
 
     /// Neighbours that are connected to it.

@@ -32,6 +32,7 @@ mod hostile;
 mod judge;
 mod leaving;
 mod members;
+mod members_word;
 mod offline;
 mod old_clients;
 mod pending;

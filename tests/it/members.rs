@@ -5,13 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use harness::{FakeUpstream, HostOptions, LyingPeer, PeerLie, TestHost};
+use modmesh_protocol::membership::Secret;
 use tempfile::TempDir;
 
 use crate::scene::{hello, online};
 
 /// A file with the given lines, each a secret of one byte, that nobody else can read.
 fn write_secrets(file: &Path, bytes: &[u8]) {
-    use modmesh_protocol::membership::Secret;
     let line = |byte: &u8| Secret::new([*byte; 32]).to_line() + "\n";
     // As an editor does it: another file takes the place of the old one.
     let new = file.with_extension("new");
@@ -20,11 +20,22 @@ fn write_secrets(file: &Path, bytes: &[u8]) {
     fs::rename(new, file).unwrap();
 }
 
-struct Files(TempDir);
+/// Files of secrets.
+pub(crate) struct Files(TempDir);
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
+    }
+
+    /// The line of the secret that is made of one byte.
+    pub(crate) fn secret_line(byte: u8) -> String {
+        Secret::new([byte; 32]).to_line()
+    }
+
+    /// The host, with the same secret for all.
+    pub(crate) fn member(&self, host: HostOptions) -> HostOptions {
+        with_secret(host, &self.secret("mesh", &[1]))
     }
 
     fn secret(&self, name: &str, bytes: &[u8]) -> PathBuf {

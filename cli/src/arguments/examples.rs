@@ -69,6 +69,16 @@ Examples:
   modmesh sumdb accept sum.example.com
   modmesh sumdb forget sum.example.com --yes";
 
+pub(super) const DISTRUST_EXAMPLES: &str = "\
+Among members, files that no checksum database lists rest on the word of whoever gave them. When one of them cannot be \
+trusted any more, all that it signed or gave is dropped here and fetched anew, and it is left alone until --undo. The other \
+hosts have to do the same; a new mesh secret keeps it out of all of them. The daemon is asked over a socket in its state \
+folder, which its own user alone can reach.
+
+Examples:
+  modmesh distrust 12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN
+  modmesh distrust 12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN --undo";
+
 pub(super) const SECRET_EXAMPLES: &str = "\
 Hosts that are started with the same secret are members of one mesh. They deal with each other and with nobody else. \
 Copy the file to each of them, with mode 0600, and name it: modmesh up --mesh-secret-file FILE. No file is taken \

@@ -9,7 +9,8 @@ fn help_is_short_and_has_examples() {
     assert_eq!(help.code, Some(0), "{help:?}");
     assert!(help.stdout.contains("modmesh run -- go build ./..."));
     for command in [
-        "up", "run", "status", "peers", "explain", "sumdb", "secret", "config", "setup", "doctor",
+        "up", "run", "status", "peers", "explain", "sumdb", "distrust", "secret", "config",
+        "setup", "doctor",
     ] {
         let help = host.modmesh(&[command, "--help"]);
         assert_eq!(help.code, Some(0), "{help:?}");
@@ -64,11 +65,22 @@ fn another_log_is_followed_for_a_name_and_by_a_daemon_only() {
 }
 
 #[test]
+fn a_neighbour_is_distrusted_by_its_name_and_by_a_daemon_only() {
+    let host = Host::new();
+    host.modmesh(&["distrust"]).refused(2, &["PEER-ID"]);
+    host.modmesh(&["distrust", "builder-3"])
+        .refused(2, &["builder-3", "12D3KooW"]);
+    let name = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+    for more in [&[][..], &["--undo"], &["--json"]] {
+        let asked = [&["distrust", name], more].concat();
+        host.modmesh(&asked).refused(1, &["no daemon runs"]);
+    }
+}
+
+#[test]
 fn what_is_to_come_says_so() {
     let host = Host::new();
-    for command in [
-        "warm", "export", "import", "verify", "gc", "pin", "unpin", "distrust",
-    ] {
+    for command in ["warm", "export", "import", "verify", "gc", "pin", "unpin"] {
         host.modmesh(&[command, "--undo", "a.example/m@v1.0.0"])
             .refused(2, &[command, "not in this release yet"]);
     }

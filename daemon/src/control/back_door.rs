@@ -199,6 +199,10 @@ where
                 Err(error) => line(error.status(), &error.to_string()),
             }
         }
+        Ok(Question::Distrust { peer, undo }) => match control.distrust(peer, undo).await {
+            Ok(taken_back) => json(&taken_back),
+            Err(error) => line(error.status(), &error.to_string()),
+        },
         Ok(Question::Stop) => {
             control.shutdown.wish();
             line(StatusCode::ACCEPTED, "ending")

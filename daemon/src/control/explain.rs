@@ -61,8 +61,8 @@ impl Control {
         let (here, put_aside) = looked.await.unwrap_or_default();
         let would_ask = here.is_none().then(|| WouldAsk {
             neighbours: match self.why_not(&key, treatment) {
-                Some(_) => 0,
-                None => count(self.peers.connected()),
+                Some(_) if !self.peers.is_closed() => 0,
+                Some(_) | None => count(self.peers.connected()),
             },
             upstream: self.upstreams(),
         });
@@ -99,7 +99,17 @@ impl Control {
 
     /// Why neighbours are never asked for such a file.
     fn why_not(&self, key: &ArtifactKey, treatment: Treatment) -> Option<&'static str> {
+        let among_members = self.peers.is_closed();
         match (key.kind, treatment) {
+            (FileKind::Info, _) if among_members => Some(
+                "no hash covers .info, so members are asked for it when go asks, and then upstream",
+            ),
+            (_, Treatment::Private) if among_members => Some(
+                "the module matches a private pattern, so members alone hear of it, and when go asks",
+            ),
+            (_, Treatment::Unjudged) if among_members => Some(
+                "the checksum database is off, so members are asked for what they have on their word, when go asks",
+            ),
             (_, Treatment::Private) => {
                 Some("the module matches a private pattern, so nobody hears of it")
             }
@@ -141,8 +151,12 @@ fn body_here(seen: Seen) -> FileHere {
         (Some(name), Some(why)) => Some(format!("{name} vouches for it, and {why}")),
         (_, unproved) => unproved,
     };
+    let word = proof.by_member().map(|by| match by.author == by.giver {
+        true => format!("on the word of {}", by.giver),
+        false => format!("on the word of {}, given by {}", by.author, by.giver),
+    });
     let doubt = seen.doubt.map(str::to_owned);
-    let notes: Vec<String> = unproved.into_iter().chain(doubt).collect();
+    let notes: Vec<String> = unproved.into_iter().chain(word).chain(doubt).collect();
     FileHere {
         scope: Some(proof.scope().to_string()),
         go_sum: proof.go_sum().map(str::to_owned),

@@ -4,6 +4,7 @@
 use http::{Method, Uri};
 use modmesh_protocol::control::GO_SUM_NAME_BYTES_MAX;
 use modmesh_protocol::module::ModuleVersion;
+use modmesh_protocol::peer_name::PeerName;
 
 use crate::log::Instead;
 use crate::proxy::percent_decoded;
@@ -18,6 +19,8 @@ pub(super) enum Question {
     Explain(ModuleVersion),
     /// `POST /v1/gosum?name=NAME`, and the file as its body
     GoSum(String),
+    /// `POST /v1/distrust?peer=NAME`, with `undo=1` to take it back.
+    Distrust { peer: PeerName, undo: bool },
     /// `POST /v1/stop`
     Stop,
     /// `GET /v1/sumdb`
@@ -35,7 +38,7 @@ pub(super) enum Question {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum QuestionError {
     #[error(
-        "not found: there are GET /v1/explain?module=..&version=.., GET /v1/sumdb, POST /v1/sumdb/accept?name=.., POST /v1/sumdb/forget?name=.., POST /v1/gosum?name=.. and POST /v1/stop"
+        "not found: there are GET /v1/explain?module=..&version=.., GET /v1/sumdb, POST /v1/sumdb/accept?name=.., POST /v1/sumdb/forget?name=.., POST /v1/gosum?name=.., POST /v1/distrust?peer=.. and POST /v1/stop"
     )]
     Unknown,
     #[error("method not allowed here: use {0}")]
@@ -60,6 +63,14 @@ pub(super) fn parse(method: &Method, uri: &Uri) -> Result<Question, QuestionErro
             only(Method::POST)?;
             let name = name(uri.query().unwrap_or_default())?;
             Ok(Question::GoSum(name))
+        }
+        "/v1/distrust" => {
+            only(Method::POST)?;
+            let [peer, undo] = values(uri.query().unwrap_or_default(), ["peer", "undo"])?;
+            let peer = peer.ok_or_else(|| bad("peer is needed"))?;
+            let peer = peer.parse().map_err(|_| bad("peer is no peer id"))?;
+            let undo = undo.is_some_and(|undo| undo == "1");
+            Ok(Question::Distrust { peer, undo })
         }
         "/v1/stop" => {
             only(Method::POST)?;
@@ -218,6 +229,25 @@ mod tests {
         assert_eq!(ask(Method::GET, "/v1/sumdb"), Ok(Question::Databases));
         let nameless = ask(Method::POST, "/v1/sumdb/forget?yes=1");
         assert!(matches!(nameless, Err(QuestionError::Query(_))));
+    }
+
+    #[test]
+    fn a_neighbour_is_distrusted_by_its_name() {
+        let text = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+        for (query, undo) in [("", false), ("&undo=1", true), ("&undo=0", false)] {
+            let uri = format!("/v1/distrust?peer={text}{query}");
+            let peer = text.parse().unwrap();
+            assert_eq!(
+                ask(Method::POST, &uri),
+                Ok(Question::Distrust { peer, undo })
+            );
+            let got = ask(Method::GET, &uri);
+            assert_eq!(got, Err(QuestionError::Method(Method::POST)));
+        }
+        for query in ["", "undo=1", "peer=", "peer=a/b", "peer=x&peer=y"] {
+            let asked = ask(Method::POST, &format!("/v1/distrust?{query}"));
+            assert!(matches!(asked, Err(QuestionError::Query(_))), "{query}");
+        }
     }
 
     #[test]

@@ -27,6 +27,16 @@ pub(super) struct NotKept {
     pub evidence: Vec<u8>,
 }
 
+impl NotKept {
+    /// What was `staged` did not pass the gate.
+    pub(super) fn of(staged: &Staged, rejection: Rejection) -> Self {
+        Self {
+            evidence: first_bytes(staged, &rejection),
+            error: rejection.into(),
+        }
+    }
+}
+
 impl<E: Into<FetchError>> From<E> for NotKept {
     fn from(error: E) -> Self {
         Self {
@@ -83,7 +93,7 @@ impl Fetcher {
                     story.tell_verdict(began, &verdict);
                 }
                 match verdict {
-                    Ok(proof) => Ok(store.settle(&entry, proof)?),
+                    Ok(proof) => Ok(store.settle(&entry, proof.in_the_place_of(&entry.proof))?),
                     Err(rejection) => {
                         if rejection.is_lie() {
                             metrics.verification_failure(Source::Store);
@@ -172,15 +182,12 @@ impl Fetcher {
                     story.tell_commit(began, &committed);
                     Ok(committed?)
                 }
-                Err(rejection) => Err(NotKept {
-                    evidence: first_bytes(&staged, &rejection),
-                    error: rejection.into(),
-                }),
+                Err(rejection) => Err(NotKept::of(&staged, rejection)),
             }
         })
         .await
         .unwrap_or_else(|_| Err(FetchError::Crashed.into()))?;
-        self.announce(&kept.entry.proof);
+        self.landed(&kept.entry.proof);
         Ok(kept)
     }
 
@@ -247,8 +254,14 @@ impl Fetcher {
         }
     }
 
+    /// A file is kept now.
+    pub(super) fn landed(&self, proof: &Proof) {
+        self.remember(proof);
+        self.announce(proof);
+    }
+
     fn announce(&self, proof: &Proof) {
-        if proof.is_shareable() {
+        if self.inner.store.is_shown(proof) {
             self.inner
                 .peers
                 .announce(vec![KeyHash::of_file(proof.key())]);

@@ -18,7 +18,8 @@ use tokio::time::timeout;
 
 pub(super) use self::known::is_commit;
 pub(super) use self::obtainable::ZipsAsked;
-use self::words::check;
+pub(crate) use self::words::info_of;
+pub(super) use self::words::{check, with_versions};
 use super::stories::Telling;
 use super::story::Story;
 use super::{FetchError, Fetcher};
@@ -79,7 +80,7 @@ impl NoteKey {
     }
 
     /// The version of a note that never changes: the `.info` of a canonical version.
-    fn version(&self) -> Option<ModuleVersion> {
+    pub(crate) fn version(&self) -> Option<ModuleVersion> {
         match self {
             Self::Info(module, revision) => {
                 ModuleVersion::new(module.clone(), revision.canonical()?).ok()
@@ -199,6 +200,9 @@ impl Fetcher {
         asker: Asker,
         story: Option<&Story>,
     ) -> Result<NoteAnswer, FetchError> {
+        if let Some(answer) = self.info_of_member(key, asker).await {
+            return Ok(answer);
+        }
         let error = match self.ask_for_note(key, asker, story).await {
             Ok(Ok(answer)) => {
                 self.keep_note(key, answer.body.clone(), answer.by_direct)
@@ -214,6 +218,13 @@ impl Fetcher {
             Err(error) => error,
         };
         self.keep_refusal(&key.url_path(), asker, &error).await;
+        let is_absent = matches!(
+            error,
+            UpstreamError::Off | UpstreamError::Unreachable { .. }
+        );
+        if is_absent && let Some(answer) = self.note_of_members(key, asker).await {
+            return Ok(answer);
+        }
         let instead = self.instead(key, asker, &error).await;
         match instead {
             Some(answer) => Ok(answer),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::control::FoundBy;
@@ -11,11 +12,11 @@ use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::RecordAnswer;
 
-use super::Membership;
+use super::{Membership, ShelvedStatement};
 
 /// What this host shows to its neighbours. Called on threads where blocking on small reads is fine.
 ///
-/// Only proven and canonical content may be shown.
+/// Only proven and canonical content may be shown, and among members what nothing proves, as such.
 pub trait Shelf: Send + Sync + 'static {
     /// The file, opened and standing at its first byte.
     fn file(&self, key: KeyHash) -> Option<Shelved>;
@@ -30,6 +31,14 @@ pub trait Shelf: Send + Sync + 'static {
     }
     /// The record, at most 16 KiB, and a head under which it stands.
     fn record(&self, database: DatabaseId, key: KeyHash) -> Option<RecordAnswer>;
+    /// Among members: a file that [`Shelf::file`] gives and that nothing proves.
+    fn statement(&self, _key: KeyHash) -> Option<ShelvedStatement> {
+        None
+    }
+    /// Among members: what was said to the note at a path below a GOPROXY's address, and how long ago.
+    fn note(&self, _path: &str) -> Option<(Vec<u8>, Duration)> {
+        None
+    }
     /// Records of the versions of a module, number and text, by [`KeyHash::of_versions`], and a head under which they stand;
     /// best first, for [`VERSIONS_RECORDS_MAX`](modmesh_protocol::limits::VERSIONS_RECORDS_MAX) of them are told at most, and
     /// no more than a frame takes.
@@ -111,6 +120,8 @@ pub struct PeersConfig {
     pub identity_file: PathBuf,
     /// The folder that keeps liars' words; made when it is needed.
     pub evidence_dir: PathBuf,
+    /// The file that keeps the names of those whom this host's user distrusts.
+    pub distrusted_file: PathBuf,
     /// What tells this machine from others, when the system knows.
     pub machine_id: Option<String>,
     /// Sockets to listen on; port 0 takes any free one.

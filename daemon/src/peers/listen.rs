@@ -21,9 +21,9 @@ use super::onlink::{OnLink, ip_of};
 use super::roads::Roads;
 use super::swarm::{Behaviour, build};
 use super::{
-    CAN_FETCH, Counter, Directory, DirectoryBounds, EvidenceRing, Lanes, Listener, Members, Office,
-    Outbox, Peers, PeersConfig, PeersError, Roster, Shared, Shelf, Talks, Tiding, Watch, identity,
-    name_of,
+    CAN_FETCH, Counter, Directory, DirectoryBounds, Distrusted, EvidenceRing, Lanes, Listener,
+    Members, Office, Outbox, Peers, PeersConfig, PeersError, Roster, Shared, Shelf, Talks, Tiding,
+    Watch, identity, name_of,
 };
 use crate::lately::Longest;
 use crate::os;
@@ -98,8 +98,10 @@ pub(super) async fn start(
     let given = given?;
     let key = identity::load(&config.identity_file, config.machine_id.as_deref())?;
     let ours = key.public().to_peer_id();
-    let members = Members::new(name_of(&ours), config.membership.clone())?;
+    let members = Members::new(key.clone(), config.membership.clone())?;
+    let distrusted = Distrusted::read(config.distrusted_file.clone());
     let roster = Arc::new(Roster::default());
+    distrusted.apply(&roster);
     let links = OnLink::new(given.iter().filter_map(|(address, _)| ip_of(address)));
     let mut swarm = build(key, links, Arc::clone(&roster), config.mdns)?;
     if members.is_closed() {
@@ -118,6 +120,7 @@ pub(super) async fn start(
         watch,
         roster,
         members,
+        distrusted,
         directory: Mutex::new(Directory::new(DirectoryBounds::default())),
         addresses: Mutex::default(),
         port_in_use,

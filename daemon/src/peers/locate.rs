@@ -15,7 +15,10 @@ use modmesh_protocol::wire::{Answer, Query, RecordQuestion};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ask::query_patiently;
-use super::{Haste, Located, PeerError, Shared, ShownVersions, Survey, lock, peer_id_of};
+use super::{
+    Haste, Located, NoteOfMember, PeerError, Shared, ShownVersions, Statements, Survey, lock,
+    peer_id_of, statements,
+};
 
 /// How long a round of sixteen is waited for before the next sixteen are asked as well: all of the most neighbours a host
 /// can have are asked within the two seconds that such a question may take.
@@ -140,6 +143,55 @@ pub(super) async fn versions(
     found.map(|(_, shown)| shown).collect()
 }
 
+/// See [`super::Peers::stated`].
+pub(super) async fn stated(shared: &Shared, file: KeyHash, haste: Haste) -> Statements {
+    let question = Question {
+        query: Query::Stated { file: file.0 },
+        turn: Some(file),
+        akin: &[file],
+        haste,
+    };
+    let answers = ask_many(shared, &question, |peer, answer| {
+        let Answer::Stated(Some(stated)) = answer else {
+            return None;
+        };
+        statements::checked(peer, file, stated)
+    })
+    .await;
+    Statements {
+        asked: answers.asked,
+        silent: answers.silent,
+        found: answers
+            .found
+            .into_iter()
+            .map(|(_, stated)| stated)
+            .collect(),
+    }
+}
+
+/// See [`super::Peers::notes`].
+pub(super) async fn notes(shared: &Shared, path: &str, haste: Haste) -> Vec<NoteOfMember> {
+    let path = path.to_owned();
+    let question = Question {
+        query: Query::Note { path },
+        turn: None,
+        akin: &[],
+        haste,
+    };
+    let answers = ask_many(shared, &question, |peer, answer| {
+        let Answer::Note(Some(note)) = answer else {
+            return None;
+        };
+        Some(NoteOfMember {
+            giver: peer.clone(),
+            bytes: note.bytes,
+            age: Duration::from_secs(note.age_seconds),
+        })
+    });
+    let found = answers.await.found.into_iter();
+    found.map(|(_, note)| note).collect()
+}
+
 /// Asks all that are to be asked. `sift` takes from an answer what was looked for, if it is there. Those that have it come in
 /// the order in which they are to be preferred.
 async fn ask_many<T>(
@@ -170,8 +222,12 @@ async fn ask_many<T>(
         let mut asked = FuturesUnordered::new();
         let mut next_round_at = Instant::now();
         loop {
-            // Who lists some versions may not know the others.
-            let is_enough = !found.is_empty() && !matches!(question.query, Query::Versions { .. });
+            // Who lists some versions may not know the others, and members may contradict each other.
+            let wants_all = matches!(
+                question.query,
+                Query::Versions { .. } | Query::Stated { .. } | Query::Note { .. }
+            );
+            let is_enough = !found.is_empty() && !wants_all;
             let may_ask_more = !is_enough && rounds.len() > 0;
             let answer = tokio::select! {
                 biased;

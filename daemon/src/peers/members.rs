@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use libp2p::PeerId;
+use libp2p::identity::Keypair;
 use modmesh_protocol::control::MembershipStatus;
 use modmesh_protocol::limits::{NO_PROGRESS_MAX, REMEMBERED_PEERS_MAX};
 use modmesh_protocol::membership::{Refusal, Role, Rules, Secrets, Verdict};
@@ -17,6 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::roster::Roster;
+use super::statements::Signer;
 use super::streams::{Inbound, Purpose};
 use super::{Command, PeerError, PeersError, Shared, lock, name_of, serve};
 
@@ -41,6 +43,8 @@ pub struct Membership {
 #[derive(Debug)]
 pub(super) struct Members {
     ours: PeerName,
+    /// Signs what a closed host states; nothing on an open one.
+    pub(super) signer: Option<Arc<Signer>>,
     list: HashSet<PeerId>,
     secrets: RwLock<Arc<Secrets>>,
     /// Those whom this host has called and whose answer it waits for, with the number of greetings.
@@ -67,17 +71,19 @@ pub(super) struct Said {
 pub(super) struct Greeting<'a>(&'a Members, PeerId);
 
 impl Members {
-    /// The rules of the host `ours`.
+    /// The rules of the host that has `key`.
     ///
     /// # Errors
     /// A name on the list that is no peer id.
-    pub(super) fn new(ours: PeerName, rules: Membership) -> Result<Self, PeersError> {
+    pub(super) fn new(key: Keypair, rules: Membership) -> Result<Self, PeersError> {
         let id = |name: &PeerName| {
             let wrong = |_| PeersError::Member(name.clone());
             name.as_str().parse::<PeerId>().map_err(wrong)
         };
+        let is_closed = !rules.list.is_empty() || !rules.secrets.is_empty();
         Ok(Self {
-            ours,
+            ours: name_of(&key.public().to_peer_id()),
+            signer: is_closed.then(|| Arc::new(Signer::new(key))),
             list: rules.list.iter().map(id).collect::<Result<_, _>>()?,
             secrets: RwLock::new(Arc::new(rules.secrets)),
             greeting: Mutex::default(),
@@ -90,7 +96,7 @@ impl Members {
 
     /// Whether this host deals with members alone. It does not change in its life.
     pub(super) fn is_closed(&self) -> bool {
-        !self.list.is_empty() || !self.secrets().is_empty()
+        self.signer.is_some()
     }
 
     /// What this host says to `peer` in the field of its hello.
@@ -279,11 +285,12 @@ mod tests {
     use super::*;
 
     fn members(byte: u8) -> (Members, PeerId) {
-        let ours = PeerId::random();
+        let key = Keypair::generate_ed25519();
+        let ours = key.public().to_peer_id();
         let secrets = Secrets::parse(&Secret::new([byte; 32]).to_line()).unwrap();
         let list = Vec::new();
         let rules = Membership { secrets, list };
-        (Members::new(name_of(&ours), rules).unwrap(), ours)
+        (Members::new(key, rules).unwrap(), ours)
     }
 
     #[tokio::test]

@@ -24,6 +24,8 @@ use super::{lock, name_of, peer_id_of};
 /// How long a neighbour that was silent for two seconds is asked last, or not at all where somebody else can be asked; and
 /// how long one comes after others that said it has a file and did not give it.
 const SLOW: Duration = Duration::from_secs(30);
+/// How long one is left alone whom this host's user distrusts: longer than any daemon runs.
+const FOR_GOOD: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// Lies that are listed per neighbour; the files of older ones stay in the ring.
 const LISTED_LIES_MAX: usize = 16;
 
@@ -195,6 +197,22 @@ impl Roster {
             if n.lies.len() > LISTED_LIES_MAX {
                 n.lies.remove(0);
             }
+        });
+    }
+
+    /// Leaves `peer` alone until it is pardoned. That is no lie of its own.
+    pub(super) fn leave_alone(&self, peer: &PeerId, why: &str) {
+        self.change(peer, |n| {
+            n.banned_until = Some(Instant::now() + FOR_GOOD);
+            n.last_error = Some(why.to_owned());
+        });
+    }
+
+    /// Speaks to `peer` again.
+    pub(super) fn pardon(&self, peer: &PeerId) {
+        self.change(peer, |n| {
+            n.banned_until = None;
+            n.last_error = None;
         });
     }
 

@@ -32,6 +32,7 @@ use tokio::time::timeout;
 
 use super::counter::{Counter, Place};
 use super::frames::{self, FrameError};
+use super::statements::{self, Signer};
 use super::streams::{Inbound, Purpose};
 use super::{Shared, Shelf, greeting, office};
 
@@ -155,8 +156,10 @@ async fn answer_query(
 ) -> Result<(), FrameError> {
     let answer = match frames::read::<Query>(stream, NO_PROGRESS_MAX).await {
         Ok((query, _)) => {
-            let shelf = Arc::clone(&shared.shelf);
-            let looked = tokio::task::spawn_blocking(move || look_up(&*shelf, query)).await;
+            let (shelf, signer) = (Arc::clone(&shared.shelf), shared.members.signer.clone());
+            let looked =
+                tokio::task::spawn_blocking(move || look_up(&*shelf, signer.as_deref(), query));
+            let looked = looked.await;
             looked.unwrap_or(Answer::Refused)
         }
         Err(FrameError::Codec(_)) => Answer::Refused,
@@ -174,7 +177,8 @@ async fn answer_query(
     Ok(())
 }
 
-fn look_up(shelf: &dyn Shelf, query: Query) -> Answer {
+/// `signer` is that of a closed host, whose neighbours are all members.
+fn look_up(shelf: &dyn Shelf, signer: Option<&Signer>, query: Query) -> Answer {
     match query {
         Query::Locate { file, record } => Answer::Located {
             file: file
@@ -211,6 +215,14 @@ fn look_up(shelf: &dyn Shelf, query: Query) -> Answer {
             };
             Answer::Versions { head, records }
         }
+        Query::Stated { file } => match signer {
+            Some(signer) => signer.state(shelf, KeyHash(file)),
+            None => Answer::Stated(None),
+        },
+        Query::Note { path } => match signer {
+            Some(_) => statements::note(shelf, &path),
+            None => Answer::Note(None),
+        },
     }
 }
 

@@ -98,11 +98,11 @@ impl Catalog {
         self.read().values().cloned().collect()
     }
 
-    /// Keys that may be told to neighbours.
-    pub(crate) fn shareable(&self) -> Vec<KeyHash> {
+    /// Keys of those that `may_be_shown`.
+    pub(crate) fn shown(&self, may_be_shown: impl Fn(&Proof) -> bool) -> Vec<KeyHash> {
         self.read()
             .iter()
-            .filter(|(_, entry)| entry.proof.is_shareable())
+            .filter(|(_, entry)| may_be_shown(&entry.proof))
             .map(|(hash, _)| *hash)
             .collect()
     }

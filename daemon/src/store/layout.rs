@@ -60,6 +60,11 @@ impl Layout {
         self.tree(scope).join(url_path)
     }
 
+    /// The first hashes of versions that nothing proves.
+    pub(crate) fn first(&self) -> PathBuf {
+        self.root.join("first-seen")
+    }
+
     pub(crate) fn refusals(&self) -> PathBuf {
         self.root.join("refused")
     }

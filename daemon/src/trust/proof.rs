@@ -10,7 +10,9 @@ use std::sync::Arc;
 use modmesh_protocol::artifact::{ArtifactKey, FileKind};
 use modmesh_protocol::digest::{BlobId, H1, Hasher, hex};
 use modmesh_protocol::log::{DatabaseId, Record};
+use modmesh_protocol::membership::SIGNATURE_BYTES;
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
+use modmesh_protocol::peer_name::PeerName;
 use serde::{Deserialize, Serialize};
 
 use super::Vouched;
@@ -75,6 +77,26 @@ pub(crate) struct Proof {
     h1: H1,
     measured: MeasuredFile,
     canonical: bool,
+    /// On whose word it is this file, where nothing proves it and a member gave it.
+    by: Option<Arc<OnMember>>,
+}
+
+/// The word of a member in the place of a proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OnMember {
+    /// Who signed that this is the file.
+    pub author: PeerName,
+    /// Who gave it.
+    pub giver: PeerName,
+    /// The author's signature of its statement.
+    pub signature: [u8; SIGNATURE_BYTES],
+}
+
+impl OnMember {
+    /// Whether it is the word of `peer`.
+    pub(crate) fn is_of(&self, peer: &PeerName) -> bool {
+        self.author == *peer || self.giver == *peer
+    }
 }
 
 /// What a proof rests on.
@@ -132,7 +154,35 @@ impl Proof {
             h1,
             measured,
             canonical,
+            by: None,
         }
+    }
+
+    /// The same, on the word of a member.
+    pub(super) fn on_the_word_of(self, by: OnMember) -> Self {
+        Self {
+            by: Some(Arc::new(by)),
+            ..self
+        }
+    }
+
+    /// The same; if nothing proves it still, on the word on which `before` rested.
+    pub(crate) fn in_the_place_of(self, before: &Self) -> Self {
+        let by = match self.unlisted() {
+            Some(_) => before.by.clone(),
+            None => None,
+        };
+        Self { by, ..self }
+    }
+
+    /// On whose word it is this file; nothing where this host got it by itself, or it is proven.
+    pub(crate) fn by_member(&self) -> Option<&OnMember> {
+        self.by.as_deref()
+    }
+
+    /// Whether members may have it, as something that nothing proves.
+    pub(crate) fn is_for_members(&self) -> bool {
+        self.unlisted().is_some() && self.canonical
     }
 
     pub(crate) fn key(&self) -> &ArtifactKey {
@@ -246,6 +296,11 @@ impl Proof {
             },
             unlisted: self.unlisted(),
             go_sum: self.go_sum().map(str::to_owned),
+            member: self.by_member().map(|by| MemberForm {
+                author: by.author.clone(),
+                giver: by.giver.clone(),
+                signature: hex(&by.signature),
+            }),
         };
         // Strings, numbers and maps of strings always have a JSON form.
         let mut text = serde_json::to_string_pretty(&form).unwrap_or_default();
@@ -296,6 +351,36 @@ struct ProofForm {
     /// The name of the go.sum that vouches for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     go_sum: Option<String>,
+    /// On whose word it is this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    member: Option<MemberForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MemberForm {
+    author: PeerName,
+    giver: PeerName,
+    /// In hexadecimal digits.
+    signature: String,
+}
+
+impl MemberForm {
+    fn into_word(self) -> Result<OnMember, ProofFileError> {
+        let signature = self.signature.as_bytes();
+        let (digits, rest) = signature.as_chunks::<2>();
+        let byte = |digits: &[u8; 2]| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(digits, 16).ok()
+        };
+        let bytes: Option<Vec<u8>> = digits.iter().map(byte).collect();
+        let bytes = bytes.filter(|_| rest.is_empty());
+        let signature = bytes.and_then(|bytes| bytes.try_into().ok());
+        Ok(OnMember {
+            author: self.author,
+            giver: self.giver,
+            signature: signature.ok_or(ProofFileError::Form)?,
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -328,6 +413,7 @@ impl ProofForm {
         };
         let of = ModuleVersion::new(self.module, self.version)
             .map_err(|_| ProofFileError::Contradiction)?;
+        let by = self.member.map(MemberForm::into_word).transpose()?;
         let ground = match (self.scope, self.record, self.unlisted, self.go_sum) {
             (Scope::Proven, Some(record), None, None) => Ground::Record(record.into_listed(&of)?),
             (Scope::Local, None, unlisted, Some(from)) => {
@@ -347,6 +433,7 @@ impl ProofForm {
                 length: self.length,
             },
             canonical: self.canonical,
+            by: by.map(Arc::new),
         })
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use http::Method;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::log::DatabaseId;
@@ -11,9 +13,12 @@ use modmesh_protocol::wire::RecordAnswer;
 use tokio::sync::broadcast;
 
 use crate::Event;
+use crate::fetch::info_of;
 use crate::log::Mirrors;
-use crate::peers::{NeighbourEvent, Shelf, Shelved};
+use crate::peers::{NeighbourEvent, Shelf, Shelved, ShelvedStatement};
+use crate::proxy::{Route, parse_route};
 use crate::store::Store;
+use crate::trust::Scope;
 
 use super::AroundUs;
 
@@ -60,6 +65,33 @@ impl Shelf for OpenShelf {
             mirrors.any(|mirror| mirror.kept_record_of(key).is_some())
         };
         self.store.shareable_summary(key).is_some() || is_record()
+    }
+
+    fn statement(&self, key: KeyHash) -> Option<ShelvedStatement> {
+        let entry = self.store.for_members(key)?;
+        let (measured, by) = (entry.proof.measured(), entry.proof.by_member());
+        Some(ShelvedStatement {
+            h1: entry.proof.h1(),
+            blob: measured.blob,
+            length: measured.length,
+            by: by.map(|by| (by.author.clone(), by.signature)),
+        })
+    }
+
+    fn note(&self, path: &str) -> Option<(Vec<u8>, Duration)> {
+        // The path comes from outside, and only one that this host's own door would take leads into the store.
+        let Ok(Route::Note(key)) = parse_route(&Method::GET, &format!("/{path}")) else {
+            return None;
+        };
+        let kept = self.store.read_note(&key.url_path(), true);
+        if let Some(note) = kept.filter(|note| !note.provisional) {
+            return Some((note.bytes, note.age));
+        }
+        let of = key.version()?;
+        let is_here = [Scope::Proven, Scope::Local, Scope::Unlisted]
+            .into_iter()
+            .any(|scope| self.store.holds_version(&of, scope));
+        is_here.then(|| (info_of(&of.version).to_vec(), Duration::ZERO))
     }
 
     fn record(&self, database: DatabaseId, key: KeyHash) -> Option<RecordAnswer> {

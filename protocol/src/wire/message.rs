@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use super::codec::{CodecError, Decode, Encode, Message};
 use crate::limits::{
-    ANNOUNCED_FILES_MAX, ANNOUNCED_HEADS_MAX, ANNOUNCED_NOTE_BYTES_MAX, HELLO_HEADS_MAX,
-    MEMBERSHIP_BYTES_MAX, NOTE_BYTES_MAX, RECORD_TEXT_BYTES_MAX, RELEASE_BYTES_MAX, TILE_BYTES_MAX,
+    ANNOUNCED_FILES_MAX, ANNOUNCED_HEADS_MAX, ANNOUNCED_NOTE_BYTES_MAX, AUTHOR_BYTES_MAX,
+    HELLO_HEADS_MAX, MEMBERSHIP_BYTES_MAX, NOTE_BYTES_MAX, NOTE_PATH_BYTES_MAX,
+    RECORD_TEXT_BYTES_MAX, RELEASE_BYTES_MAX, SHARED_NOTE_BYTES_MAX, TILE_BYTES_MAX,
     TILES_PER_QUERY_MAX, UP_MS_MAX, VERSIONS_RECORDS_MAX, VERSIONS_TEXT_BYTES_MAX,
 };
+use crate::membership::SIGNATURE_BYTES;
 
 /// Bit of [`Hello::capabilities`]: the host has an upstream and can fetch for itself.
 pub const CAN_FETCH: u64 = 1;
@@ -77,6 +79,16 @@ pub enum Query {
         /// Key hash of the module's versions, [`KeyHash::of_versions`](crate::artifact::KeyHash::of_versions).
         key: [u8; 32],
     },
+    /// Among members: "What do you have as this file, that nothing proves?"
+    Stated {
+        /// Key hash of the file.
+        file: [u8; 32],
+    },
+    /// Among members: "What was said to this `.info`, `list` or `@latest`?" No hash names them, and members may know names.
+    Note {
+        /// The path below a GOPROXY's address, without leading slash, at most [`NOTE_PATH_BYTES_MAX`].
+        path: String,
+    },
 }
 
 /// A record asked for by hash.
@@ -129,6 +141,10 @@ pub enum Answer {
         /// The records, one for each version.
         records: Vec<VersionRecord>,
     },
+    /// To [`Query::Stated`]; nothing where there is no such file.
+    Stated(Option<FileStatement>),
+    /// To [`Query::Note`]; nothing where there is none, or a longer one than fits.
+    Note(Option<SharedNote>),
 }
 
 /// A file that a holder can send.
@@ -138,6 +154,30 @@ pub struct FileSummary {
     pub blob: [u8; 32],
     /// Number of the bytes.
     pub length: u64,
+}
+
+/// What somebody signed about a file that nothing proves; see [`Statement`](crate::membership::Statement).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct FileStatement {
+    /// Who signed it, a peer id as text: the holder itself, or from whom the holder has it. At most [`AUTHOR_BYTES_MAX`].
+    pub author: String,
+    /// The hash of the contents.
+    pub h1: [u8; 32],
+    /// SHA-256 of the bytes.
+    pub blob: [u8; 32],
+    /// Number of the bytes.
+    pub length: u64,
+    /// The author's signature.
+    pub signature: [u8; SIGNATURE_BYTES],
+}
+
+/// What an upstream said, as a member kept it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SharedNote {
+    /// The answer, at most [`SHARED_NOTE_BYTES_MAX`].
+    pub bytes: Vec<u8>,
+    /// How long ago, in seconds, by the member's clock.
+    pub age_seconds: u64,
 }
 
 /// A record with what is needed to start proving it.
@@ -227,7 +267,11 @@ impl Message for Query {
             Self::Tiles { coordinates, .. } => {
                 bound("coordinates", coordinates.len(), TILES_PER_QUERY_MAX)
             }
-            Self::Locate { .. } | Self::Head { .. } | Self::Versions { .. } => Ok(()),
+            Self::Note { path } => bound("path", path.len(), NOTE_PATH_BYTES_MAX),
+            Self::Locate { .. }
+            | Self::Head { .. }
+            | Self::Versions { .. }
+            | Self::Stated { .. } => Ok(()),
         }
     }
 }
@@ -247,6 +291,8 @@ impl Message for Answer {
                 let longest = tiles.iter().flatten().map(|tile| tile.bytes.len()).max();
                 bound("tile", longest.unwrap_or(0), TILE_BYTES_MAX)
             }
+            Self::Stated(Some(stated)) => bound("author", stated.author.len(), AUTHOR_BYTES_MAX),
+            Self::Note(Some(note)) => bound("note", note.bytes.len(), SHARED_NOTE_BYTES_MAX),
             Self::Head(Some(note)) => bound("head", note.len(), NOTE_BYTES_MAX),
             Self::Versions { head, records } => {
                 bound("head", head.len(), NOTE_BYTES_MAX)?;
@@ -258,6 +304,8 @@ impl Message for Answer {
             }
             Self::Located { record: None, .. }
             | Self::Head(None)
+            | Self::Stated(None)
+            | Self::Note(None)
             | Self::Busy { .. }
             | Self::Refused => Ok(()),
         }

@@ -106,6 +106,28 @@ fn the_bytes_of_each_message_are_for_good() {
         records: Vec::new(),
     };
     is(&none, "0000000301 05 00 00");
+    is(&Query::Stated { file: a }, &format!("0000002101 04{aa}"));
+    let path = "m/@v/list".into();
+    is(&Query::Note { path }, "0000000b01 05 096d2f40762f6c697374");
+    let stated = FileStatement {
+        author: "A".into(),
+        h1: a,
+        blob: b,
+        length: 250,
+        signature: [5; 64],
+    };
+    let signature = "05".repeat(64);
+    is(
+        &Answer::Stated(Some(stated)),
+        &format!("0000008501 06 01 0141{aa}{bb}fa{signature}"),
+    );
+    is(&Answer::Stated(None), "0000000201 06 00");
+    let note = SharedNote {
+        bytes: b"v".to_vec(),
+        age_seconds: 251,
+    };
+    is(&Answer::Note(Some(note)), "0000000701 07 01 0176 fbfb00");
+    is(&Answer::Note(None), "0000000201 07 00");
     is(
         &FileRequest::Whole { file: a },
         &format!("0000002101 00{aa}"),
@@ -226,6 +248,21 @@ fn lists_and_texts_beyond_their_bounds_neither_leave_nor_enter() {
     fits(&hello(64, 256, 8));
     exceeds(&hello(65, 256, 8), "release");
     exceeds(&hello(64, 257, 8), "membership");
+    let path = "p".repeat(1025);
+    exceeds(&Query::Note { path }, "path");
+    let stated = FileStatement {
+        author: "a".repeat(65),
+        h1: [0; 32],
+        blob: [0; 32],
+        length: 0,
+        signature: [0; 64],
+    };
+    exceeds(&Answer::Stated(Some(stated)), "author");
+    let note = SharedNote {
+        bytes: vec![0; 48 * 1024 + 1],
+        age_seconds: 0,
+    };
+    exceeds(&Answer::Note(Some(note)), "note");
     exceeds(&hello(64, 256, 9), "heads");
     let coordinate = TileName {
         level: 63,
@@ -416,6 +453,8 @@ fn query() -> impl Strategy<Value = Query> {
         }),
         hash().prop_map(|database| Query::Head { database }),
         (hash(), hash()).prop_map(|(database, key)| Query::Versions { database, key }),
+        hash().prop_map(|file| Query::Stated { file }),
+        "[ -~]{0,1024}".prop_map(|path| Query::Note { path }),
     ]
 }
 
@@ -425,6 +464,22 @@ fn answer() -> impl Strategy<Value = Answer> {
     let record = record.prop_map(|(id, text, head)| RecordAnswer { id, text, head });
     let version = (any::<u64>(), ".{0,100}");
     let version = version.prop_map(|(id, text)| VersionRecord { id, text });
+    let statement = (
+        "[ -~]{0,64}",
+        hash(),
+        hash(),
+        any::<u64>(),
+        any::<[u8; 64]>(),
+    );
+    let statement = statement.prop_map(|(author, h1, blob, length, signature)| FileStatement {
+        author,
+        h1,
+        blob,
+        length,
+        signature,
+    });
+    let note = (vec(any::<u8>(), 0..=48 * 1024), any::<u64>());
+    let note = note.prop_map(|(bytes, age_seconds)| SharedNote { bytes, age_seconds });
     let tile = (any::<u16>(), vec(any::<u8>(), 0..=8192));
     let tile = tile.prop_map(|(width, bytes)| TileBytes { width, bytes });
     prop_oneof![
@@ -436,6 +491,8 @@ fn answer() -> impl Strategy<Value = Answer> {
         Just(Answer::Refused),
         (".{0,200}", vec(version, 0..=64))
             .prop_map(|(head, records)| Answer::Versions { head, records }),
+        option::of(statement).prop_map(Answer::Stated),
+        option::of(note).prop_map(Answer::Note),
     ]
 }
 

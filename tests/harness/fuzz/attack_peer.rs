@@ -146,6 +146,7 @@ impl Stranger {
         let config = PeersConfig {
             identity_file: folder.path().join("identity"),
             evidence_dir: folder.path().join("evidence"),
+            distrusted_file: folder.path().join("distrusted"),
             machine_id: None,
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             listen_asked: true,

@@ -145,7 +145,7 @@ impl Frames {
     }
 
     fn question(&self, dice: &mut Dice) -> Vec<u8> {
-        let query = match dice.below(5) {
+        let query = match dice.below(7) {
             0 => Query::Head {
                 database: self.hash(dice),
             },
@@ -156,6 +156,13 @@ impl Frames {
             2 => Query::Versions {
                 database: self.hash(dice),
                 key: self.hash(dice),
+            },
+            3 => Query::Stated {
+                file: self.hash(dice),
+            },
+            4 => Query::Note {
+                path: ["../../etc/passwd", "example.com/m/@v/list", "\0"][dice.below(3)]
+                    .repeat(dice.below(50)),
             },
             _ => Query::Locate {
                 file: dice.in_thousand(900).then(|| self.hash(dice)),

@@ -51,6 +51,15 @@ impl TestHost {
         command
     }
 
+    /// What `modmesh distrust ..` says, or how it fails.
+    pub fn distrust(&self, arguments: &[&str]) -> process::Output {
+        let mut command = self.options.place.command(modmesh_binary());
+        command.env_clear().env("HOME", self.home.path());
+        command.arg("distrust").args(arguments);
+        command.arg("--state").arg(&self.state);
+        process::run(command.current_dir(self.home.path()), PATIENCE)
+    }
+
     /// What `modmesh sumdb ..` says, or how it fails.
     pub fn sumdb(&self, arguments: &[&str]) -> process::Output {
         process::run(&mut self.sumdb_command(arguments), PATIENCE)

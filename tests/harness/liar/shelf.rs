@@ -6,9 +6,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use modmesh_daemon::peers::{Shelf, Shelved};
+use modmesh_daemon::peers::{Shelf, Shelved, ShelvedStatement};
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
-use modmesh_protocol::digest::BlobId;
+use modmesh_protocol::digest::{BlobId, H1};
 use modmesh_protocol::log::{DatabaseId, VerifierKey};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 use modmesh_protocol::wire::RecordAnswer;
@@ -35,13 +35,14 @@ pub(super) struct Asked {
 pub(crate) struct ForgingShelf {
     database: DatabaseId,
     files: HashMap<KeyHash, Laid>,
+    stated: HashMap<KeyHash, H1>,
     records: HashMap<KeyHash, (u64, String)>,
     versions: HashMap<KeyHash, Vec<(u64, String)>>,
     log: TestLog,
     /// The log that the tiles of the lowest levels come from, and how many levels.
     forged: Option<(TestLog, u8)>,
     head: String,
-    lie: PeerLie,
+    pub(super) lie: PeerLie,
     pub(super) tap: Tap,
     pub(super) asked: Asked,
 }
@@ -61,6 +62,7 @@ impl ForgingShelf {
         let mut shelf = Self {
             database: key.database_id(),
             files: HashMap::new(),
+            stated: HashMap::new(),
             records: HashMap::new(),
             versions: HashMap::new(),
             log: log.clone(),
@@ -107,6 +109,16 @@ impl ForgingShelf {
             }
             shelf.lay(folder, number, &of, FileKind::Zip, &zip);
             shelf.lay(folder, number, &of, FileKind::Mod, &go_mod);
+            for (kind, h1) in [
+                (FileKind::Zip, shown.h1()),
+                (FileKind::Mod, shown.go_mod_h1()),
+            ] {
+                let key = ArtifactKey {
+                    of: of.clone(),
+                    kind,
+                };
+                shelf.stated.insert(KeyHash::of_file(&key), h1);
+            }
             let hash = KeyHash::of_versions(log.name(), &of.module);
             let versions = shelf.versions.entry(hash).or_default();
             versions.push((id, record.clone()));
@@ -181,6 +193,16 @@ impl Shelf for ForgingShelf {
             PeerLie::DripOfOneByte => Some((laid.blob, 1)),
             _ => Some((laid.blob, laid.length)),
         }
+    }
+
+    fn statement(&self, key: KeyHash) -> Option<ShelvedStatement> {
+        let laid = self.files.get(&key)?;
+        Some(ShelvedStatement {
+            h1: *self.stated.get(&key)?,
+            blob: laid.blob,
+            length: laid.length,
+            by: None,
+        })
     }
 
     fn record(&self, database: DatabaseId, key: KeyHash) -> Option<RecordAnswer> {

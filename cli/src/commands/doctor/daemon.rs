@@ -147,6 +147,10 @@ pub(super) fn judge_database(status: &Status) -> Vec<Finding> {
     const CHECK: &str = "database";
     let mut findings = Vec::new();
     match status.sumdb.first() {
+        None if status.membership.is_some() => findings.push(Finding::ok(
+            CHECK,
+            "off: what members give each other rests on their word alone",
+        )),
         None if status.notices.is_empty() => findings.push(off()),
         None => {}
         Some(database) if database.tree_size == 0 => findings.push(Finding::ok(
@@ -184,8 +188,8 @@ pub(super) fn judge_database(status: &Status) -> Vec<Finding> {
 pub(super) fn off() -> Finding {
     Finding::warning(
         "database",
-        "the checksum database is off, so nothing but toolchains can be shared with neighbours",
-        "set GOSUMDB, or --sumdb sum.golang.org",
+        "the checksum database is off, so nothing but toolchains can be shared with neighbours that are no members",
+        "set GOSUMDB, or --sumdb sum.golang.org; or make the hosts members of one mesh (modmesh secret new)",
     )
 }
 

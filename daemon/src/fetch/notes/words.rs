@@ -15,7 +15,7 @@ struct InfoForm {
 }
 
 /// Refuses an answer that would break `go` for as long as it is kept: `.info` without its version, a list in HTML.
-pub(super) fn check(key: &NoteKey, bytes: &[u8]) -> Result<(), FetchError> {
+pub(in crate::fetch) fn check(key: &NoteKey, bytes: &[u8]) -> Result<(), FetchError> {
     let nonsense = |reason: &str| FetchError::Nonsense {
         what: key.url_path().into(),
         reason: reason.into(),
@@ -42,7 +42,7 @@ pub(super) fn check(key: &NoteKey, bytes: &[u8]) -> Result<(), FetchError> {
 }
 
 /// The lines of `list`, and the tagged versions of `held` that it lacks. Pseudo-versions do not belong into a list.
-pub(super) fn with_versions(list: &[u8], held: &[Version]) -> Bytes {
+pub(in crate::fetch) fn with_versions(list: &[u8], held: &[Version]) -> Bytes {
     let mut text = String::from_utf8_lossy(list).into_owned();
     for version in held.iter().filter(|version| !version.is_pseudo()) {
         let listed = text
@@ -83,7 +83,7 @@ pub(super) fn version_in(info: &[u8]) -> Option<Version> {
     Version::parse(&info.version).ok()
 }
 
-pub(super) fn info_of(version: &Version) -> Bytes {
+pub(crate) fn info_of(version: &Version) -> Bytes {
     let mut info = serde_json::json!({ "Version": version.as_str() });
     if let Some(time) = version.pseudo_time() {
         info["Time"] = time.into();

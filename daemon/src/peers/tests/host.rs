@@ -134,6 +134,7 @@ pub(super) fn config(folder: &TempDir, peers: &[String]) -> PeersConfig {
     PeersConfig {
         identity_file: folder.path().join("identity"),
         evidence_dir: folder.path().join("evidence"),
+        distrusted_file: folder.path().join("distrusted"),
         machine_id: Some("a test".into()),
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         listen_asked: true,
