@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use harness::{FakeUpstream, HostOptions, LyingPeer, Module, PeerLie, TestHost, ZipLie};
+use harness::{FakeUpstream, Fault, HostOptions, LyingPeer, Module, PeerLie, TestHost, ZipLie};
 
 use crate::members::Files;
 use crate::scene::hello;
@@ -122,6 +122,25 @@ fn a_module_that_the_database_does_not_list_is_shared_among_members() {
     assert_eq!(zip.header("x-modmesh-source"), "peer");
     assert_eq!(zip.expect_body(), hello().zip());
     assert_eq!(upstream.traffic_of("*.zip").requests, 0);
+}
+
+#[test]
+fn what_the_database_could_not_be_asked_about_is_for_no_member() {
+    let (files, upstream) = (Files::new(), FakeUpstream::start([hello()]));
+    upstream.fault("sumdb/*", Fault::status(503, "closed for today"));
+    let first = member("A", &files, &upstream)
+        .only_sumdb(&upstream.sumdb())
+        .start();
+    let go = first.go("off");
+    go.download("example.com/hello@v1.0.0").expect_success();
+    in_the_store(&first, "zip");
+    let second = beside("B", &files, &[first.peer_address()])
+        .only_sumdb(&upstream.sumdb())
+        .start();
+    second.wait_for_neighbours(1);
+    for extension in ["mod", "zip"] {
+        assert_eq!(second.get(&hello().url_path(extension)).status, 404);
+    }
 }
 
 #[test]

@@ -187,7 +187,7 @@ impl Fetcher {
         })
         .await
         .unwrap_or_else(|_| Err(FetchError::Crashed.into()))?;
-        self.landed(&kept.entry.proof);
+        self.landed(&kept).await;
         Ok(kept)
     }
 
@@ -255,9 +255,14 @@ impl Fetcher {
     }
 
     /// A file is kept now.
-    pub(super) fn landed(&self, proof: &Proof) {
-        self.remember(proof);
-        self.announce(proof);
+    pub(super) async fn landed(&self, kept: &Stored) {
+        let (fetcher, entry) = (self.clone(), Arc::clone(&kept.entry));
+        if self.is_remembered(&entry.proof) {
+            let work = tokio::task::spawn_blocking(move || fetcher.remember(&entry.proof));
+            // A crash there is told by the runtime, and costs the memory of this one file.
+            let _crashed = work.await;
+        }
+        self.announce(&kept.entry.proof);
     }
 
     fn announce(&self, proof: &Proof) {

@@ -188,7 +188,9 @@ impl Fetcher {
                     .find(|peer| by.is_some_and(|by| by.is_of(peer)))
                 {
                     // Its word was taken back while the file was on its way.
-                    let _told_when_it_was_taken_back = self.take_back(peer);
+                    let (fetcher, peer) = (self.clone(), peer.clone());
+                    let work = tokio::task::spawn_blocking(move || fetcher.take_back(&peer));
+                    let _told_when_it_was_taken_back = work.await;
                     return Ok(None);
                 }
                 peers.proven(&holder.peer);
@@ -239,16 +241,18 @@ impl Fetcher {
         });
         let kept = kept.await;
         let kept = kept.unwrap_or_else(|_| Err(FetchError::Crashed.into()))?;
-        self.landed(&kept.entry.proof);
+        self.landed(&kept).await;
         Ok(kept)
     }
 
+    /// Whether the first hash of such a file is remembered.
+    pub(super) fn is_remembered(&self, proof: &Proof) -> bool {
+        self.inner.peers.is_closed() && proof.unlisted().is_some()
+    }
+
     /// Remembers the first hash of a file that nothing proves. What this host got by itself counts, whatever a member said before;
-    /// that they differ is told all the same.
+    /// that they differ is told all the same. Blocks shortly.
     pub(super) fn remember(&self, proof: &Proof) {
-        if !self.inner.peers.is_closed() || proof.unlisted().is_none() {
-            return;
-        }
         let store = &self.inner.store;
         let (file, h1) = (KeyHash::of_file(proof.key()), proof.h1());
         let now = First::of(h1, proof.by_member());

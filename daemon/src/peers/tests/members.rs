@@ -199,6 +199,26 @@ async fn a_stranger_is_given_nothing_before_and_after_its_hello() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_name_without_the_secret_is_no_member() {
+    let mut host = member(&[1], &[]).await;
+    let honest = member(&[1], &host.peers.addresses()).await;
+    let name = host.came().await;
+    assert_eq!(name, honest.peers.name());
+    honest.peers.stop(Duration::from_secs(1)).await;
+    assert_eq!(host.went().await, name);
+    // Its key was copied; what it proved on the connection before counts for no other.
+    let folder = tempfile::tempdir().unwrap();
+    let key = honest.folder.path().join("identity");
+    let mut config = config(&folder, &host.peers.addresses());
+    std::fs::copy(key, &config.identity_file).unwrap();
+    config.membership.secrets = secrets(&[2]);
+    let thief = Host::start_with(folder, config).await.unwrap();
+    assert_eq!(thief.peers.name(), name);
+    says(&thief, "its mesh secret is another").await;
+    says(&host, "its mesh secret is another").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn words_sent_back_or_kept_from_another_connection_make_no_member() {
     // It answers with the dialler's own words, with and without the verdict that an answer needs.
     for (changed, verdict) in [(false, 0), (true, 1)] {
