@@ -68,9 +68,9 @@ pub use identity::IdentityError;
 pub use listen::{check_peer_address, check_peer_name};
 pub use members::Membership;
 pub use raw::{RawProtocol, RawStream};
+pub use statements::{NoteOfMember, ShelvedStatement, StatedFile, Statements};
 use talk::Talks;
 pub use talk::{About, SoFar, Talk, Turn};
-pub use statements::{NoteOfMember, ShelvedStatement, StatedFile, Statements};
 
 use counter::Counter;
 use distrust::Distrusted;

@@ -103,7 +103,7 @@ impl Fetcher {
             Expected::Listed(_) | Expected::Pending(_) => Vec::new(),
         };
         for one in believed.into_iter().take(HOLDERS_MAX) {
-            if let Some(stored) = self.take_from(one, want, haste, known).await? {
+            if let Some(stored) = self.take_stated(one, want, haste, known).await? {
                 return Ok(Some(Landed::new(stored, Source::Peer)));
             }
         }
@@ -157,7 +157,7 @@ impl Fetcher {
     }
 
     /// Has the file sent by the member that made the statement, through the gate into the store.
-    async fn take_from(
+    async fn take_stated(
         &self,
         one: StatedFile,
         want: &Want,

@@ -147,6 +147,7 @@ pub(super) async fn versions(
 pub(super) async fn stated(shared: &Shared, file: KeyHash, haste: Haste) -> Statements {
     let question = Question {
         query: Query::Stated { file: file.0 },
+        among: None,
         turn: Some(file),
         akin: &[file],
         haste,
@@ -174,6 +175,7 @@ pub(super) async fn notes(shared: &Shared, path: &str, haste: Haste) -> Vec<Note
     let path = path.to_owned();
     let question = Question {
         query: Query::Note { path },
+        among: None,
         turn: None,
         akin: &[],
         haste,

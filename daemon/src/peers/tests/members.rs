@@ -48,6 +48,7 @@ fn hello(membership: Option<Vec<u8>>) -> Vec<u8> {
         capabilities: 0,
         membership,
         heads: vec![],
+        up_ms: 0,
     };
     encode(&hello).unwrap()
 }
