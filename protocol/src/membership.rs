@@ -1,7 +1,7 @@
 //! Who is a member of a mesh: the secret, the proof that it is known, and what two hosts make of each other's first words.
 //!
 //! A host is *closed* when it has a mesh secret or a list of members; then it deals with members alone. A member proves the
-//! secret ([`proof`]) or is on the list, and the handshake has proven its name before. Two closed hosts are members of each
+//! secret (`membership/proof.rs`) or is on the list, and the handshake has proven its name before. Two closed hosts are members of each
 //! other only when each takes the other for one; an open host and a closed one have nothing to do with each other.
 //!
 //! Absent on purpose: anything that expires. A secret is taken back by rotation, a name by taking it off the list.

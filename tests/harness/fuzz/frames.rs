@@ -162,7 +162,7 @@ impl Frames {
             },
             4 => Query::Note {
                 path: ["../../etc/passwd", "example.com/m/@v/list", "\0"][dice.below(3)]
-                    .repeat(dice.below(50)),
+                    .repeat(dice.below(40)),
             },
             _ => Query::Locate {
                 file: dice.in_thousand(900).then(|| self.hash(dice)),
