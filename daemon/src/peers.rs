@@ -49,13 +49,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use libp2p::PeerId;
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::control::{Leases, MembershipStatus, PeerStatus, UnreachedPeer};
+use modmesh_protocol::control::{Leases, PeerStatus, UnreachedPeer};
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::directory::{Directory, DirectoryBounds};
 use modmesh_protocol::lease::Road;
 use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::log::DatabaseId;
-use modmesh_protocol::membership::Secrets;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::{CAN_FETCH, RecordAnswer, VersionRecord};
 use tokio::io::AsyncWrite;
@@ -205,35 +204,6 @@ impl Peers {
         self.shared.roster.usable_count()
     }
 
-    /// Neighbours that can be asked now and have shown that they are members.
-    pub fn members(&self) -> usize {
-        self.shared.roster.member_count()
-    }
-
-    /// By what this host knows its members; nothing where it deals with everybody.
-    pub fn membership(&self) -> Option<MembershipStatus> {
-        self.shared.members.status()
-    }
-
-    /// Takes the mesh secrets `secrets` in the place of those before. Who is no member by them goes, and who was turned away
-    /// is called again. There must be one at least, and have been one before: a host is closed for life, or never.
-    ///
-    /// # Errors
-    /// [`PeerError::Gone`] at the end of the room.
-    pub async fn take_secrets(&self, secrets: Secrets) -> Result<(), PeerError> {
-        self.shared.take_secrets(secrets).await
-    }
-
-    /// What is wrong with the file of the mesh secrets since it was read last, in one line.
-    pub fn secret_trouble(&self) -> Option<String> {
-        self.shared.members.trouble()
-    }
-
-    /// Something is wrong with the file of the mesh secrets, or nothing any more.
-    pub fn tell_secret_trouble(&self, trouble: Option<String>) {
-        self.shared.members.tell_trouble(trouble);
-    }
-
     /// Returns when there is a neighbour that can be asked, or at the deadline; says which.
     pub async fn somebody_by(&self, deadline: Instant) -> bool {
         loop {
@@ -299,28 +269,6 @@ impl Peers {
         haste: Haste,
     ) -> Vec<ShownVersions> {
         locate::versions(&self.shared, database, key, haste).await
-    }
-
-    /// Asks the members, like [`Peers::locate`], what they have as `file` that nothing proves. Statements that their authors did not
-    /// sign are left out. Nothing on an open host.
-    pub async fn stated(&self, file: KeyHash, haste: Haste) -> Statements {
-        match self.shared.members.is_closed() {
-            true => locate::stated(&self.shared, file, haste).await,
-            false => Statements::default(),
-        }
-    }
-
-    /// Asks the members, like [`Peers::locate`], what was said to the note at `path`. Nothing on an open host.
-    pub async fn notes(&self, path: &str, haste: Haste) -> Vec<NoteOfMember> {
-        match self.shared.members.is_closed() {
-            true => locate::notes(&self.shared, path, haste).await,
-            false => Vec::new(),
-        }
-    }
-
-    /// Whether this host deals with members alone.
-    pub fn is_closed(&self) -> bool {
-        self.shared.members.is_closed()
     }
 
     /// Tiles by level, index and least width, in the order asked; nothing where the neighbour has none that wide.

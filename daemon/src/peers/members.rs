@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::roster::Roster;
 use super::statements::Signer;
 use super::streams::{Inbound, Purpose};
-use super::{Command, PeerError, PeersError, Shared, lock, name_of, serve};
+use super::{Command, PeerError, Peers, PeersError, Shared, lock, name_of, serve};
 
 /// Neighbours turned away that are warned of in the log; what is said of the others is below a warning, for a stranger can
 /// come under any number of names.
@@ -234,6 +234,42 @@ pub(super) fn let_in(shared: &Arc<Shared>, inbound: Inbound) {
             serve::take(&shared, inbound);
         }
     });
+}
+
+impl Peers {
+    /// Neighbours that can be asked now and have shown that they are members.
+    pub fn members(&self) -> usize {
+        self.shared.roster.member_count()
+    }
+
+    /// By what this host knows its members; nothing where it deals with everybody.
+    pub fn membership(&self) -> Option<MembershipStatus> {
+        self.shared.members.status()
+    }
+
+    /// Takes the mesh secrets `secrets` in the place of those before. Who is no member by them goes, and who was turned away
+    /// is called again. There must be one at least, and have been one before: a host is closed for life, or never.
+    ///
+    /// # Errors
+    /// [`PeerError::Gone`] at the end of the room.
+    pub async fn take_secrets(&self, secrets: Secrets) -> Result<(), PeerError> {
+        self.shared.take_secrets(secrets).await
+    }
+
+    /// What is wrong with the file of the mesh secrets since it was read last, in one line.
+    pub fn secret_trouble(&self) -> Option<String> {
+        self.shared.members.trouble()
+    }
+
+    /// Something is wrong with the file of the mesh secrets, or nothing any more.
+    pub fn tell_secret_trouble(&self, trouble: Option<String>) {
+        self.shared.members.tell_trouble(trouble);
+    }
+
+    /// Whether this host deals with members alone.
+    pub fn is_closed(&self) -> bool {
+        self.shared.members.is_closed()
+    }
 }
 
 impl Shared {

@@ -14,7 +14,7 @@ use modmesh_protocol::membership::{SIGNATURE_BYTES, Statement};
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::{Answer, FileStatement, SharedNote};
 
-use super::{Shelf, name_of, peer_id_of};
+use super::{Haste, Peers, Shelf, locate, name_of, peer_id_of};
 
 /// A file that nothing proves, as this host has it.
 #[derive(Debug, Clone)]
@@ -62,6 +62,25 @@ pub struct NoteOfMember {
     pub bytes: Vec<u8>,
     /// How long ago, by the member's word.
     pub age: Duration,
+}
+
+impl Peers {
+    /// Asks the members, like [`Peers::locate`], what they have as `file` that nothing proves. Statements that their authors did not
+    /// sign are left out. Nothing on an open host.
+    pub async fn stated(&self, file: KeyHash, haste: Haste) -> Statements {
+        match self.shared.members.is_closed() {
+            true => locate::stated(&self.shared, file, haste).await,
+            false => Statements::default(),
+        }
+    }
+
+    /// Asks the members, like [`Peers::locate`], what was said to the note at `path`. Nothing on an open host.
+    pub async fn notes(&self, path: &str, haste: Haste) -> Vec<NoteOfMember> {
+        match self.shared.members.is_closed() {
+            true => locate::notes(&self.shared, path, haste).await,
+            false => Vec::new(),
+        }
+    }
 }
 
 /// Signs what this host states.
