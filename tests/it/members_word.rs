@@ -65,7 +65,8 @@ fn members_without_a_database_give_each_other_what_one_of_them_has() {
         output.stdout.contains(&hello().h1().to_string()),
         "{output}"
     );
-    assert_eq!(second.get(LIST).expect_body(), list);
+    let lines = |list: &[u8]| String::from_utf8_lossy(list).trim().to_owned();
+    assert_eq!(lines(&second.get(LIST).expect_body()), lines(&list));
     assert_eq!(upstream.traffic_of_all().requests, 0);
     let info = second.get(&hello().url_path("info"));
     assert_eq!(info.header("x-modmesh-source"), "peer");
@@ -80,6 +81,24 @@ fn members_without_a_database_give_each_other_what_one_of_them_has() {
     assert!(note.contains(&word), "{shown:#}");
     let notices = second.status()["notices"].to_string();
     assert!(!notices.contains("nothing but toolchains"), "{notices}");
+}
+
+#[test]
+fn a_list_of_members_names_the_versions_that_one_of_them_has() {
+    let newer = Module::package("example.com/hello", "v1.1.0");
+    let (files, upstream) = (Files::new(), FakeUpstream::start([hello(), newer]));
+    let first = member("A", &files, &upstream).start();
+    let list = first.get(LIST).expect_body();
+    assert!(String::from_utf8_lossy(&list).contains("v1.1.0"));
+    let go = first.go("off");
+    go.download("example.com/hello@v1.0.0").expect_success();
+    let second = beside("B", &files, &[first.peer_address()]).start();
+    second.wait_for_neighbours(1);
+    let list = second.get(LIST).expect_body();
+    assert_eq!(String::from_utf8_lossy(&list), "v1.0.0\n");
+    let go = second.go("off");
+    let output = go.download("example.com/hello@latest").expect_success();
+    assert!(output.stdout.contains("v1.0.0"), "{output}");
 }
 
 #[test]

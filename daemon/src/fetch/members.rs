@@ -1,25 +1,23 @@
-//! What nothing proves, among members: files on the word of the member that gives them, and notes.
+//! What nothing proves, among members: files on the word of the member that gives them. Notes are in `notes/of_members.rs`.
 //!
 //! Members are asked for a file when the database has no word on it (it is off, has no record, or the module is private) and before the
 //! upstream is. The first hash that was seen of a file is remembered; who states another one is not believed, and that is told
 //! as a matter of security. Two members who contradict each other about a file that nobody here has seen are both not believed.
 //! Such files are for the daemon's own user alone, as if upstream had given them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
 use modmesh_protocol::control::Did;
 use modmesh_protocol::digest::H1;
-use modmesh_protocol::module::Version;
 use modmesh_protocol::peer_name::PeerName;
 
 use super::gate::NotKept;
-use super::notes::{NoteAnswer, NoteKey};
 use super::sources::{Holder, Want};
 use super::{FetchError, Fetcher, Landed};
 use crate::metrics::Source;
 use crate::peers::{Haste, StatedFile};
-use crate::policy::{Asker, Treatment};
+use crate::policy::Treatment;
 use crate::store::{First, Remembered, Staged, Stored};
 use crate::trust::{Expected, OnMember, Proof, judge_stated};
 
@@ -277,57 +275,4 @@ impl Fetcher {
     pub(crate) fn take_back(&self, peer: &PeerName) -> std::io::Result<(u64, u64)> {
         self.inner.store.drop_word_of(peer)
     }
-
-    /// The `.info` of a version that a member has: it never changes, so that upstream need not be asked.
-    pub(super) async fn info_of_member(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
-        key.version()?;
-        let notes = self.ask_for_notes(key, asker, Haste::OthersWait).await;
-        notes.into_iter().next().map(|(bytes, _)| NoteAnswer {
-            bytes: bytes.into(),
-            source: Source::Peer,
-            stale: None,
-        })
-    }
-
-    /// What members know of a note while upstream is gone: the youngest answer; of lists all versions that one of them knows.
-    pub(super) async fn note_of_members(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
-        let mut notes = self.ask_for_notes(key, asker, Haste::NobodyElse).await;
-        notes.sort_by_key(|(_, age)| *age);
-        let (mut bytes, age) = notes.first().cloned()?;
-        if matches!(key, NoteKey::List(_)) {
-            for (more, _) in &notes {
-                bytes = super::notes::with_versions(&bytes, &versions_of(more)).to_vec();
-            }
-        }
-        Some(NoteAnswer {
-            bytes: bytes.into(),
-            source: Source::Peer,
-            stale: key.version().is_none().then_some(age),
-        })
-    }
-
-    /// What members say. Their notes are for the daemon's own user, and none of them is kept: so there is nothing to take back.
-    async fn ask_for_notes(
-        &self,
-        key: &NoteKey,
-        asker: Asker,
-        haste: Haste,
-    ) -> Vec<(Vec<u8>, Duration)> {
-        let peers = &self.inner.peers;
-        if asker != Asker::Owner || !peers.is_closed() || peers.connected() == 0 {
-            return Vec::new();
-        }
-        let notes = peers.notes(&key.url_path(), haste).await.into_iter();
-        let sound = notes.filter(|note| super::notes::check(key, &note.bytes).is_ok());
-        sound.map(|note| (note.bytes, note.age)).collect()
-    }
-}
-
-/// The versions that a list names.
-fn versions_of(list: &[u8]) -> Vec<Version> {
-    let text = String::from_utf8_lossy(list);
-    let words = text
-        .lines()
-        .filter_map(|line| line.split_whitespace().next());
-    words.filter_map(|word| Version::parse(word).ok()).collect()
 }

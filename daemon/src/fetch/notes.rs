@@ -4,6 +4,7 @@
 
 mod known;
 mod obtainable;
+mod of_members;
 mod without;
 mod words;
 
@@ -18,8 +19,8 @@ use tokio::time::timeout;
 
 pub(super) use self::known::is_commit;
 pub(super) use self::obtainable::ZipsAsked;
+use self::words::check;
 pub(crate) use self::words::info_of;
-pub(super) use self::words::{check, with_versions};
 use super::stories::Telling;
 use super::story::Story;
 use super::{FetchError, Fetcher};

@@ -15,7 +15,7 @@ struct InfoForm {
 }
 
 /// Refuses an answer that would break `go` for as long as it is kept: `.info` without its version, a list in HTML.
-pub(in crate::fetch) fn check(key: &NoteKey, bytes: &[u8]) -> Result<(), FetchError> {
+pub(super) fn check(key: &NoteKey, bytes: &[u8]) -> Result<(), FetchError> {
     let nonsense = |reason: &str| FetchError::Nonsense {
         what: key.url_path().into(),
         reason: reason.into(),
@@ -42,7 +42,7 @@ pub(in crate::fetch) fn check(key: &NoteKey, bytes: &[u8]) -> Result<(), FetchEr
 }
 
 /// The lines of `list`, and the tagged versions of `held` that it lacks. Pseudo-versions do not belong into a list.
-pub(in crate::fetch) fn with_versions(list: &[u8], held: &[Version]) -> Bytes {
+pub(super) fn with_versions(list: &[u8], held: &[Version]) -> Bytes {
     let mut text = String::from_utf8_lossy(list).into_owned();
     for version in held.iter().filter(|version| !version.is_pseudo()) {
         let listed = text
