@@ -4,13 +4,17 @@
 //! whichever it uses, to see what that one retracts. It takes the highest of a list for the latest, and then fetches its zip. So a
 //! list of all that is known would lead to what nobody here has. Neighbours are asked by the hash of the zip, as always;
 //! they can withhold, and a list gains nothing by what they say.
+//!
+//! What the latest version retracts stays retracted: it is read here where `go` cannot, since that version is not in the list.
 
 use std::collections::{HashMap, HashSet};
+use std::io::{Read, Seek};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt};
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::go_mod::Retractions;
 use modmesh_protocol::limits::{NO_PROGRESS_MAX, VERSIONS_RECORDS_MAX};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 use tokio::time::timeout;
@@ -18,9 +22,9 @@ use tokio::time::timeout;
 use super::Fetcher;
 use super::words::newest;
 use crate::peers::{Haste, Peers};
-use crate::policy::Asker;
+use crate::policy::{Asker, Treatment};
 use crate::seldom::Seldom;
-use crate::trust::Scope;
+use crate::trust::{GO_MOD_BYTES_MAX, Scope};
 use crate::upstream::Upstream;
 
 /// Zips of one module that neighbours are asked about, those of the versions that `go` would take first: as many as a neighbour
@@ -58,7 +62,7 @@ impl ZipsAsked {
 }
 
 /// The versions to speak of while no upstream answers.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Spoken {
     pub versions: Vec<Version>,
     /// What `go` would take for the latest, where that is known of and cannot be had, so that it is none of these.
@@ -72,32 +76,72 @@ impl Fetcher {
         upstream.as_ref().is_none_or(Upstream::is_down)
     }
 
-    /// Those of `known` that can be had; all of them where none can, or while there is an upstream to ask for them.
+    /// Those of `known` that can be had, as far as `go` chooses well among them; all while there is an upstream to ask for them.
     pub(super) async fn spoken_of(
         &self,
         module: &ModulePath,
         known: Vec<Version>,
         asker: Asker,
     ) -> Spoken {
-        let versions = match self.is_without_upstream(asker) {
-            true => self.obtainable(module, &known, asker).await,
-            false => Vec::new(),
+        let everything = |versions| Spoken {
+            versions,
+            newer: None,
         };
-        if versions.is_empty() {
-            let newer = None;
-            return Spoken {
-                versions: known,
-                newer,
-            };
+        // The list of toolchains is that of all platforms, and `go` wants to know which releases there are.
+        let is_toolchain = self.inner.policy.treatment(module) == Treatment::Toolchain;
+        let Some(latest) = newest(&known).filter(|_| !is_toolchain) else {
+            return everything(known);
+        };
+        if !self.is_without_upstream(asker) {
+            return everything(known);
         }
-        let newer = newest(&known).filter(|newest| !versions.contains(newest));
-        if let Some(newer) = &newer
-            && let Some(times_left_out) = LEFT_OUT.turn()
+        let obtainable = self.obtainable(module, &known, asker).await;
+        if obtainable.contains(&latest) {
+            return everything(obtainable);
+        }
+        let Some(go_mod) = self.go_mod_of(module, &latest, asker).await else {
+            return everything(known);
+        };
+        let spoken = choose(known, &obtainable, &latest, &Retractions::of(&go_mod));
+        if let Some(newer) = &spoken.newer
+            && let Some(left_out) = LEFT_OUT.turn()
         {
-            let unheard = known.len() - versions.len();
-            tracing::info!(%module, %newer, unheard, times_left_out, "no upstream answers: go is told of the versions alone that are here or at a neighbour");
+            tracing::info!(%module, %newer, left_out, "no upstream answers: go is told of the versions alone that are here or at a neighbour");
         }
-        Spoken { versions, newer }
+        spoken
+    }
+
+    /// The go.mod of a version: the one that is here, or a neighbour's.
+    async fn go_mod_of(
+        &self,
+        module: &ModulePath,
+        version: &Version,
+        asker: Asker,
+    ) -> Option<Vec<u8>> {
+        let of = ModuleVersion::new(module.clone(), version.clone()).ok()?;
+        let kind = FileKind::Mod;
+        let key = ArtifactKey { of, kind };
+        let stored = match self.stored(&key).await {
+            Some(stored) => stored,
+            None if self.inner.peers.connected() == 0 => return None,
+            None => {
+                let fetching = self.inner.files.join((key.clone(), Asker::Anybody), || {
+                    self.clone().obtain(key.clone(), Asker::Anybody)
+                });
+                let landed = timeout(ASKING_MAX, fetching).await.ok()?.ok()?.ok()?;
+                landed.stored.again().ok()?
+            }
+        };
+        if stored.entry.proof.scope() != Scope::Proven && asker != Asker::Owner {
+            return None;
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let (mut text, mut file) = (Vec::new(), stored.file);
+            file.rewind()?;
+            file.take(GO_MOD_BYTES_MAX).read_to_end(&mut text)?;
+            Ok::<_, std::io::Error>(text)
+        });
+        read.await.ok()?.ok()
     }
 
     /// Those of `known` whose zip is here or at a neighbour, in their order.
@@ -177,5 +221,136 @@ impl Fetcher {
             }
         }
         there
+    }
+}
+
+/// What is spoken of where the `latest` of the `known` versions is not among the `obtainable` ones, and its go.mod retracts these.
+///
+/// `go` takes the highest of a list that the latest of the list does not retract. Where it would take none that is as good
+/// as what it would take of all (a pre-release in the place of a release), all is spoken of: then it says itself what is missing.
+fn choose(
+    known: Vec<Version>,
+    obtainable: &[Version],
+    latest: &Version,
+    retracted: &Retractions,
+) -> Spoken {
+    let is_good = |version: &&Version| !retracted.contain(version);
+    let good: Vec<_> = obtainable.iter().filter(is_good).cloned().collect();
+    let wanted = known
+        .iter()
+        .filter(is_good)
+        .max_by_key(|one| one.preference());
+    let best = good.iter().max_by_key(|one| one.preference());
+    if wanted.map(quality) != best.map(quality) || best.is_none() {
+        return Spoken {
+            versions: known,
+            newer: None,
+        };
+    }
+    let newer = wanted.filter(|wanted| Some(*wanted) != best).cloned();
+    if !retracted.contain(latest) {
+        return Spoken {
+            versions: good,
+            newer,
+        };
+    }
+    // It retracts itself, so that `go` reads there what is retracted, and does not take it.
+    let mut versions = obtainable.to_vec();
+    versions.push(latest.clone());
+    versions.sort();
+    Spoken { versions, newer }
+}
+
+/// What kind of version it is; `go` does not take one in the place of another without being told.
+fn quality(version: &Version) -> (bool, bool, bool) {
+    (
+        version.is_prerelease(),
+        version.is_pseudo(),
+        version.is_incompatible(),
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn versions(texts: &[&str]) -> Vec<Version> {
+        let parse = |text: &&str| Version::parse(text).unwrap();
+        texts.iter().map(parse).collect()
+    }
+
+    #[test]
+    fn what_can_be_had_stands_in_for_what_cannot_as_go_would_choose_it() {
+        const ALL: &[&str] = &[];
+        let rows: &[(&[&str], &[&str], &str, &[&str], Option<&str>)] = &[
+            // Known, to be had, go.mod of the latest, spoken of (nothing: all), newer.
+            (
+                &["v1.0.0", "v1.1.0", "v1.2.0"],
+                &["v1.0.0"],
+                "",
+                &["v1.0.0"],
+                Some("v1.2.0"),
+            ),
+            // The one between is left out as well, for `@v1.1` would take it.
+            (
+                &["v1.0.0", "v1.1.0", "v1.2.0"],
+                &["v1.0.0", "v1.1.0"],
+                "retract v1.1.0",
+                &["v1.0.0"],
+                Some("v1.2.0"),
+            ),
+            (
+                &["v1.0.0", "v1.2.0"],
+                &["v1.0.0"],
+                "retract v1.0.0",
+                ALL,
+                None,
+            ),
+            (&["v1.0.0", "v1.2.0"], &[], "", ALL, None),
+            // The latest retracts itself, and is needed in the list for the others.
+            (
+                &["v1.0.0", "v1.1.0", "v1.2.0"],
+                &["v1.0.0", "v1.1.0"],
+                "retract (\nv1.2.0\nv1.1.0\n)",
+                &["v1.0.0", "v1.1.0", "v1.2.0"],
+                None,
+            ),
+            // No pre-release for a release, no +incompatible for one that is not.
+            (&["v1.0.0-rc.1", "v1.2.0"], &["v1.0.0-rc.1"], "", ALL, None),
+            (
+                &["v1.0.0", "v2.0.0+incompatible"],
+                &["v1.0.0"],
+                "",
+                ALL,
+                None,
+            ),
+            (
+                &["v1.0.0-rc.1", "v1.0.0-rc.2"],
+                &["v1.0.0-rc.1"],
+                "",
+                &["v1.0.0-rc.1"],
+                Some("v1.0.0-rc.2"),
+            ),
+        ];
+        for (known, obtainable, go_mod, expected, newer) in rows {
+            let (known, obtainable) = (versions(known), versions(obtainable));
+            let latest = newest(&known).unwrap();
+            let retracted = Retractions::of(go_mod.as_bytes());
+            let spoken = choose(known.clone(), &obtainable, &latest, &retracted);
+            let expected = match expected.is_empty() {
+                true => known,
+                false => versions(expected),
+            };
+            let newer = newer.map(|newer| Version::parse(newer).unwrap());
+            assert_eq!(
+                spoken,
+                Spoken {
+                    versions: expected,
+                    newer
+                },
+                "{go_mod}"
+            );
+        }
     }
 }
