@@ -1,4 +1,4 @@
-//! Which of the known versions can be had while no upstream answers: those whose zip is here, or at a neighbour.
+//! Of which versions a list speaks while no upstream answers: up to the best one whose zip is here, or at a neighbour.
 //!
 //! A host knows of more versions than it can give, for `go` asks for the record and the go.mod of a module's latest version
 //! whichever it uses, to see what that one retracts. It takes the highest of a list for the latest, and then fetches its zip. So a
@@ -76,7 +76,7 @@ impl Fetcher {
         upstream.as_ref().is_none_or(Upstream::is_down)
     }
 
-    /// Those of `known` that can be had, as far as `go` chooses well among them; all while there is an upstream to ask for them.
+    /// Those of `known` among which `go` takes one that can be had; all while there is an upstream to ask for them.
     pub(super) async fn spoken_of(
         &self,
         module: &ModulePath,
@@ -92,21 +92,23 @@ impl Fetcher {
         let Some(latest) = newest(&known).filter(|_| !is_toolchain) else {
             return everything(known);
         };
-        if !self.is_without_upstream(asker) {
+        if !self.is_without_upstream(asker) || self.is_held(module, &latest, asker) {
             return everything(known);
-        }
-        let obtainable = self.obtainable(module, &known, asker).await;
-        if obtainable.contains(&latest) {
-            return everything(obtainable);
         }
         let Some(go_mod) = self.go_mod_of(module, &latest, asker).await else {
             return everything(known);
         };
-        let spoken = choose(known, &obtainable, &latest, &Retractions::of(&go_mod));
+        let retracted = Retractions::of(&go_mod);
+        let mut good: Vec<_> = known.iter().filter(|one| !retracted.contain(one)).collect();
+        good.sort_by_cached_key(|version| std::cmp::Reverse(version.preference()));
+        let Some(best) = self.first_obtainable(module, &good, asker).await else {
+            return everything(known);
+        };
+        let spoken = choose(known, &best, &latest, &retracted);
         if let Some(newer) = &spoken.newer
             && let Some(left_out) = LEFT_OUT.turn()
         {
-            tracing::info!(%module, %newer, left_out, "no upstream answers: go is told of the versions alone that are here or at a neighbour");
+            tracing::info!(%module, %newer, left_out, "no upstream answers: go is told of the versions up to the best one that is here or at a neighbour");
         }
         spoken
     }
@@ -144,33 +146,44 @@ impl Fetcher {
         read.await.ok()?.ok()
     }
 
-    /// Those of `known` whose zip is here or at a neighbour, in their order.
-    async fn obtainable(
+    /// Whether the zip of the version is here, for `asker`.
+    fn is_held(&self, module: &ModulePath, version: &Version, asker: Asker) -> bool {
+        let zip = zip_of(module, version);
+        let scope = zip.and_then(|zip| self.inner.store.scope_of(&zip));
+        match scope {
+            Some(Scope::Proven) => true,
+            Some(_) => asker == Asker::Owner,
+            None => false,
+        }
+    }
+
+    /// The first of `versions` whose zip is here or at a neighbour.
+    async fn first_obtainable(
         &self,
         module: &ModulePath,
-        known: &[Version],
+        versions: &[&Version],
         asker: Asker,
-    ) -> Vec<Version> {
-        let mut zips: Vec<_> = known
+    ) -> Option<Version> {
+        let held = versions
             .iter()
-            .filter_map(|version| {
-                let of = ModuleVersion::new(module.clone(), version.clone()).ok()?;
-                let kind = FileKind::Zip;
-                Some((version, ArtifactKey { of, kind }))
-            })
+            .position(|one| self.is_held(module, one, asker));
+        let better = versions.iter().take(held.unwrap_or(versions.len()));
+        let better: Vec<_> = better
+            .filter_map(|one| zip_of(module, one))
+            .take(ASKED_ABOUT_MAX)
             .collect();
-        zips.sort_by_cached_key(|(version, _)| std::cmp::Reverse(version.preference()));
-        let (mut there, mut elsewhere) = (Vec::new(), Vec::new());
-        for (version, zip) in zips {
-            match self.inner.store.scope_of(&zip) {
-                Some(Scope::Proven) => there.push(version.clone()),
-                Some(_) if asker == Asker::Owner => there.push(version.clone()),
-                _ => elsewhere.push(zip),
+        let began = Instant::now();
+        for zips in better.chunks(ASKED_AT_ONCE) {
+            if began.elapsed() >= ASKING_MAX {
+                break;
+            }
+            let there = self.at_neighbours(zips.to_vec(), asker).await;
+            if let Some(best) = there.into_iter().max_by_key(Version::preference) {
+                return Some(best);
             }
         }
-        there.extend(self.at_neighbours(elsewhere, asker).await);
-        there.sort();
-        there
+        held.and_then(|held| versions.get(held))
+            .map(|version| (*version).clone())
     }
 
     /// The versions of those zips that a neighbour says to have.
@@ -178,7 +191,6 @@ impl Fetcher {
         // What nothing proves members have for this host's user.
         let of_members = asker == Asker::Owner && self.inner.peers.is_closed();
         zips.retain(|zip| of_members || self.may_ask_neighbours(zip));
-        zips.truncate(ASKED_ABOUT_MAX);
         if self.inner.peers.connected() == 0 {
             return Vec::new();
         }
@@ -224,40 +236,35 @@ impl Fetcher {
     }
 }
 
-/// What is spoken of where the `latest` of the `known` versions is not among the `obtainable` ones, and its go.mod retracts these.
+fn zip_of(module: &ModulePath, version: &Version) -> Option<ArtifactKey> {
+    let of = ModuleVersion::new(module.clone(), version.clone()).ok()?;
+    let kind = FileKind::Zip;
+    Some(ArtifactKey { of, kind })
+}
+
+/// What is spoken of where `best` is the best version that can be had, and the go.mod of the `latest` retracts these.
 ///
-/// `go` takes the highest of a list that the latest of the list does not retract. Where it would take none that is as good
-/// as what it would take of all (a pre-release in the place of a release), all is spoken of: then it says itself what is missing.
+/// `go` takes the highest of a list that the latest of the list does not retract. So what it would take before `best` is left
+/// out, and with the latest what that one retracts. Where `best` is not of the same kind as what `go` would take of all (a
+/// pre-release in the place of a release), all is spoken of: then `go` says itself what is missing.
 fn choose(
     known: Vec<Version>,
-    obtainable: &[Version],
+    best: &Version,
     latest: &Version,
     retracted: &Retractions,
 ) -> Spoken {
-    let is_good = |version: &&Version| !retracted.contain(version);
-    let good: Vec<_> = obtainable.iter().filter(is_good).cloned().collect();
-    let wanted = known
-        .iter()
-        .filter(is_good)
-        .max_by_key(|one| one.preference());
-    let best = good.iter().max_by_key(|one| one.preference());
-    if wanted.map(quality) != best.map(quality) || best.is_none() {
-        return Spoken {
-            versions: known,
-            newer: None,
-        };
+    let good = known.iter().filter(|one| !retracted.contain(one));
+    let wanted = good.max_by_key(|one| one.preference()).cloned();
+    let newer = wanted.filter(|wanted| wanted != best && quality(wanted) == quality(best));
+    let mut versions = known;
+    if newer.is_some() {
+        // Where it retracts itself `go` reads there what is retracted, and does not take it.
+        let latest_stays = retracted.contain(latest);
+        versions.retain(|one| match retracted.contain(one) {
+            true => latest_stays,
+            false => one.preference() <= best.preference(),
+        });
     }
-    let newer = wanted.filter(|wanted| Some(*wanted) != best).cloned();
-    if !retracted.contain(latest) {
-        return Spoken {
-            versions: good,
-            newer,
-        };
-    }
-    // It retracts itself, so that `go` reads there what is retracted, and does not take it.
-    let mut versions = obtainable.to_vec();
-    versions.push(latest.clone());
-    versions.sort();
     Spoken { versions, newer }
 }
 
@@ -283,74 +290,55 @@ mod tests {
     #[test]
     fn what_can_be_had_stands_in_for_what_cannot_as_go_would_choose_it() {
         const ALL: &[&str] = &[];
-        let rows: &[(&[&str], &[&str], &str, &[&str], Option<&str>)] = &[
-            // Known, to be had, go.mod of the latest, spoken of (nothing: all), newer.
+        let three = &["v1.0.0", "v1.1.0", "v1.2.0"][..];
+        let rows: &[(&[&str], &str, &str, &[&str], Option<&str>)] = &[
+            // Known, the best to be had, go.mod of the latest, spoken of (nothing: all), newer.
+            (three, "v1.0.0", "", &["v1.0.0"], Some("v1.2.0")),
+            (three, "v1.1.0", "", &["v1.0.0", "v1.1.0"], Some("v1.2.0")),
+            (three, "v1.2.0", "", ALL, None),
+            // What it retracts goes with it, for nobody else would say so.
             (
-                &["v1.0.0", "v1.1.0", "v1.2.0"],
-                &["v1.0.0"],
-                "",
-                &["v1.0.0"],
-                Some("v1.2.0"),
-            ),
-            // The one between is left out as well, for `@v1.1` would take it.
-            (
-                &["v1.0.0", "v1.1.0", "v1.2.0"],
-                &["v1.0.0", "v1.1.0"],
-                "retract v1.1.0",
-                &["v1.0.0"],
-                Some("v1.2.0"),
-            ),
-            (
-                &["v1.0.0", "v1.2.0"],
-                &["v1.0.0"],
+                three,
+                "v1.1.0",
                 "retract v1.0.0",
-                ALL,
-                None,
+                &["v1.1.0"],
+                Some("v1.2.0"),
             ),
-            (&["v1.0.0", "v1.2.0"], &[], "", ALL, None),
-            // The latest retracts itself, and is needed in the list for the others.
+            // The latest retracts itself: it stays, and `go` passes over it.
             (
-                &["v1.0.0", "v1.1.0", "v1.2.0"],
-                &["v1.0.0", "v1.1.0"],
-                "retract (\nv1.2.0\nv1.1.0\n)",
-                &["v1.0.0", "v1.1.0", "v1.2.0"],
-                None,
+                three,
+                "v1.0.0",
+                "retract v1.2.0",
+                &["v1.0.0", "v1.2.0"],
+                Some("v1.1.0"),
             ),
+            (three, "v1.1.0", "retract v1.2.0", ALL, None),
             // No pre-release for a release, no +incompatible for one that is not.
-            (&["v1.0.0-rc.1", "v1.2.0"], &["v1.0.0-rc.1"], "", ALL, None),
-            (
-                &["v1.0.0", "v2.0.0+incompatible"],
-                &["v1.0.0"],
-                "",
-                ALL,
-                None,
-            ),
+            (&["v1.0.0-rc.1", "v1.2.0"], "v1.0.0-rc.1", "", ALL, None),
+            (&["v1.0.0", "v2.0.0+incompatible"], "v1.0.0", "", ALL, None),
             (
                 &["v1.0.0-rc.1", "v1.0.0-rc.2"],
-                &["v1.0.0-rc.1"],
+                "v1.0.0-rc.1",
                 "",
                 &["v1.0.0-rc.1"],
                 Some("v1.0.0-rc.2"),
             ),
         ];
-        for (known, obtainable, go_mod, expected, newer) in rows {
-            let (known, obtainable) = (versions(known), versions(obtainable));
+        for (known, best, go_mod, expected, newer) in rows {
+            let (known, best) = (versions(known), Version::parse(best).unwrap());
             let latest = newest(&known).unwrap();
             let retracted = Retractions::of(go_mod.as_bytes());
-            let spoken = choose(known.clone(), &obtainable, &latest, &retracted);
+            let spoken = choose(known.clone(), &best, &latest, &retracted);
             let expected = match expected.is_empty() {
                 true => known,
                 false => versions(expected),
             };
             let newer = newer.map(|newer| Version::parse(newer).unwrap());
-            assert_eq!(
-                spoken,
-                Spoken {
-                    versions: expected,
-                    newer
-                },
-                "{go_mod}"
-            );
+            let expected = Spoken {
+                versions: expected,
+                newer,
+            };
+            assert_eq!(spoken, expected, "{best}: {go_mod}");
         }
     }
 }
