@@ -211,6 +211,39 @@ fn no_neighbour_is_asked_for_the_versions_of_a_private_module() {
     assert_eq!(neighbour.versions_given(), 1);
 }
 
+/// A module in a folder of repositories, of which all but the folder itself are private.
+#[test]
+fn nobody_is_asked_about_the_paths_above_a_private_module() {
+    let above = Module::package("git.example/corp", "v1.7.3");
+    let mut log = TestLog::new("sumdb.example.test");
+    log.append(&above);
+    log.pad_to(300);
+    let database = FakeUpstream::with_log(log.clone());
+    let upstream = FakeUpstream::start([]);
+    upstream.close();
+    let neighbour = LyingPeer::start(&[above], &log, PeerLie::None);
+    let own_url = format!("{} {}", log.verifier_key(), database.url());
+    for setting in [log.verifier_key(), own_url] {
+        let host = HostOptions::new("A")
+            .upstream(&upstream.url())
+            .sumdb(&setting)
+            .argument("--private=git.example/corp/*")
+            .peer(&neighbour.peer_address())
+            .start();
+        host.wait_for_neighbours(1);
+        let given = neighbour.records_given();
+        // The first question finds out that upstream is gone.
+        for _ in 0..3 {
+            let answer = host.get("git.example/corp/secret/@v/v1.7.3.info");
+            assert_eq!(answer.status, 504, "{}", answer.text());
+        }
+        assert_eq!(neighbour.records_given(), given);
+        assert!(database.requests().is_empty(), "{:?}", database.requests());
+        // It is asked about the path itself.
+        host.get("git.example/corp/@v/v1.7.3.info").expect_body();
+    }
+}
+
 #[test]
 fn while_upstream_answers_no_neighbour_is_asked_for_versions() {
     let modules = modules();

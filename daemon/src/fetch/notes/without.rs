@@ -12,7 +12,7 @@ use super::known::{at_commit, is_commit};
 use super::words::{info_of, newest, version_in, versions_in, with_versions};
 use super::{FetchError, Fetcher, NoteAnswer, NoteKey, keep};
 use crate::metrics::Source;
-use crate::policy::Asker;
+use crate::policy::{Asker, Treatment};
 use crate::trust::Scope;
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -180,8 +180,12 @@ impl Fetcher {
         error
     }
 
-    /// Whether the database lists this very version of a shorter path: then the path of `of` is hardly a module itself.
+    /// Whether the database lists this very version of a shorter path: then the path of `of` is hardly a module itself. Of a private
+    /// module the paths above it and its versions are no less private, and nobody is asked about them.
     async fn is_inside_listed(&self, of: &ModuleVersion) -> bool {
+        if self.inner.policy.treatment(&of.module) == Treatment::Private {
+            return false;
+        }
         let shorter = prefixes(of.module.as_str()).filter_map(|path| {
             let module = ModulePath::parse(path).ok()?;
             ModuleVersion::new(module, of.version.clone()).ok()
