@@ -13,6 +13,7 @@ mod contradiction;
 mod database;
 mod files;
 mod finding;
+mod given_up;
 mod mirror;
 mod prove;
 mod set;

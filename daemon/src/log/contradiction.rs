@@ -2,30 +2,24 @@
 //!
 //! It is the one thing here that no source is to blame for, and that a person must see: both heads are kept as they were
 //! signed, which is all that is needed to convict the database, and until somebody decides which log this host is to follow
-//! (`modmesh sumdb accept`, `forget`) `status` tells of them. Who shows a log that was given up here is named and is no news.
+//! (`modmesh sumdb accept`, `forget`) `status` tells of them. Who shows a log that was given up here is no news (`given_up.rs`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use modmesh_protocol::digest::hex;
 use modmesh_protocol::log::{Hash, SignedHead, VerifierKey};
 
 use super::ask::Surroundings;
-use super::files::{Files, Head};
+use super::files::{Files, Memory};
+use super::given_up::{GivenUp, plain};
 use super::prove::ProveError;
-use crate::seldom::Seldom;
-
-static GIVEN_UP_SHOWN: Seldom = Seldom::new();
 
 /// Contradictions that are told of one by one in each run; each further one is counted and nothing else.
 const TOLD_MAX: usize = 16;
-/// How long it is told who showed a log that was given up here.
-const SHOWN_FOR: Duration = Duration::from_secs(60 * 60);
-/// Those of whom it is told.
-const SHOWN_MAX: usize = 16;
 /// How a note of a head begins.
 const NOTE_BEGINS: &str = "go.sum database tree\n";
 const OURS: &str = "\nours: ";
@@ -38,10 +32,7 @@ pub(super) struct Contradictions {
     files: Arc<Files>,
     surroundings: Arc<dyn Surroundings>,
     told: Mutex<HashSet<(Hash, Hash)>>,
-    /// Heads of logs that were given up before this one was begun.
-    given_up: Mutex<HashSet<Head>>,
-    /// Who showed one of them, and when.
-    shown_by: Mutex<HashMap<String, Instant>>,
+    given_up: GivenUp,
     /// This log is given up itself: what is still found out about it is told to nobody.
     is_over: AtomicBool,
 }
@@ -69,22 +60,19 @@ impl Contradictions {
     ) -> Self {
         Self {
             database: database.to_owned(),
-            given_up: Mutex::new(files.given_up()),
+            given_up: GivenUp::new(Arc::clone(&files)),
             files,
             surroundings,
             told: Mutex::default(),
-            shown_by: Mutex::default(),
             is_over: AtomicBool::new(false),
         }
     }
 
-    /// Tells that `other`, which somebody showed, was shown to contradict `ours`, keeps both, and makes an error of them.
+    /// Tells that `other`, which `from` showed, was proved to contradict `ours`, a head of the log that is followed here, keeps
+    /// both, and makes an error of them.
     pub(super) fn show(&self, ours: &SignedHead, other: &SignedHead, from: &str) -> ProveError {
-        if self.is_given_up(other) {
+        if self.given_up.has(other) {
             return self.given_up_shown(other, from);
-        }
-        if self.is_given_up(ours) {
-            return ProveError::GivenUp(ours.size());
         }
         let (older, newer) = if ours.size() <= other.size() {
             (ours, other)
@@ -125,63 +113,45 @@ impl Contradictions {
         error
     }
 
-    /// Whether `head` is known to be of a log that was given up.
-    pub(super) fn is_given_up(&self, head: &SignedHead) -> bool {
-        self.all_given_up()
-            .contains(&(head.size(), head.head().root))
-    }
-
-    /// Whether a log was given up before this one.
-    pub(super) fn is_any_given_up(&self) -> bool {
-        !self.all_given_up().is_empty()
-    }
-
-    /// The log that was given up is the one that the database shows after all.
-    pub(super) fn nothing_is_given_up(&self) {
-        self.all_given_up().clear();
-        self.files.forget_given_up();
+    /// What was given up before this log.
+    pub(super) fn given_up(&self) -> &GivenUp {
+        &self.given_up
     }
 
     /// `from` shows a head of a log that was given up here.
     pub(super) fn given_up_shown(&self, head: &SignedHead, from: &str) -> ProveError {
-        let mut shown = self.shown();
-        shown.retain(|_, at| at.elapsed() < SHOWN_FOR);
-        if shown.len() < SHOWN_MAX || shown.contains_key(from) {
-            shown.insert(from.to_owned(), Instant::now());
-        }
-        drop(shown);
-        if let Some(left_out) = GIVEN_UP_SHOWN.turn() {
-            tracing::warn!(
-                database = self.database,
-                from,
-                size = head.size(),
-                left_out,
-                "a tree head of the log that was given up here is still shown; nothing is believed of it"
-            );
-        }
+        self.given_up.note_shown(head, from);
         ProveError::GivenUp(head.size())
     }
 
-    /// Who showed a log within the last hour that was given up here.
-    pub(super) fn showing_given_up(&self) -> Vec<String> {
-        let shown = self.shown();
-        let lately = shown.iter().filter(|(_, at)| at.elapsed() < SHOWN_FOR);
-        let mut names: Vec<_> = lately.map(|(name, _)| name.clone()).collect();
-        names.sort();
-        names
-    }
-
-    /// The heads that are given up with this log and were before: to be known again.
-    pub(super) fn heads_to_give_up(&self, key: &VerifierKey) -> HashSet<Head> {
-        let mut heads = self.all_given_up().clone();
+    /// What is to be known again when this log is given up for that of `accepted`, or for whichever comes. `unjoined` says that
+    /// it is not known whether a smaller log belongs to it.
+    pub(super) fn to_give_up(
+        &self,
+        key: &VerifierKey,
+        current: Option<&SignedHead>,
+        accepted: Option<&SignedHead>,
+        unjoined: bool,
+    ) -> Memory {
         let kept = self.files.heads();
         let kept = kept.filter_map(|note| SignedHead::open(note.as_bytes(), key).ok());
-        heads.extend(kept.map(|head| (head.size(), head.head().root)));
-        heads.extend(self.evidence(key, None).into_iter().map(|one| {
-            let ours = one.ours.head();
-            (ours.size, ours.root)
-        }));
-        heads
+        let evidence = self.evidence(key, None);
+        let is_refused = |accepted: &SignedHead| {
+            let mut refused = evidence.iter().map(|one| plain(&one.other));
+            refused.any(|refused| refused == plain(accepted))
+        };
+        let is_contradicted = match accepted {
+            Some(accepted) => is_refused(accepted),
+            None => !evidence.is_empty(),
+        };
+        let heads: HashSet<_> = kept
+            .map(|head| plain(&head))
+            .chain(current.map(plain))
+            .chain(evidence.iter().map(|one| plain(&one.ours)))
+            .collect();
+        let mut memory = self.given_up.all().and(heads, accepted, is_contradicted);
+        memory.was_contradicted |= unjoined || !evidence.is_empty();
+        memory
     }
 
     /// From now on nothing is told.
@@ -226,14 +196,6 @@ impl Contradictions {
     fn is_news(&self, older: &SignedHead, newer: &SignedHead) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.len() < TOLD_MAX && told.insert((older.head().root, newer.head().root))
-    }
-
-    fn all_given_up(&self) -> std::sync::MutexGuard<'_, HashSet<Head>> {
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn shown(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
-        self.shown_by.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

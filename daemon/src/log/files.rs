@@ -21,7 +21,7 @@ use modmesh_protocol::module::ModuleVersion;
 use crate::state::rename_over;
 
 pub(crate) use begun::log_number;
-pub(super) use begun::{Begun, Head, aside_of, folder_aside};
+pub(super) use begun::{Begun, Head, Memory, aside_of, folder_aside};
 
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 

@@ -7,7 +7,7 @@ mod tiles;
 mod upkeep;
 mod versions;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
@@ -25,6 +25,7 @@ use super::contradiction::Evidence;
 use super::files::Files;
 use super::finding::{Authority, Finding, ListedRecord, Told, Trouble};
 use super::prove::{Prover, Unjoined};
+use super::sources::ShownBy;
 use crate::flight::Flights;
 use crate::metrics::Source;
 use crate::shutdown::Shutdown;
@@ -170,16 +171,15 @@ impl Mirror {
     /// used any more when this returns. The next one's number.
     pub(super) fn give_up(&self, accepted: Option<&SignedHead>) -> io::Result<u64> {
         let prover = &self.inner.prover;
-        let contradictions = prover.contradictions();
-        let mut heads = match self.contradictions() {
-            Some(_) => contradictions.heads_to_give_up(prover.key()),
-            // The same log is to be followed from its beginning.
-            None => HashSet::new(),
-        };
-        if let Some(accepted) = accepted {
-            heads.remove(&(accepted.size(), accepted.head().root));
-        }
-        let number = prover.files().begin_anew(accepted, &heads)?;
+        let current = prover.head();
+        let unjoined = self.unjoined().is_some();
+        let memory = prover.contradictions().to_give_up(
+            prover.key(),
+            current.as_deref(),
+            accepted,
+            unjoined,
+        );
+        let number = prover.files().begin_anew(accepted, &memory)?;
         prover.end();
         Ok(number)
     }
@@ -200,7 +200,8 @@ impl Mirror {
 
     /// Who showed a log within the last hour that was given up here.
     pub(crate) fn showing_given_up(&self) -> Vec<String> {
-        self.inner.prover.contradictions().showing_given_up()
+        let contradictions = self.inner.prover.contradictions();
+        contradictions.given_up().shown_lately_by()
     }
 
     /// A shorter log that could not be joined to the one that is followed here, if that was within the last hour.
@@ -221,7 +222,10 @@ impl Mirror {
             return;
         };
         let prover = &self.inner.prover;
-        if let Err(error) = prover.merge(accepted, None, &mut self.everybody()).await {
+        if let Err(error) = prover
+            .merge(accepted, &ShownBy::ThisHost, None, &mut self.everybody())
+            .await
+        {
             tracing::info!(database = self.name(), %error, "the accepted tree head is not proved yet; it will be with the next lookup");
         }
     }

@@ -1,9 +1,10 @@
 //! Proving: that records stand in the log, under the current head.
 //!
-//! How the current head moves, and how other heads are held against it, is in `heads.rs` beside this file.
+//! How the current head moves, and how other heads are held against it, is in `heads.rs` and `older.rs` beside this file.
 
 mod closure;
 mod heads;
+mod older;
 mod unused;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,14 +22,14 @@ use super::ask::{LogSource, LookupAnswer, Part, Surroundings};
 use super::contradiction::Contradictions;
 use super::files::Files;
 use super::finding::ListedRecord;
-use super::sources::Sources;
+use super::sources::{ShownBy, Sources};
 use super::tiles::{Tiles, unkept};
 use super::verdict::Verdicts;
 use crate::metrics::Source;
 use crate::shutdown::Shutdown;
 
 use closure::Owed;
-use heads::Compared;
+use older::Compared;
 use unused::Unused;
 
 /// Why something could not be proved.
@@ -58,22 +59,28 @@ pub(super) enum ProveError {
     /// The head is of a log that a person gave up on this host.
     #[error("the tree head of {0} records is of a log that was given up on this host")]
     GivenUp(u64),
+    /// A log was given up here, and who shows this head may not have been told yet.
+    #[error(
+        "a log was given up on this host, so it learns of the next tree heads from the database itself, and of the one of {0} records from nobody else"
+    )]
+    DatabaseFirst(u64),
     /// This log itself was given up meanwhile.
     #[error("this host has begun to follow another log of the checksum database; ask again")]
     Over,
     /// Nobody who could be asked has a tile that the proof needs.
     #[error("{} is not to be had", .0.path())]
     MissingTile(TileCoordinate),
-    /// A neighbour has the record under a smaller head than ours. Its tree ends inside a tile that is wider in ours, and what
+    /// The record came under a smaller head than ours. Its tree ends inside a tile that is wider in ours, and what
     /// lies between its end and ours nobody who could be asked has. The same tile would prove its head a prefix of ours,
     /// so there is no way around it.
     #[error(
-        "the neighbour's log of {theirs} records ends where this host's log of {ours} goes on, and {} that joins them is not to be had; either of them needs the internet once, and `modmesh sumdb show` tells more", .tile.path()
+        "the log of {theirs} records that {from} shows ends where this host's log of {ours} goes on, and {} that joins them is not to be had; `modmesh sumdb show` tells more", .tile.path()
     )]
     Behind {
         tile: TileCoordinate,
         theirs: u64,
         ours: u64,
+        from: String,
     },
     /// Larger heads were adopted again and again while this one was being proved.
     #[error("the tree head moved on while this one was being proved")]
@@ -104,6 +111,8 @@ pub(super) struct Prover {
     owed: Owed,
     unused: Mutex<Unused>,
     compared: Mutex<Compared>,
+    /// Larger heads that could not be proved, and who showed them.
+    unclear: Mutex<Vec<(Arc<SignedHead>, ShownBy)>>,
     /// One older head is compared at a time; what comes meanwhile is dropped, for nothing rests on it.
     comparing: Arc<Semaphore>,
     shutdown: Shutdown,
@@ -115,13 +124,14 @@ pub(super) struct Prover {
     unjoined: Mutex<Option<Unjoined>>,
 }
 
-/// A neighbour's log that is shorter than ours, and of which nobody could tell whether it is the same.
+/// A log that is shorter than ours, and of which nobody could tell whether it is the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Unjoined {
     /// Its head.
     pub head: Arc<SignedHead>,
     /// Records in ours.
     pub ours: u64,
+    /// Who showed it.
     pub from: String,
     pub at: SystemTime,
 }
@@ -154,6 +164,7 @@ impl Prover {
             owed: Owed::new(lost),
             unused: Mutex::default(),
             compared: Mutex::default(),
+            unclear: Mutex::default(),
             comparing: Arc::new(Semaphore::new(1)),
             shutdown: shutdown.clone(),
             accepted: accepted.map(Arc::new),
@@ -256,17 +267,22 @@ impl Prover {
         let sums = record.sums(of)?;
         let offered = Arc::new(SignedHead::open(&answer.note, &self.key)?);
         let offered_size = offered.size();
+        let by = sources.first().cloned();
+        let by = by.map_or(ShownBy::ThisHost, ShownBy::Source);
         let merged = self
-            .merge(Arc::clone(&offered), Some(record.id), sources)
+            .merge(Arc::clone(&offered), &by, Some(record.id), sources)
             .await;
         let head = match (merged, self.head()) {
             (Ok(head), _) => head,
             // The larger head that it came with cannot be proved from what is to be had; ours may do.
-            (Err(ProveError::MissingTile(_) | ProveError::Overtaken), Some(current))
-                if record.id < current.size() =>
-            {
-                current
-            }
+            (
+                Err(
+                    ProveError::MissingTile(_)
+                    | ProveError::Overtaken
+                    | ProveError::DatabaseFirst(_),
+                ),
+                Some(current),
+            ) if record.id < current.size() => current,
             (Err(error), _) => return Err(error),
         };
         if record.id >= head.size() {
@@ -282,13 +298,14 @@ impl Prover {
                 *self.unjoined() = Some(Unjoined {
                     head: offered,
                     ours,
-                    from: sources.first_name(),
+                    from: by.name(),
                     at: SystemTime::now(),
                 });
                 return Err(ProveError::Behind {
                     tile,
                     theirs: offered_size,
                     ours,
+                    from: by.name(),
                 });
             }
             proof => proof?,

@@ -8,12 +8,21 @@ use std::sync::Arc;
 use modmesh_protocol::log::{Tile, TileCoordinate};
 
 use super::ask::{AskError, LogSource, TileBytes};
+use crate::metrics::Source as Kind;
 
 /// The sources that are left, best first.
 #[derive(Debug, Clone)]
 pub(super) struct Sources {
     left: Vec<Arc<dyn LogSource>>,
     word: Option<AskError>,
+}
+
+/// Who shows a head.
+#[derive(Debug, Clone)]
+pub(super) enum ShownBy {
+    Source(Arc<dyn LogSource>),
+    /// It lies on this host: in its own files, or go's.
+    ThisHost,
 }
 
 /// A tile, and who gave it.
@@ -30,18 +39,6 @@ impl Sources {
     /// The best of them.
     pub(super) fn first(&self) -> Option<&Arc<dyn LogSource>> {
         self.left.first()
-    }
-
-    /// The name of the best of them.
-    pub(super) fn first_name(&self) -> String {
-        self.left
-            .first()
-            .map_or_else(|| "nobody".to_owned(), |source| source.name())
-    }
-
-    /// The best of them alone.
-    pub(super) fn only_first(&self) -> Self {
-        Self::new(self.first().cloned())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -170,6 +167,32 @@ fn as_tile(asked: TileCoordinate, answer: &Result<TileBytes, AskError>) -> Resul
             said: format!("what came is no tile {}", asked.path()),
             status: None,
         })
+}
+
+impl ShownBy {
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Source(source) => source.name(),
+            Self::ThisHost => "this host itself (its own files, or go's)".to_owned(),
+        }
+    }
+
+    /// Whether it is the database's own word.
+    pub(super) fn is_the_database(&self) -> bool {
+        matches!(self, Self::Source(source) if source.source() == Kind::Upstream)
+    }
+
+    pub(super) fn is(&self, other: &Arc<dyn LogSource>) -> bool {
+        matches!(self, Self::Source(source) if is_same(source, other))
+    }
+
+    /// To be asked for the tiles of that head, and nobody else.
+    pub(super) fn alone(&self) -> Sources {
+        Sources::new(match self {
+            Self::Source(source) => Some(Arc::clone(source)),
+            Self::ThisHost => None,
+        })
+    }
 }
 
 pub(super) fn is_same(one: &Arc<dyn LogSource>, other: &Arc<dyn LogSource>) -> bool {

@@ -3,6 +3,7 @@
 mod begun_anew;
 mod closure;
 mod forks;
+mod given_up;
 mod heads;
 mod lookups;
 mod tiles;

@@ -16,7 +16,7 @@ use super::ask::LogSource;
 use super::files::Files;
 use super::prove::ProveError;
 use super::sources::{Given, Sources, is_same};
-use super::verdict::Verdicts;
+use super::verdict::{Doubts, Verdicts};
 use crate::metrics::Source;
 use crate::seldom::Seldom;
 
@@ -84,11 +84,8 @@ impl Tiles {
         Some(tile)
     }
 
-    /// Proves what `goals` ask under `head`, asking `sources` in turn for the tiles that are not here.
-    ///
-    /// Tiles of our own among which a false one is are asked for anew before anybody is judged: they were true under our
-    /// head, and `head` may be of another log. A source that then gave all of what is false is judged, and the others are
-    /// asked for what it gave; who gave a part of it is judged when others gave the truth.
+    /// Proves what `goals` ask under `head`, which is of the log that is followed here, asking `sources` in turn for the tiles
+    /// that are not here. Who gave what is false is judged.
     ///
     /// # Errors
     /// Tiles that nobody has; or false ones, when nobody is left to ask.
@@ -98,14 +95,34 @@ impl Tiles {
         goals: &Goals,
         sources: &mut Sources,
     ) -> Result<Proof, ProveError> {
+        let mut doubts = Doubts::default();
+        let outcome = self.try_to_prove(head, goals, sources, &mut doubts).await;
+        let proved = outcome.as_ref().ok().map(|proof| &proof.proved);
+        self.verdicts.settle(doubts, head, proved).await;
+        outcome
+    }
+
+    /// The same under a `head` of which that is not known yet: nobody is judged, and what did not fit it is in `doubts`.
+    ///
+    /// Tiles of our own among which a false one is are asked for anew before anybody is suspected: they were true under our
+    /// head, and `head` may be of another log. Where a source then gave all of what is false the others are
+    /// asked for what it gave; of who gave a part of it the truth that others gave will tell.
+    ///
+    /// # Errors
+    /// As [`Tiles::prove`].
+    pub(super) async fn try_to_prove(
+        &self,
+        head: &SignedHead,
+        goals: &Goals,
+        sources: &mut Sources,
+        doubts: &mut Doubts,
+    ) -> Result<Proof, ProveError> {
         let needed = tiles_needed(head.size(), goals)?;
         let mut doubted = HashSet::new();
-        let mut suspects: Vec<Given> = Vec::new();
         loop {
             let gathered = self.gather(&needed, &doubted, sources).await?;
             let untrue = match authenticate(head.head(), goals, &gathered.tiles) {
                 Ok(proved) => {
-                    self.verdicts.convict(&suspects, head, &proved).await;
                     return Ok(Proof {
                         proved,
                         fresh: gathered.sources(),
@@ -122,7 +139,7 @@ impl Tiles {
                 .collect();
             if !ours.is_empty() {
                 doubted.extend(ours);
-                suspects.extend(given);
+                doubts.parts.extend(given);
                 continue;
             }
             let givers = givers_of(&given);
@@ -130,12 +147,9 @@ impl Tiles {
                 return Err(untrue.into());
             };
             match givers.len() {
-                1 => {
-                    self.verdicts.judge(&worst, head, &untrue, &given).await;
-                    suspects.retain(|(_, suspect)| !is_same(suspect, &worst));
-                }
+                1 => doubts.add(&worst, &untrue, given),
                 // Nobody can be named; with fewer to ask, somebody can.
-                _ => suspects.extend(given),
+                _ => doubts.parts.extend(given),
             }
             sources.give_up(&worst);
             doubted.clear();

@@ -23,9 +23,24 @@ const ASIDE: &str = "sumdb-given-up";
 const ASIDE_MAX: usize = 4;
 /// Heads of given up logs that are known again, the largest: some 80 bytes each.
 const GIVEN_UP_MAX: usize = 2048;
+/// The file with them, in the folder of the log that is followed instead; and what else stands in it.
+const MEMORY: &str = "given-up";
+const CONTRADICTED: &str = "contradicted";
+const APART: &str = "apart";
 
 /// A tree head without its signature: its size and root.
 pub(in super::super) type Head = (u64, Hash);
+
+/// What was given up before a log began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in super::super) struct Memory {
+    /// Heads that are known again.
+    pub heads: HashSet<Head>,
+    /// Something spoke against them: a head that contradicts one of them, or could not be joined to it.
+    pub was_contradicted: bool,
+    /// The log began with a head that contradicts all of them that are larger.
+    pub is_apart: bool,
+}
 
 /// Where a log begins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,15 +100,15 @@ pub(super) fn root(base: &Path, number: u64) -> PathBuf {
 }
 
 impl Files {
-    /// Gives up this log and begins the next, which must lead to `from` where that is given. `given_up` are heads that are
-    /// known again when others show them. Returns the next log's number.
+    /// Gives up this log and begins the next, which must lead to `from` where that is given. `given_up` is
+    /// what is known again when others show it. Returns the next log's number.
     ///
     /// # Errors
     /// Of the disk. Nothing is changed then.
     pub(in super::super) fn begin_anew(
         &self,
         from: Option<&SignedHead>,
-        given_up: &HashSet<Head>,
+        given_up: &Memory,
     ) -> io::Result<u64> {
         let number = self.begun.number.saturating_add(1);
         let next = root(&self.base, number);
@@ -102,17 +117,8 @@ impl Files {
             _ => {}
         }
         super::make_folders(&next)?;
-        let mut heads: Vec<_> = given_up.iter().collect();
-        heads.sort_by(|one, other| other.cmp(one));
-        let heads: Vec<String> = heads
-            .into_iter()
-            .take(GIVEN_UP_MAX)
-            .map(|(size, root)| format!("{size} {}\n", hex(root)))
-            .collect();
-        write_whole(
-            &next.join("given-up"),
-            &with_digest(heads.concat().as_bytes()),
-        )?;
+        let memory = memory_text(given_up);
+        write_whole(&next.join(MEMORY), &with_digest(memory.as_bytes()))?;
         let note = from.map(SignedHead::note).unwrap_or_default();
         let text = format!("{number}\n{note}");
         write_whole(&self.base.join("+begun"), &with_digest(text.as_bytes()))?;
@@ -121,27 +127,48 @@ impl Files {
         Ok(number)
     }
 
-    /// The heads of logs that were given up before this one.
-    pub(in super::super) fn given_up(&self) -> HashSet<Head> {
-        let text = self.read(&self.root.join("given-up"));
+    /// What was given up before this log.
+    pub(in super::super) fn given_up(&self) -> Memory {
+        let text = self.read(&self.root.join(MEMORY));
         let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
         let text = text.unwrap_or_default();
+        let has = |word: &str| text.lines().any(|line| line == word);
         let head = |line: &str| {
             let (size, root) = line.split_once(' ')?;
             Some((size.parse().ok()?, unhex(root)?))
         };
-        text.lines().filter_map(head).collect()
+        Memory {
+            heads: text.lines().filter_map(head).collect(),
+            was_contradicted: has(CONTRADICTED),
+            is_apart: has(APART),
+        }
     }
 
-    /// No head of an earlier log is known any more.
-    pub(in super::super) fn forget_given_up(&self) {
-        let _gone = fs::remove_file(self.root.join("given-up"));
+    /// Writes down what of it is known again from now on.
+    pub(in super::super) fn write_given_up(&self, memory: &Memory) -> io::Result<()> {
+        self.write(&self.root.join(MEMORY), memory_text(memory).as_bytes())
     }
 
     /// Which log this is, and where it begins.
     pub(in super::super) fn begun(&self) -> &Begun {
         &self.begun
     }
+}
+
+fn memory_text(memory: &Memory) -> String {
+    let mut heads: Vec<_> = memory.heads.iter().collect();
+    heads.sort_by(|one, other| other.cmp(one));
+    let heads = heads.into_iter().take(GIVEN_UP_MAX);
+    let mut lines: Vec<String> = heads
+        .map(|(size, root)| format!("{size} {}\n", hex(root)))
+        .collect();
+    let words = [
+        (CONTRADICTED, memory.was_contradicted),
+        (APART, memory.is_apart),
+    ];
+    let said = words.into_iter().filter(|(_, is_so)| *is_so);
+    lines.extend(said.map(|(word, _)| format!("{word}\n")));
+    lines.concat()
 }
 
 /// Moves logs aside that were given up. What cannot be moved stays where nobody looks at it until the next start.

@@ -146,12 +146,11 @@ pub(super) fn move_part(from: &Path, to: &Path, part: &str) -> io::Result<()> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::collections::HashSet;
-
     use ed25519_dalek::{Signer, SigningKey};
     use modmesh_protocol::log::{Record, TreeHead};
     use modmesh_protocol::module::ModuleVersion;
 
+    use super::super::Memory;
     use super::*;
 
     const NAME: &str = "sum.example/internal";
@@ -246,7 +245,7 @@ mod tests {
             if has_head {
                 files.write_head(7, &head(1)).unwrap();
             }
-            files.begin_anew(None, &HashSet::new()).unwrap();
+            files.begin_anew(None, &Memory::default()).unwrap();
             if !has_mark {
                 fs::remove_file(super::mark(&files)).unwrap();
             }
@@ -272,7 +271,7 @@ mod tests {
         let files = Files::open(state, &key(1)).unwrap();
         write_record(&files);
         files.write_head(7, &head(1)).unwrap();
-        files.begin_anew(None, &HashSet::new()).unwrap();
+        files.begin_anew(None, &Memory::default()).unwrap();
         let mark = super::mark(&files);
         files.write(&mark, key(2).as_str().as_bytes()).unwrap();
         Files::open(state, &key(2)).unwrap();

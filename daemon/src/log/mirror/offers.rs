@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::super::ask::{LogSource, Part};
 use super::super::prove::ProveError;
-use super::super::sources::Sources;
+use super::super::sources::{ShownBy, Sources};
 use super::Mirror;
 use crate::shutdown::Shutdown;
 
@@ -81,7 +81,7 @@ impl Mirror {
 
     async fn work_on(&self, offer: Offer) {
         let upstream = self.inner.surroundings.upstream();
-        let from = offer.from.name();
+        let by = ShownBy::Source(Arc::clone(&offer.from));
         let mut sources = Sources::new([offer.from].into_iter().chain(upstream));
         let head = Arc::new(offer.head);
         let prover = &self.inner.prover;
@@ -89,18 +89,17 @@ impl Mirror {
             && let Some(current) = self.head()
         {
             let _using = prover.using();
-            let compared = prover.compare(&current, &head, &sources).await;
+            let compared = prover.compare(&current, &head, &by).await;
             let is_of_another_log = matches!(
                 compared,
                 Err(ProveError::Contradiction { .. } | ProveError::GivenUp(_) | ProveError::Over)
             );
             if !is_of_another_log {
-                self.keep_for_neighbour(&head, &from, &current, sources)
-                    .await;
+                self.keep_for_neighbour(&head, &by, &current, sources).await;
             }
             return;
         }
-        if let Err(error) = prover.merge(head, None, &mut sources).await {
+        if let Err(error) = prover.merge(head, &by, None, &mut sources).await {
             tracing::debug!(database = self.name(), %error, "an offered tree head was not adopted");
         }
     }
@@ -109,24 +108,22 @@ impl Mirror {
     async fn keep_for_neighbour(
         &self,
         theirs: &SignedHead,
-        from: &str,
+        by: &ShownBy,
         current: &SignedHead,
         mut sources: Sources,
     ) {
         let (prover, surroundings) = (&self.inner.prover, &self.inner.surroundings);
         let mut nobody = Sources::new([]);
-        let here = prover
-            .keep_edge_of(theirs, from, current, &mut nobody)
-            .await;
+        let here = prover.keep_edge_of(theirs, by, current, &mut nobody).await;
         let is_there =
             |upstream: &Arc<dyn LogSource>| surroundings.within_reach().contains(&upstream.name());
         if !matches!(here, Err(ProveError::MissingTile(_)))
             || !surroundings.upstream().as_ref().is_some_and(is_there)
-            || !self.inner.offers.edges().take(Instant::now(), from)
+            || !self.inner.offers.edges().take(Instant::now(), &by.name())
         {
             return;
         }
-        let kept = prover.keep_edge_of(theirs, from, current, &mut sources);
+        let kept = prover.keep_edge_of(theirs, by, current, &mut sources);
         if let Err(error) = kept.await {
             self.inner.offers.edges().give_back();
             tracing::debug!(database = self.name(), size = theirs.size(), %error, "what continues a neighbour's tree head was not fetched");

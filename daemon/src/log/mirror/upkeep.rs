@@ -12,7 +12,7 @@ use modmesh_protocol::log::SignedHead;
 use tokio::time::timeout;
 
 use super::super::ask::{AskError, LogSource, Part};
-use super::super::sources::Sources;
+use super::super::sources::{ShownBy, Sources};
 use super::Mirror;
 
 /// How old the current head may be before a larger one is asked for. Who learns of one tells the neighbours, so that of many
@@ -209,7 +209,9 @@ impl Mirror {
                 break;
             }
             let mut sources = self.sources_behind(&source);
-            match self.inner.prover.merge(head, None, &mut sources).await {
+            let by = ShownBy::Source(Arc::clone(&source));
+            let merging = self.inner.prover.merge(head, &by, None, &mut sources);
+            match merging.await {
                 Ok(_) => break,
                 Err(error) => {
                     tracing::debug!(database = self.name(), source = source.name(), %error, "a larger tree head was not adopted");

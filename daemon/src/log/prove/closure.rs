@@ -12,9 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use modmesh_protocol::log::{Authenticated, Goals, SignedHead, tiles_needed};
 use modmesh_protocol::module::ModuleVersion;
 
-use super::super::sources::Sources;
+use super::super::sources::{ShownBy, Sources};
 use super::super::tiles::{Place, unkept};
-use super::heads::HELD_HERE;
 use super::{ProveError, Prover};
 
 /// Heads that are owed; each costs a few tiles with every advance until it is paid.
@@ -82,17 +81,14 @@ impl Prover {
             return Ok(());
         }
         let current = self.head().filter(|head| head.size() >= held.size());
-        if current.is_none() && self.contradictions.is_given_up(&held) {
-            return Err(self.contradictions.given_up_shown(&held, HELD_HERE));
-        }
         let served = match &current {
             None => self
-                .merge(Arc::clone(&held), None, &mut sources)
+                .merge(Arc::clone(&held), &ShownBy::ThisHost, None, &mut sources)
                 .await
                 .map(|_| ()),
             Some(current) => {
                 let kept = self
-                    .keep_edge_of(&held, HELD_HERE, current, &mut sources)
+                    .keep_edge_of(&held, &ShownBy::ThisHost, current, &mut sources)
                     .await;
                 kept.inspect(|()| self.write_head(&held))
             }
@@ -105,14 +101,14 @@ impl Prover {
         served
     }
 
-    /// Fetches and keeps what continues `held`, which `from` holds, up to `current`, which is not smaller.
+    /// Fetches and keeps what continues `held`, which `by` holds, up to `current`, which is not smaller.
     ///
     /// # Errors
     /// It contradicts ours; or what is needed is not to be had now.
     pub(in super::super) async fn keep_edge_of(
         &self,
         held: &SignedHead,
-        from: &str,
+        by: &ShownBy,
         current: &SignedHead,
         sources: &mut Sources,
     ) -> Result<(), ProveError> {
@@ -122,8 +118,9 @@ impl Prover {
         };
         let proof = self.tiles.prove(current, &goals, sources).await?;
         if proof.proved.root_of(held.size()) != Some(held.head().root) {
-            return Err(self.contradictions.show(current, held, from));
+            return Err(self.contradictions.show(current, held, &by.name()));
         }
+        self.contradictions.given_up().is_ours(held);
         self.tiles.keep(&proof);
         Ok(())
     }
@@ -165,7 +162,8 @@ impl Prover {
             };
             for head in some {
                 if proved.root_of(head.size()) != Some(head.head().root) {
-                    self.contradictions.show(&current, head, HELD_HERE);
+                    let held = ShownBy::ThisHost.name();
+                    self.contradictions.show(&current, head, &held);
                 }
             }
         }

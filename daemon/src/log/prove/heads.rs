@@ -4,26 +4,23 @@
 //! nothing is held and nothing is kept: the tiles are kept and the heads exchanged under one lock, and when somebody else was
 //! quicker the proof is made anew against their head. A new head is written after the tiles that prove it, so that a crash in
 //! between leaves the old head with all that it needs. What an old head alone needed goes with it if nobody used it
-//! (`unused.rs`). An older head is compared with ours where that can be done, and dropped with the tiles that it took:
-//! nothing rests on it.
+//! (`unused.rs`). A head that is not larger is compared (`older.rs`).
+//!
+//! Of a larger head nobody knows whether it is of our log before it was proved to be. Till then it convicts nobody: where tiles do
+//! not fit it, both sides are heard.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use modmesh_protocol::log::{Goals, SignedHead, VerifierKey, authenticate, tiles_needed};
 
-use super::super::ask::LogSource;
 use super::super::files::Files;
-use super::super::sources::Sources;
+use super::super::sources::{ShownBy, Sources};
 use super::super::tiles::{Place, Proof};
+use super::super::verdict::{Doubts, Verdicts};
 use super::unused::places_for;
 use super::{ProveError, Prover};
-use crate::metrics::Source;
 
-/// Heads that were compared, or are being compared, and need not be again. With their notes they take 4 MiB at most.
-const HEADS_REMEMBERED_MAX: usize = 256;
-/// Who shows a head that lies on this host.
-pub(super) const HELD_HERE: &str = "this host itself (its own files, or go's)";
 /// How often a head is proved anew because the current one was replaced meanwhile.
 const ADOPTIONS_TRIED_MAX: usize = 8;
 
@@ -52,54 +49,70 @@ impl Extension {
     }
 }
 
-/// Heads that were not larger than the current one, by size.
-pub(super) type Compared = HashMap<u64, Arc<SignedHead>>;
-
 impl Prover {
-    /// Makes `offered` current if it is larger than the current head and extends it; else compares it in the background.
-    /// Returns the current head, which is at least as large as `offered`.
+    /// Makes `offered`, which `by` shows, current if it is larger than the current head and extends it; else compares it in the
+    /// background. Returns the current head, which is at least as large as `offered`.
     ///
     /// `record` is one that is to be proved under that head next: its tiles are fetched with those of the head.
     pub(in super::super) async fn merge(
         self: &Arc<Self>,
         offered: impl Into<Arc<SignedHead>>,
+        by: &ShownBy,
         record: Option<u64>,
         sources: &mut Sources,
     ) -> Result<Arc<SignedHead>, ProveError> {
-        let offered = offered.into();
+        let (offered, mut doubts) = (offered.into(), Doubts::default());
+        let merging = self.try_to_merge(&offered, by, record, sources, &mut doubts);
+        let merged = merging.await;
+        if merged.is_err() {
+            self.hear_both(&offered, by, doubts).await;
+        }
+        merged
+    }
+
+    /// The same without judging anybody; what did not fit `offered` is in `doubts` when that could not be proved.
+    async fn try_to_merge(
+        self: &Arc<Self>,
+        offered: &Arc<SignedHead>,
+        by: &ShownBy,
+        record: Option<u64>,
+        sources: &mut Sources,
+        doubts: &mut Doubts,
+    ) -> Result<Arc<SignedHead>, ProveError> {
         for _ in 0..ADOPTIONS_TRIED_MAX {
             if self.is_over() {
                 return Err(ProveError::Over);
             }
             let current = self.head();
-            if let Some(current) = current
-                .as_ref()
-                .filter(|head| head.size() >= offered.size())
-            {
-                self.compare_older(current, &offered, sources)?;
+            let is_larger = |head: &&Arc<SignedHead>| head.size() >= offered.size();
+            if let Some(current) = current.as_ref().filter(is_larger) {
+                self.compare_older(current, offered, by)?;
                 return Ok(Arc::clone(current));
             }
-            let comes_back = self.comes_back(&offered, sources)?;
             // Before there is a current head, the accepted one must be continued.
-            let continued = current.as_deref().or(self.accepted.as_deref());
-            if let Some(accepted) = continued.filter(|head| head.size() > offered.size()) {
+            let continued = current.as_ref().or(self.accepted.as_ref());
+            let may_lead = self.may_lead(offered, continued.map(Arc::as_ref), by);
+            let accepted_first = current.is_none() && may_lead.is_err();
+            let to_be_accepted = continued.filter(|head| accepted_first || is_larger(head));
+            if let Some(accepted) = to_be_accepted {
                 // What is held against it needs it to be current.
-                let accepted = Arc::new(accepted.clone());
-                let extension = self.prove_extension(None, &accepted, None, sources).await?;
-                if self.adopt(None, &accepted, &extension) {
+                let extension = self.prove_accepted(accepted, sources).await?;
+                if self.adopt(None, accepted, &extension) {
                     self.surroundings.advanced(accepted.note());
+                    self.compare_unclear(accepted);
                 }
                 continue;
             }
+            may_lead?;
+            let continued = continued.map(Arc::as_ref);
             let extension = self
-                .prove_extension(continued, &offered, record, sources)
+                .prove_extension(continued, offered, by, record, sources, doubts)
                 .await?;
-            if self.adopt(current.as_ref(), &offered, &extension) {
-                if comes_back {
-                    self.contradictions.nothing_is_given_up();
-                }
+            if self.adopt(current.as_ref(), offered, &extension) {
+                self.contradictions.given_up().is_ours(offered);
                 self.surroundings.advanced(offered.note());
-                return Ok(offered);
+                self.compare_unclear(offered);
+                return Ok(Arc::clone(offered));
             }
         }
         Err(match self.is_over() {
@@ -108,29 +121,87 @@ impl Prover {
         })
     }
 
-    /// Whether `offered` is of a log that was given up. Such a one comes back by the word of the database alone, and where
-    /// another one was accepted it does not come back.
+    /// Whether `by` may move the head to `offered`, if that proves to continue the head `continued`.
     ///
-    /// A larger head of it, which was never here, looks like one of any log. So after a log was given up the first head of the
-    /// next is the database's own word, where it can be asked.
-    fn comes_back(&self, offered: &SignedHead, sources: &Sources) -> Result<bool, ProveError> {
-        let contradictions = &self.contradictions;
-        let is_given_up = contradictions.is_given_up(offered);
-        let is_of_the_database = |source: &Arc<dyn LogSource>| source.source() == Source::Upstream;
-        let by_the_database = sources.first().is_some_and(is_of_the_database);
-        if is_given_up {
-            return match self.accepted.is_none() && by_the_database {
-                true => Ok(true),
-                false => Err(contradictions.given_up_shown(offered, &sources.first_name())),
+    /// The database's own word may. A head that was given up does not come back by anybody else's, but where there are neighbours
+    /// alone and nothing speaks against it. And as long as the log may be the one that was given up, in a part of it that was never
+    /// here, the database leads, where there is one to be asked: it is the neighbours that may not have been told yet.
+    fn may_lead(
+        &self,
+        offered: &SignedHead,
+        continued: Option<&SignedHead>,
+        by: &ShownBy,
+    ) -> Result<(), ProveError> {
+        if by.is_the_database() {
+            return Ok(());
+        }
+        let given_up = self.contradictions.given_up();
+        let has_database = self.surroundings.upstream().is_some();
+        if given_up.has(offered) {
+            return match has_database || given_up.was_contradicted() {
+                true => Err(self.contradictions.given_up_shown(offered, &by.name())),
+                false => Ok(()),
             };
         }
-        let is_the_first = self.head().is_none() && self.accepted.is_none();
-        let database_is_known = self.surroundings.upstream().is_some();
-        if is_the_first && contradictions.is_any_given_up() && database_is_known && !by_the_database
-        {
-            return Err(ProveError::GivenUp(offered.size()));
+        let size = continued.map_or(0, SignedHead::size);
+        match has_database && given_up.may_go_on_above(size) {
+            true => Err(ProveError::DatabaseFirst(offered.size())),
+            false => Ok(()),
         }
-        Ok(false)
+    }
+
+    /// Proves the accepted head by itself. It is of the log that is followed here, for a person said so.
+    async fn prove_accepted(
+        &self,
+        accepted: &Arc<SignedHead>,
+        sources: &mut Sources,
+    ) -> Result<Extension, ProveError> {
+        let goals = Goals::default();
+        Ok(Extension {
+            proof: self.tiles.prove(accepted, &goals, sources).await?,
+            paid: Vec::new(),
+            records: Vec::new(),
+        })
+    }
+
+    /// `offered`, which `by` showed, could not be proved, and `doubts` are of what did not fit it. Who gave it may show a head of
+    /// another log under which that stands: then it is held against ours like any other, and where it is one of ours the database
+    /// signed two logs, and `offered` is not of ours.
+    async fn hear_both(self: &Arc<Self>, offered: &Arc<SignedHead>, by: &ShownBy, doubts: Doubts) {
+        let verdicts = self.tiles.verdicts();
+        let mut is_unclear = false;
+        for doubt in doubts.alone {
+            match verdicts.other_log(&doubt, offered).await {
+                Some(own) => {
+                    let (own, source) = (Arc::new(own), ShownBy::Source(doubt.source));
+                    if self.is_one_of_ours(&own, &source).await {
+                        self.contradictions.show(&own, offered, &by.name());
+                        return;
+                    }
+                }
+                None if by.is(&doubt.source) => Verdicts::blame(&doubt, offered),
+                // It is one's word against another's.
+                None => is_unclear = true,
+            }
+        }
+        if is_unclear {
+            self.remember_unclear(offered, by);
+        }
+    }
+
+    /// Whether `own`, which `by` shows, is a head of our log; a larger one becomes current.
+    async fn is_one_of_ours(self: &Arc<Self>, own: &Arc<SignedHead>, by: &ShownBy) -> bool {
+        if self.head().is_none_or(|head| head.size() < own.size()) {
+            let (mut sources, mut doubts) = (by.alone(), Doubts::default());
+            let merging = self.try_to_merge(own, by, None, &mut sources, &mut doubts);
+            if merging.await.is_err() {
+                return false;
+            }
+        }
+        match self.head() {
+            Some(current) => self.compare(&current, own, by).await.is_ok(),
+            None => false,
+        }
     }
 
     /// Proves `current` a prefix of the larger `offered`, and with it the heads that are owed, where the tiles for those are
@@ -143,8 +214,10 @@ impl Prover {
         &self,
         current: Option<&SignedHead>,
         offered: &SignedHead,
+        by: &ShownBy,
         record: Option<u64>,
         sources: &mut Sources,
+        doubts: &mut Doubts,
     ) -> Result<Extension, ProveError> {
         let current = current.filter(|head| head.size() > 0);
         let mut owed = self.owed.below(offered.size());
@@ -157,24 +230,31 @@ impl Prover {
         };
         let mut with_owed = goals.clone();
         with_owed.heads.extend(owed.iter().map(|head| head.size()));
-        let proof = match self.tiles.prove(offered, &with_owed, sources).await {
+        let tiles = &self.tiles;
+        let proving = tiles.try_to_prove(offered, &with_owed, sources, doubts);
+        let proof = match proving.await {
             // The way on does not depend on what is owed.
             Err(ProveError::MissingTile(_)) if !owed.is_empty() => {
                 owed.clear();
-                self.tiles.prove(offered, &goals, sources).await?
+                let proving = tiles.try_to_prove(offered, &goals, sources, doubts);
+                proving.await?
             }
             proved => proved?,
         };
+        let doubts = std::mem::take(doubts);
         if let Some(current) = current
             && proof.proved.root_of(current.size()) != Some(current.head().root)
         {
-            let from = sources.first_name();
-            return Err(self.contradictions.show(current, offered, &from));
+            return Err(self.contradictions.show(current, offered, &by.name()));
         }
+        // It is of our log, so whatever does not fit it is false.
+        let verdicts = tiles.verdicts();
+        verdicts.settle(doubts, offered, Some(&proof.proved)).await;
         for owed in &owed {
             // What only somebody else holds is told of, and does not stop the log that is served here.
             if proof.proved.root_of(owed.size()) != Some(owed.head().root) {
-                self.contradictions.show(offered, owed, HELD_HERE);
+                let held = ShownBy::ThisHost.name();
+                self.contradictions.show(offered, owed, &held);
             }
         }
         Ok(Extension {
@@ -210,112 +290,6 @@ impl Prover {
             "tree head advanced"
         );
         true
-    }
-
-    /// A head that is not larger: dropped, after it was compared with ours. What cannot be compared from what is at hand
-    /// is compared in the background, with the tiles of who showed it and no others, because nothing rests on an older head.
-    fn compare_older(
-        self: &Arc<Self>,
-        current: &Arc<SignedHead>,
-        offered: &Arc<SignedHead>,
-        sources: &Sources,
-    ) -> Result<(), ProveError> {
-        if let Some(compared) = self.compared_before(current, offered, sources) {
-            return compared;
-        }
-        let Ok(turn) = Arc::clone(&self.comparing).try_acquire_owned() else {
-            return Ok(());
-        };
-        let (prover, sources) = (Arc::clone(self), sources.clone());
-        let (current, offered) = (Arc::clone(current), Arc::clone(offered));
-        self.shutdown.spawn("compare heads", async move {
-            let _turn = turn;
-            if let Err(error) = prover.compare(&current, &offered, &sources).await {
-                tracing::debug!(size = offered.size(), %error, "an older tree head was not compared");
-            }
-        });
-        Ok(())
-    }
-
-    /// Compares an older head with the `current` one, by the tiles that are here and those of the first of `sources`, who
-    /// showed it.
-    ///
-    /// # Errors
-    /// They contradict each other; or these tiles do not tell.
-    pub(in super::super) async fn compare(
-        &self,
-        current: &Arc<SignedHead>,
-        older: &Arc<SignedHead>,
-        sources: &Sources,
-    ) -> Result<(), ProveError> {
-        if let Some(compared) = self.compared_before(current, older, sources) {
-            return compared;
-        }
-        self.remember(older);
-        let mut giver = sources.only_first();
-        let compared = self.prove_older(current, older, &mut giver).await;
-        compared.inspect_err(|_| {
-            self.compared().remove(&older.size());
-        })
-    }
-
-    /// What came of comparing this head before, or one of its size.
-    fn compared_before(
-        &self,
-        current: &Arc<SignedHead>,
-        offered: &SignedHead,
-        sources: &Sources,
-    ) -> Option<Result<(), ProveError>> {
-        let size = offered.size();
-        let known = if size == current.size() {
-            Some(Arc::clone(current))
-        } else {
-            self.compared().get(&size).cloned()
-        };
-        match known {
-            Some(known) if known.head().root != offered.head().root => {
-                let from = sources.first_name();
-                Some(Err(self.contradictions.show(&known, offered, &from)))
-            }
-            Some(_) => Some(Ok(())),
-            None => (size == 0).then_some(Ok(())),
-        }
-    }
-
-    async fn prove_older(
-        &self,
-        current: &SignedHead,
-        older: &SignedHead,
-        giver: &mut Sources,
-    ) -> Result<(), ProveError> {
-        let goals = Goals {
-            records: Vec::new(),
-            heads: vec![older.size()],
-        };
-        let proof = self.tiles.prove(current, &goals, giver).await?;
-        if proof.proved.root_of(older.size()) == Some(older.head().root) {
-            Ok(())
-        } else {
-            let from = giver.first_name();
-            Err(self.contradictions.show(current, older, &from))
-        }
-    }
-
-    #[cfg(test)]
-    pub(in super::super) fn is_comparing(&self) -> bool {
-        self.comparing.available_permits() == 0
-    }
-
-    fn remember(&self, head: &Arc<SignedHead>) {
-        let mut compared = self.compared();
-        if compared.len() >= HEADS_REMEMBERED_MAX {
-            compared.clear();
-        }
-        compared.insert(head.size(), Arc::clone(head));
-    }
-
-    fn compared(&self) -> std::sync::MutexGuard<'_, Compared> {
-        self.compared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

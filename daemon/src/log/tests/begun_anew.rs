@@ -11,10 +11,10 @@ use super::super::files::log_number;
 use super::super::finding::Finding;
 use super::world::{Around, CLIENTS, Fake, Log, Manner, database, kept, key, module, until};
 
-const ACCEPT: Instead = Instead::Refused(None);
+pub(super) const ACCEPT: Instead = Instead::Refused(None);
 
 /// Everybody around shows the first `size` records of `log`: the upstream, and nobody else.
-fn upstream_of(log: &Log, size: u64) -> Arc<Around> {
+pub(super) fn upstream_of(log: &Log, size: u64) -> Arc<Around> {
     Arc::new(Around {
         upstream: Some(Fake::start("upstream", log, size, Manner::Honest)),
         ..Around::default()
@@ -22,7 +22,11 @@ fn upstream_of(log: &Log, size: u64) -> Arc<Around> {
 }
 
 /// A host that followed `ours` up to 300 records when it was shown the first `size` records of a rebuilt log.
-async fn contradicted(state: &Path, rebuilt: &Log, size: u64) -> (Database, Arc<Around>) {
+pub(super) async fn contradicted(
+    state: &Path,
+    rebuilt: &Log,
+    size: u64,
+) -> (Database, Arc<Around>) {
     let around = upstream_of(rebuilt, size);
     let database = database(state, &around);
     database.mirror().lookup(&module(20)).await.unwrap_err();
@@ -34,7 +38,7 @@ async fn contradicted(state: &Path, rebuilt: &Log, size: u64) -> (Database, Arc<
 }
 
 /// A neighbour that shows the head of the first `size` records of `log`.
-fn offer(database: &Database, log: &Log, size: u64) -> Arc<Fake> {
+pub(super) fn offer(database: &Database, log: &Log, size: u64) -> Arc<Fake> {
     let neighbour = Fake::start("neighbour", log, size, Manner::Honest);
     database
         .mirror()
@@ -210,9 +214,15 @@ async fn a_log_is_begun_afresh_without_a_contradiction_too_and_may_be_the_same_a
     for number in 1..=7 {
         let begun = database.begin_anew(&Instead::Any, |_| {}).unwrap();
         assert_eq!(begun.log, number);
+        // A neighbour does not bring it back, the database does.
         offer(&database, &ours, 300);
-        until("the head is current", || database.mirror().head().is_some()).await;
+        until("it is told who", || {
+            !database.mirror().showing_given_up().is_empty()
+        })
+        .await;
+        assert_eq!(database.mirror().head(), None);
         database.mirror().lookup(&module(290)).await.unwrap();
+        assert_eq!(database.mirror().head().unwrap().note(), ours.head(300));
     }
     // Of those that were given up the last four are kept.
     assert_eq!(database.aside().len(), 4);

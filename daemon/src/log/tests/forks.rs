@@ -192,3 +192,42 @@ async fn the_first_contradictions_are_kept_and_no_more_than_sixteen() {
     assert_eq!(evidence(&mirror).len(), 16);
     assert!(!neighbour.is_blamed());
 }
+
+/// A neighbour shows a larger head of another log and keeps what would prove it to itself, so that the true tiles of upstream
+/// are asked for, and do not fit.
+#[tokio::test]
+async fn who_offers_a_head_of_another_log_is_named_and_not_who_gives_the_true_tiles() {
+    let ours = Log::new(320);
+    for tells_head in [true, false] {
+        let state = kept(&ours, 290, 300).await;
+        let upstream = Arc::new(Fake {
+            tells_head,
+            ..Fake::new("upstream", &ours, 320, Manner::Honest)
+        });
+        let around = Arc::new(Around {
+            upstream: Some(upstream.clone()),
+            ..Around::default()
+        });
+        let mirror = super::world::mirror(state.path(), &around);
+        let fork = Log::forked(310, 10);
+        let neighbour = Fake::start("neighbour", &fork, 310, Manner::Without);
+        mirror.offer_head(&fork.head(310), neighbour.clone());
+        until("upstream is asked for tiles", || upstream.asked() > 0).await;
+        if !tells_head {
+            // It is one's word against another's, until upstream shows a head.
+            mirror.lookup(&module(315)).await.unwrap();
+        }
+        until("the contradiction is on record", || {
+            !mirror.evidence().is_empty()
+        })
+        .await;
+        let [evidence] = &mirror.evidence()[..] else {
+            panic!("{:?}", mirror.evidence());
+        };
+        assert_eq!(evidence.ours.note(), ours.head(320));
+        assert_eq!(evidence.other.note(), fork.head(310));
+        assert_eq!(evidence.shown_by.as_deref(), Some("neighbour"));
+        assert_eq!(mirror.head().unwrap().note(), ours.head(320));
+        assert!(!upstream.is_blamed(), "{:?}", upstream.blamed);
+    }
+}

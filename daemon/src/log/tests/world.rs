@@ -142,6 +142,8 @@ pub(super) enum Manner {
     Silent,
     /// It has no tile at all.
     Without,
+    /// It has the right edge of its log, and no tile that is full.
+    WithEdge,
     /// Of the tiles of level 0 one byte is another.
     Forged,
     /// As `Forged`, and above level 0 it has no tile.
@@ -167,6 +169,8 @@ pub(super) struct Fake {
     pub heads_cached_by: u64,
     /// Whether it says what its newest head is.
     pub tells_latest: bool,
+    /// Whether it says which head it has itself.
+    pub tells_head: bool,
     pub latest_asked: AtomicUsize,
     pub looked_up: AtomicUsize,
     pub asked: AtomicUsize,
@@ -184,6 +188,7 @@ impl Fake {
             behind: None,
             heads_cached_by: size,
             tells_latest: true,
+            tells_head: true,
             latest_asked: AtomicUsize::default(),
             looked_up: AtomicUsize::default(),
             asked: AtomicUsize::default(),
@@ -224,6 +229,7 @@ impl Fake {
         let (width, mut bytes) = tile.ok_or(AskError::Missing)?;
         match self.manner {
             Manner::Forged | Manner::ForgedAndShort if at.level == 0 => bytes[0] ^= 1,
+            Manner::WithEdge if width == 256 => return Err(AskError::Missing),
             Manner::Without | Manner::ForgedAndShort => return Err(AskError::Missing),
             Manner::Babbling => bytes = b"<!doctype html>".to_vec(),
             _ => {}
@@ -288,7 +294,7 @@ impl LogSource for Fake {
 
     fn head(&self) -> BoxFuture<'_, Option<Vec<u8>>> {
         let note = self.log.head(self.size).into_bytes();
-        Box::pin(std::future::ready(Some(note)))
+        Box::pin(std::future::ready(self.tells_head.then_some(note)))
     }
 
     fn latest(&self) -> BoxFuture<'_, Result<Vec<u8>, AskError>> {
