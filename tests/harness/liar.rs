@@ -69,6 +69,8 @@ pub enum PeerLie {
     Silent,
     /// Nothing, but it never answers a question for tiles.
     SilentAboutTiles,
+    /// Nothing, but asked for tiles it says that it has none, a moment before it would count as silent.
+    LateAboutTiles,
 }
 
 impl PeerLie {

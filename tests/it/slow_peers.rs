@@ -166,6 +166,12 @@ fn alone_with_a_neighbour_that_drips_the_file_comes_all_the_same() {
 
 #[test]
 fn a_neighbour_that_is_silent_about_tiles_costs_one_lookup_two_seconds_and_the_next_ones_nothing() {
+    for silence in [PeerLie::SilentAboutTiles, PeerLie::LateAboutTiles] {
+        silent_about_tiles(silence);
+    }
+}
+
+fn silent_about_tiles(silence: PeerLie) {
     let modules = ["one", "two", "three"];
     let modules = modules.map(|name| Module::package(&format!("example.com/{name}"), "v1.0.0"));
     let mut log = TestLog::new("sumdb.example.test");
@@ -175,7 +181,7 @@ fn a_neighbour_that_is_silent_about_tiles_costs_one_lookup_two_seconds_and_the_n
     }
     let upstream = FakeUpstream::with_log(log.clone());
     modules.iter().for_each(|module| upstream.publish(module));
-    let silent = LyingPeer::start(&modules, &log, PeerLie::SilentAboutTiles);
+    let silent = LyingPeer::start(&modules, &log, silence);
     let host = online("B", &upstream).peer(&silent.peer_address()).start();
     host.wait_for_neighbours(1);
     let lookup = |module: &Module| {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::peer_name::PeerName;
+use tokio::time::timeout;
 
 use super::gate::NotKept;
 use super::race::{Finish, Race};
@@ -25,6 +26,8 @@ const HOLDERS_MAX: usize = 4;
 /// How often the record of a file that is here is asked for again, where nobody but the neighbours can be asked. Each time
 /// may take the two seconds for which a neighbour may be silent, so that this comes to 15 s on a line that is full.
 const PROOF_ASKED_AGAIN_MAX: u32 = 5;
+/// How long that takes in all, however many neighbours are silent about it.
+const PROOF_ASKED_FOR: Duration = Duration::from_secs(15);
 /// How much longer each pause between those is than the one before: where the answer is a quick no, it is 3 s in all.
 const PROOF_PAUSE: Duration = Duration::from_millis(300);
 
@@ -197,13 +200,16 @@ impl Fetcher {
             Haste::OthersWait => 1,
             Haste::NobodyElse => PROOF_ASKED_AGAIN_MAX,
         };
-        for time in 0..times {
-            if !matches!(known, Expected::Pending(_)) {
-                break;
+        let asking = async {
+            for time in 0..times {
+                if !matches!(known, Expected::Pending(_)) {
+                    break;
+                }
+                tokio::time::sleep(PROOF_PAUSE * time).await;
+                known = self.expected_of(want, treatment).await;
             }
-            tokio::time::sleep(PROOF_PAUSE * time).await;
-            known = self.expected_of(want, treatment).await;
-        }
+        };
+        let _known_or_not = timeout(PROOF_ASKED_FOR, asking).await;
         known
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, join_all};
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
@@ -27,6 +27,11 @@ use crate::upstream::{SumdbAddress, SumdbAnswer, Upstream, UpstreamError};
 const LATEST: &str = "latest";
 /// Neighbours that are asked in turn for tiles that a record's giver lacks.
 const ASKED_FOR_TILES_MAX: usize = 4;
+/// Who takes longer to give tiles counts as silent for a while: its answer came in time, and too late to be worth waiting for
+/// again where somebody else can be asked.
+const WAITED_FOR_TILES_MAX: Duration = Duration::from_secs(1);
+/// Who takes longer to say that it has none of them does so too: to look takes some milliseconds.
+const WAITED_FOR_NOTHING_MAX: Duration = Duration::from_millis(250);
 /// Largest lookup answer and tile; the protocol bounds both more closely.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
@@ -312,9 +317,19 @@ impl LogSource for NeighbourLog {
                 .map(|coordinate| (coordinate.level, coordinate.index, coordinate.width))
                 .collect();
             // Two seconds for the whole answer, however many streams it takes.
-            let asking = self.peers.tiles(&self.peer, self.database, &asked);
+            let (asking, began) = (
+                self.peers.tiles(&self.peer, self.database, &asked),
+                Instant::now(),
+            );
             let error = match timeout(NO_PROGRESS_MAX, asking).await {
                 Ok(Ok(tiles)) => {
+                    let is_worth_it = match tiles.iter().any(Option::is_some) {
+                        true => began.elapsed() < WAITED_FOR_TILES_MAX,
+                        false => began.elapsed() < WAITED_FOR_NOTHING_MAX,
+                    };
+                    if !is_worth_it {
+                        self.peers.was_slow(&self.peer);
+                    }
                     let or_missing = |tile: Option<_>| tile.ok_or(AskError::Missing);
                     return tiles.into_iter().map(or_missing).collect();
                 }

@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use modmesh_daemon::peers::{Shelf, Shelved, ShelvedStatement};
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
@@ -45,7 +47,12 @@ pub(crate) struct ForgingShelf {
     pub(super) lie: PeerLie,
     pub(super) tap: Tap,
     pub(super) asked: Asked,
+    /// When it said last that it has no tile.
+    said_nothing: Mutex<Option<Instant>>,
 }
+
+/// How long [`PeerLie::LateAboutTiles`] takes for an answer. Neighbours are silent after two seconds.
+const LATE: Duration = Duration::from_millis(1700);
 
 /// A file as it lies on the shelf.
 #[derive(Debug)]
@@ -57,6 +64,16 @@ struct Laid {
 }
 
 impl ForgingShelf {
+    /// The tiles of one question are looked for one after the other; the first of them takes the time.
+    fn say_nothing_late(&self) {
+        let mut said = self.said_nothing.lock().expect("nobody panics with it");
+        let is_first = said.is_none_or(|at| at.elapsed() > Duration::from_millis(20));
+        if is_first {
+            std::thread::sleep(LATE);
+        }
+        *said = Some(Instant::now());
+    }
+
     pub(crate) fn new(folder: &TempDir, modules: &[Module], log: &TestLog, lie: PeerLie) -> Self {
         let key = VerifierKey::parse(&log.verifier_key()).expect("the log's key");
         let mut shelf = Self {
@@ -70,6 +87,7 @@ impl ForgingShelf {
             head: log.current_head(),
             lie,
             tap: Tap::default(),
+            said_nothing: Mutex::default(),
             asked: Asked::default(),
         };
         let forges_records = matches!(
@@ -238,6 +256,10 @@ impl Shelf for ForgingShelf {
         self.asked.tiles.fetch_add(1, Ordering::Relaxed);
         if self.lie == PeerLie::SilentAboutTiles {
             self.tap.wait();
+            return None;
+        }
+        if self.lie == PeerLie::LateAboutTiles {
+            self.say_nothing_late();
             return None;
         }
         let log = match &self.forged {

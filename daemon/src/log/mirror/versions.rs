@@ -30,6 +30,9 @@ const ASKED_MAX: usize = 4096;
 /// the next time.
 const PROVING_MAX: Duration = Duration::from_secs(4);
 
+/// Who takes longer until it is known that tiles for one record are not to be had is not asked for those of the next.
+const MISSING_TOLD_WITHIN: Duration = Duration::from_secs(1);
+
 /// The kept records.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
@@ -178,9 +181,13 @@ impl Mirror {
                 let prover = &self.inner.prover;
                 prover.fetch_paths(others.collect(), sources).await;
             }
+            let began = Instant::now();
             match self.prove_shown(of, record, &note, &source).await {
-                // Its tree, or ours, may end in the wrong place for this record alone.
-                Ok(()) | Err(ProveError::MissingTile(_) | ProveError::Behind { .. }) => {}
+                Ok(()) => {}
+                // Its tree, or ours, may end in the wrong place for this record alone; who is slow to say so takes the time of
+                // everybody who waits for the list.
+                Err(ProveError::MissingTile(_) | ProveError::Behind { .. })
+                    if began.elapsed() < MISSING_TOLD_WITHIN => {}
                 Err(_) => return,
             }
         }

@@ -199,6 +199,20 @@ async fn a_silent_neighbour_costs_its_silence_and_the_next_is_asked() {
 }
 
 #[tokio::test]
+async fn who_is_silent_about_the_tiles_of_one_record_is_not_asked_for_those_of_the_next() {
+    let log = Log::with_many(400, 250);
+    let silent = Fake::start("silent", &log, 400, Manner::Silent);
+    let around = around([Shown {
+        by: silent.clone(),
+        records: records(&log, 250..300),
+    }]);
+    let state = tempfile::tempdir().unwrap();
+    let mirror = mirror(state.path(), &around);
+    assert_eq!(versions(&mirror).await, names([]));
+    assert_eq!(silent.asked(), 1);
+}
+
+#[tokio::test]
 async fn of_many_versions_the_highest_are_shown() {
     let log = Log::with_many(600, 400);
     let by = Fake::start("one", &log, 600, Manner::Honest);
