@@ -35,7 +35,10 @@ impl Fetcher {
             // It is in trouble, not gone: what it said before is better than nothing, what is derived here is not.
             _ => {
                 let note = self.kept_note(key, asker).await?;
-                Some(stale(note.bytes.into(), note.age))
+                match note.provisional {
+                    true => self.derived_answer(key, asker).await,
+                    false => Some(stale(note.bytes.into(), note.age)),
+                }
             }
         }
     }
@@ -62,6 +65,10 @@ impl Fetcher {
     /// What upstream said before; of versions, while there is none to get them from, those that can be had.
     pub(super) async fn kept_answer(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
         let note = self.kept_note(key, asker).await?;
+        if note.provisional {
+            // It was derived here, and what it followed from may be given up by now.
+            return None;
+        }
         Some(match key {
             NoteKey::Info(..) if key.version().is_some() => NoteAnswer {
                 bytes: note.bytes.into(),
