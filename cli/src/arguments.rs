@@ -150,7 +150,7 @@ pub(crate) enum SumdbAction {
         /// Which refused head, as `sumdb show` names it [default: the largest]
         #[arg(long, value_name = "SIZE.ROOT")]
         head: Option<String>,
-        /// Do it for the public database too
+        /// Do it for the public database too, and for a head that could not be joined to this host's
         #[arg(long)]
         yes: bool,
     },
@@ -359,6 +359,11 @@ impl DistrustArguments {
 }
 
 impl SumdbArguments {
+    /// The state folder, as it was given.
+    pub(crate) fn state(&self) -> Option<&str> {
+        self.state.as_deref()
+    }
+
     /// What the flags give.
     pub(crate) fn layer(&self) -> Layer {
         layer([(Name::State, self.state.iter().cloned().collect())])
@@ -423,10 +428,12 @@ fn refusal(error: &clap::Error) -> String {
 /// The command whose help is of use, with a space behind it; nothing where none was given.
 fn helped(mut words: impl Iterator<Item = String>) -> String {
     let definition = Arguments::command();
-    match words.next() {
-        Some(word) if definition.find_subcommand(&word).is_some() => format!("{word} "),
-        _ => String::new(),
+    let (mut command, mut path) = (&definition, String::new());
+    while let Some(below) = words.next().and_then(|word| command.find_subcommand(word)) {
+        command = below;
+        path.push_str(&format!("{} ", below.get_name()));
     }
+    path
 }
 
 #[cfg(test)]

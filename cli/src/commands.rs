@@ -16,17 +16,17 @@ pub(crate) mod up;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::addresses::reachable;
 use crate::arguments::WhereArguments;
-use crate::client::{Client, ClientError, SocketError};
+use crate::client::{Client, ClientError, SocketClient, SocketError};
 use crate::ours::{Judge, Purpose};
 use crate::output::plain;
-use crate::settings::{Gathered, SettingsError, Source, default_listen, go_env, nearest};
+use crate::settings::{Gathered, Layer, SettingsError, Source, default_listen, go_env, nearest};
 use modmesh_daemon::StartError;
-use modmesh_protocol::control::UnreachedPeer;
+use modmesh_protocol::control::{Status, UnreachedPeer};
 use modmesh_protocol::goproxy::{ProxyEntry, ProxyList, Scheme};
 use modmesh_protocol::module::ModuleError;
 
@@ -148,6 +148,26 @@ async fn client(arguments: &WhereArguments) -> Result<Client, Failure> {
     client_for(&gathered, Purpose::Look)
 }
 
+/// A way to the daemon of the state folder that the settings name. Where they name none, of the daemon that `status` asks, if
+/// one answers that may be looked at; else of the folder that is built in.
+async fn socket_client(flags: Layer, config: Option<&Path>) -> Result<SocketClient, Failure> {
+    let gathered = Gathered::under(flags, config)?;
+    let folder = gathered.state_dir()?;
+    if folder.source != Source::BuiltIn {
+        return Ok(SocketClient::new(&folder.value));
+    }
+    let told = async {
+        let gathered = lead_by_go(gathered, Purpose::Look).await?;
+        let client = client_for(&gathered, Purpose::Look)?;
+        let status: Status = client.read(&client.get("/api/v1/status").await?)?;
+        Ok::<_, Failure>(PathBuf::from(status.state_dir))
+    };
+    match told.await {
+        Ok(told) if told.is_absolute() => Ok(SocketClient::new(&told)),
+        _ => Ok(SocketClient::new(&folder.value)),
+    }
+}
+
 /// A client of the daemon of `gathered`, which is asked if it may be for `purpose`.
 fn client_for(gathered: &Gathered, purpose: Purpose) -> Result<Client, Failure> {
     let address = address_to_ask(gathered)?;
@@ -160,7 +180,11 @@ fn client_for(gathered: &Gathered, purpose: Purpose) -> Result<Client, Failure> 
 /// The settings of a command that asks a daemon. Where they name no address, it is the one of loopback that `go` asks
 /// first, if a modmesh that may be asked answers there; else the built-in one.
 async fn gather(arguments: &WhereArguments, purpose: Purpose) -> Result<Gathered, Failure> {
-    let mut gathered = Gathered::under(arguments.layer(), arguments.config.as_deref())?;
+    let gathered = Gathered::under(arguments.layer(), arguments.config.as_deref())?;
+    lead_by_go(gathered, purpose).await
+}
+
+async fn lead_by_go(mut gathered: Gathered, purpose: Purpose) -> Result<Gathered, Failure> {
     if gathered.listen()?.source == Source::BuiltIn {
         let is_named = false;
         let answering = async {

@@ -169,10 +169,15 @@ impl Control {
                 "only neighbours are asked here, so find one that has the records, or start this host without --offline and with an --upstream"
             }
         };
+        let name = judge.name();
+        let remedy = match judge.contradictions() {
+            // To reach it is not what helps then.
+            Some(_) => format!("`modmesh sumdb show {name}` tells what to do"),
+            None => remedy.to_owned(),
+        };
         let cannot = |reason| {
             format!(
-                "the checksum database {} could not be asked ({reason}), so what is new here is not shared with neighbours; {remedy}",
-                judge.name()
+                "the checksum database {name} could not be asked ({reason}), so what is new here is not shared with neighbours; {remedy}"
             )
         };
         judge.trouble().map(cannot)

@@ -29,8 +29,8 @@ pub(crate) use ask::{
     VersionsAnswer,
 };
 pub(crate) use contradiction::short;
-pub(crate) use database::{BeginError, BegunAnew, Database, Instead, Opening};
+pub(crate) use database::{BeginError, BegunAnew, Database, Instead, Opening, refused};
 pub(crate) use files::log_number;
 pub(crate) use finding::{Authority, Finding, ListedRecord, Trouble};
-pub(crate) use mirror::{Mirror, TileAnswer};
+pub(crate) use mirror::{Mirror, OVER, TileAnswer};
 pub(crate) use set::{First, Mirrors};

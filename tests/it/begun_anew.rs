@@ -11,7 +11,7 @@ use harness::{FakeUpstream, Module, TestHost, TestLog};
 use crate::go_sum::give;
 use crate::scene::{hello, neighbour_of, online, stored};
 
-const NAME: &str = "sumdb.example.test/internal";
+pub(crate) const NAME: &str = "sumdb.example.test/internal";
 /// After a start in the middle of a switch files are judged again in the first round, which comes after 30 s.
 const A_ROUND: Duration = Duration::from_secs(60);
 
@@ -24,7 +24,7 @@ fn changed_since() -> Module {
     changed().file("more.go", "package changed\n")
 }
 
-fn after() -> Module {
+pub(crate) fn after() -> Module {
     Module::package("example.com/after", "v1.0.0")
 }
 
@@ -33,7 +33,7 @@ fn zip(module: &Module) -> String {
 }
 
 /// A host that has `hello` and `changed` by the old log of 300 records, behind an upstream whose log was rebuilt to `size`.
-fn rebuilt(size: u64) -> (TestHost, FakeUpstream) {
+pub(crate) fn rebuilt(size: u64) -> (TestHost, FakeUpstream) {
     let mut old = TestLog::new(NAME);
     old.append(&hello());
     old.append(&changed());
@@ -59,12 +59,12 @@ fn rebuilt(size: u64) -> (TestHost, FakeUpstream) {
 }
 
 /// Lets the host meet the new log.
-fn meet(host: &TestHost) {
+pub(crate) fn meet(host: &TestHost) {
     assert_ne!(host.get(&lookup(&after())).status, 200);
     host.wait_for_line("SECURITY");
 }
 
-fn lookup(module: &Module) -> String {
+pub(crate) fn lookup(module: &Module) -> String {
     format!("sumdb/{NAME}/lookup/{}@{}", module.path(), module.version())
 }
 
@@ -73,7 +73,7 @@ fn contradictions(host: &TestHost) -> f64 {
 }
 
 /// What `modmesh sumdb show` tells of the database.
-fn shown(host: &TestHost) -> serde_json::Value {
+pub(crate) fn shown(host: &TestHost) -> serde_json::Value {
     let shown = host.sumdb(&["show", NAME, "--json"]).expect_success();
     let mut shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
     shown["databases"][0].take()

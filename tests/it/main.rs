@@ -23,6 +23,7 @@ mod explain;
 mod first_minute;
 mod fixture;
 mod fuzz;
+mod given_up;
 mod go_sum;
 mod go_sum_run;
 mod hanging_up;

@@ -12,15 +12,12 @@ use modmesh_protocol::module::ModuleVersion;
 
 use super::Failure;
 use crate::arguments::ExplainArguments;
-use crate::client::SocketClient;
 use crate::output::{self, bytes, count, number, plain};
-use crate::settings::Gathered;
 
 /// Explains one module version.
 pub(crate) async fn explain(arguments: ExplainArguments) -> Result<ExitCode, Failure> {
     let of = ModuleVersion::parse_either(&arguments.of)?;
-    let gathered = Gathered::under(arguments.layer(), arguments.config.as_deref())?;
-    let client = SocketClient::new(&gathered.state_dir()?.value);
+    let client = super::socket_client(arguments.layer(), arguments.config.as_deref()).await?;
     // Neither holds a character that has a meaning in a query.
     let (module, version) = (of.module.escaped(), of.version.escaped());
     let body = client

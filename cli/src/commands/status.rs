@@ -21,6 +21,19 @@ pub(crate) async fn status(arguments: AskArguments) -> Result<ExitCode, Failure>
     }
     let status: Status = client.read(&body)?;
     output::say(&text(&status));
+    // What the notices say to type would ask another daemon.
+    let is_named = arguments.where_to.listen.is_some();
+    if is_named
+        && status
+            .notices
+            .iter()
+            .any(|one| one.contains("modmesh sumdb"))
+    {
+        output::say(&format!(
+            "note: `modmesh sumdb` asks this daemon with --state '{}'",
+            plain(&status.state_dir)
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

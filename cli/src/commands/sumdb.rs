@@ -1,36 +1,32 @@
 //! `modmesh sumdb`: what the daemon knows of its checksum databases, and the two ways out when one has signed logs that
 //! contradict each other. Nothing is asked: what must not be done lightly is refused without `--yes`.
 
+mod told;
+
 use std::fmt::Write;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use modmesh_protocol::control::sumdb::{
-    BegunAnew, Contradiction, Database, Databases, Judges, Unjoined,
-};
+use modmesh_protocol::control::sumdb::{BegunAnew, Databases};
 
+use self::told::Here;
 use super::Failure;
 use crate::arguments::{SumdbAction, SumdbArguments};
 use crate::client::SocketClient;
-use crate::output::{self, count, number, plain, span};
-use crate::settings::Gathered;
-
-/// The database that `go` has built in.
-const PUBLIC: &str = "sum.golang.org";
+use crate::output::{self, count, number, plain};
 
 /// Shows the databases, or has another log of one followed.
 pub(crate) async fn sumdb(arguments: SumdbArguments) -> Result<ExitCode, Failure> {
-    let gathered = Gathered::under(arguments.layer(), arguments.config.as_deref())?;
-    let client = SocketClient::new(&gathered.state_dir()?.value);
+    let client = super::socket_client(arguments.layer(), arguments.config.as_deref()).await?;
+    let here = Here::of(arguments.state());
     let said = match arguments.action {
-        None => show(&client, None, arguments.json).await?,
-        Some(SumdbAction::Show { name }) => show(&client, name, arguments.json).await?,
+        None => show(&client, None, arguments.json, &here).await?,
+        Some(SumdbAction::Show { name }) => show(&client, name, arguments.json, &here).await?,
         Some(SumdbAction::Forget { name, yes }) => {
-            let path = format!("/v1/sumdb/forget?name={}", encoded(&name));
+            let path = format!("/v1/sumdb/forget?name={}", encoded(named(&name)));
             begin_anew(&client, path, yes, arguments.json).await?
         }
         Some(SumdbAction::Accept { name, head, yes }) => {
-            let mut path = format!("/v1/sumdb/accept?name={}", encoded(&name));
+            let mut path = format!("/v1/sumdb/accept?name={}", encoded(named(&name)));
             if let Some(head) = head {
                 path = format!("{path}&head={}", encoded(&head));
             }
@@ -41,15 +37,21 @@ pub(crate) async fn sumdb(arguments: SumdbArguments) -> Result<ExitCode, Failure
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show(client: &SocketClient, name: Option<String>, json: bool) -> Result<String, Failure> {
+async fn show(
+    client: &SocketClient,
+    name: Option<String>,
+    json: bool,
+    here: &Here,
+) -> Result<String, Failure> {
     let body = client.get("/v1/sumdb").await?;
     let mut databases: Databases = client.read(&body)?;
     let Some(name) = name else {
         return Ok(match json {
             true => body.trim_end().to_owned(),
-            false => texts(&databases),
+            false => told::texts(&databases, here),
         });
     };
+    let name = named(&name).to_owned();
     let known: Vec<_> = databases
         .databases
         .iter()
@@ -59,7 +61,7 @@ async fn show(client: &SocketClient, name: Option<String>, json: bool) -> Result
     match databases.databases.is_empty() {
         true => Err(Failure::NoSuchDatabase(name, known.join(", "))),
         false if json => Ok(serde_json::to_string_pretty(&databases)?),
-        false => Ok(texts(&databases)),
+        false => Ok(told::texts(&databases, here)),
     }
 }
 
@@ -77,6 +79,11 @@ async fn begin_anew(
         return Ok(body.trim_end().to_owned());
     }
     Ok(begun(&client.read(&body)?))
+}
+
+/// The name of a database, where its whole key was given: no name has a plus sign in it.
+fn named(text: &str) -> &str {
+    text.split('+').next().unwrap_or(text)
 }
 
 /// Percent-encoded, but for what means the same in a query everywhere.
@@ -108,24 +115,25 @@ fn begun(begun: &BegunAnew) -> String {
         ),
         (None, _) => format!("{name}: begun afresh; the log that it shows first is followed"),
     }];
-    lines.push(format!(
-        "  the log before it is kept in {}",
-        plain(&begun.aside)
-    ));
+    if let Some(aside) = &begun.aside {
+        lines.push(format!("  the log before it is kept in {}", plain(aside)));
+    }
     if begun.doubted > 0 {
         let files = count(begun.doubted, "file");
         lines.push(match begun.waiting {
-            0 => format!("  {files} rested on it and were judged again; `modmesh status` and the log tell what came of them"),
+            0 => format!("  {files} rested on it and were judged again; the daemon's log names what was dropped"),
             waiting => format!(
                 "  {files} rested on it; {} still to be judged again, which is tried every 30 s",
                 number(waiting)
             ),
         });
     }
-    lines.push(format!(
-        "  do the same on each host of the network, and where go saw the old log: {}",
-        go_forgets(&name)
-    ));
+    if begun.was_contradicted {
+        lines.push(format!(
+            "  do the same on each host of the network, and where go saw the old log: {}",
+            go_forgets(&name)
+        ));
+    }
     lines.join("\n")
 }
 
@@ -136,190 +144,9 @@ fn go_forgets(name: &str) -> String {
     )
 }
 
-fn texts(databases: &Databases) -> String {
-    let texts: Vec<_> = databases.databases.iter().map(text).collect();
-    texts.join("\n\n")
-}
-
-fn text(database: &Database) -> String {
-    let name = plain(&database.name);
-    let judges = match database.judges {
-        Judges::Modules => "judges modules and toolchains",
-        Judges::Toolchains => "judges toolchains alone",
-        Judges::Nothing => "is only mirrored",
-    };
-    let rows: Vec<[String; 2]> = rows(database)
-        .into_iter()
-        .map(|(what, value)| [format!("  {what}"), plain(&value)])
-        .collect();
-    let mut lines = vec![format!("{name} ({judges})"), output::table(&rows)];
-    if !database.contradictions.is_empty() {
-        lines.extend(told_contradictions(&name, &database.contradictions));
-    }
-    if let Some(unjoined) = &database.unjoined {
-        lines.push(told_unjoined(&name, unjoined));
-    }
-    if !database.showing_given_up.is_empty() {
-        let who: Vec<_> = database
-            .showing_given_up
-            .iter()
-            .map(|who| plain(who))
-            .collect();
-        lines.push(format!(
-            "note: the log that was given up here is still shown by {}; the step has to be taken there too: modmesh sumdb accept {name}; and where go holds it: {}",
-            who.join(", "),
-            go_forgets(&name)
-        ));
-    }
-    lines.join("\n")
-}
-
-fn rows(database: &Database) -> Vec<(&'static str, String)> {
-    let age = database.head_age_seconds.map(Duration::from_secs);
-    let age = age.map_or(String::new(), |age| format!(", got {} ago", span(age)));
-    let mut rows = vec![("key", database.key.clone())];
-    rows.push((
-        "tree head",
-        match &database.head {
-            Some(head) => format!(
-                "{} ({} records, root {}){age}",
-                head.name,
-                number(head.size),
-                head.root
-            ),
-            None => "none yet; it comes with the first lookup".to_owned(),
-        },
-    ));
-    if let Some(accepted) = &database.accepted {
-        let what = format!(
-            "{}, not proved yet; no other log is followed",
-            accepted.name
-        );
-        rows.push(("accepted", what));
-    }
-    rows.push((
-        "here",
-        format!(
-            "{}, {} missing",
-            count(database.records, "record"),
-            count(database.missing_tiles, "tile")
-        ),
-    ));
-    let asked = database.asked.clone();
-    rows.push((
-        "asked",
-        asked.unwrap_or_else(|| "neighbours alone".to_owned()),
-    ));
-    if let Some(trouble) = &database.trouble {
-        rows.push(("trouble", trouble.clone()));
-    }
-    let given_up = database.given_up.iter().cloned();
-    rows.extend(given_up.map(|folder| ("given up", folder)));
-    rows
-}
-
-fn told_contradictions(name: &str, contradictions: &[Contradiction]) -> Vec<String> {
-    let mut lines =
-        vec!["SECURITY: it has signed tree heads that contradict each other:".to_owned()];
-    for one in contradictions {
-        let (ours, other) = (&one.ours, &one.other);
-        let shown_by = one
-            .shown_by
-            .as_deref()
-            .map_or_else(String::new, |who| format!(" by {who}"));
-        let at = one
-            .at
-            .as_deref()
-            .map_or_else(String::new, |at| format!(" at {at}"));
-        for row in [
-            format!(
-                "  followed  {} ({} records, root {})",
-                ours.name,
-                number(ours.size),
-                ours.root
-            ),
-            format!(
-                "  refused   {} ({} records, root {}), shown{shown_by}{at}",
-                other.name,
-                number(other.size),
-                other.root
-            ),
-            format!("  both are in {}", one.file),
-        ] {
-            lines.push(plain(&row));
-        }
-    }
-    lines.push("What it means: no honest log has both. Either the database was begun anew with its old key, or somebody who has that key shows a forged log, here or there.".to_owned());
-    if name == PUBLIC {
-        lines.push("What to do: nothing below. The public database is never rebuilt. Write to security@golang.org with these files, and take no new modules until they have answered. This host goes on with the log that it followed.".to_owned());
-        lines.push(format!("Only if they tell you to: modmesh sumdb accept {name} --yes (follows the refused head), modmesh sumdb forget {name} --yes (follows what is shown first)"));
-        return lines;
-    }
-    let largest = contradictions.iter().map(|one| &one.other);
-    let largest = largest.max_by_key(|head| head.size);
-    let largest = largest.map_or_else(String::new, |head| plain(&head.name));
-    let choose = match contradictions.len() {
-        1 => "",
-        _ => "; --head SIZE.ROOT names another one",
-    };
-    lines.push(format!(
-        "What to do: ask those who run {name}, not over this network, whether they began it anew."
-    ));
-    lines.push(format!("  they did:      modmesh sumdb accept {name}   follows {largest} and what continues it, and no third log{choose}"));
-    lines.push(format!("           or    modmesh sumdb forget {name}   begins afresh, with whatever log is shown first"));
-    lines.push("  they did not:  do neither, for somebody has their key. Tell them, and send them these files. This host goes on with the log that it followed.".to_owned());
-    lines.push(format!(
-        "  The step is to be taken on each host of the network, and where go saw the old log: {}",
-        go_forgets(name)
-    ));
-    lines
-}
-
-fn told_unjoined(name: &str, unjoined: &Unjoined) -> String {
-    let (theirs, ours) = (number(unjoined.theirs.size), number(unjoined.ours));
-    let at = unjoined
-        .at
-        .as_deref()
-        .map_or_else(String::new, |at| format!(" at {at}"));
-    let mut told = format!(
-        "note: the log of {theirs} records that {} showed{at} ends where this host's of {ours} goes on, and nobody could be asked for the tile that joins them, so it may be the same log or another. Let either host reach the database once",
-        unjoined.shown_by
-    );
-    if name != PUBLIC {
-        told.push_str(&format!(
-            "; only if those who run {name} say that they began it anew: modmesh sumdb accept {name} --yes (follows the log of {}), or modmesh sumdb forget {name} --yes",
-            unjoined.theirs.name
-        ));
-    }
-    plain(&told)
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    fn example() -> Databases {
-        serde_json::from_str(include_str!("sumdb/example.json")).unwrap()
-    }
-
-    #[test]
-    fn databases_are_told_of_in_words() {
-        let told = texts(&example());
-        let expected = include_str!("sumdb/example.txt").trim_end();
-        assert_eq!(told, expected, "\n{told}");
-    }
-
-    #[test]
-    fn the_public_database_is_not_to_be_accepted_lightly() {
-        let mut database = example().databases.remove(0);
-        database.name = PUBLIC.to_owned();
-        let told = text(&database);
-        for words in ["security@golang.org", "Only if they tell you to", "--yes"] {
-            assert!(told.contains(words), "{words}: {told}");
-        }
-        assert!(!told.contains("they did:"), "{told}");
-    }
 
     #[test]
     fn a_name_is_one_value_of_a_query() {
@@ -327,5 +154,14 @@ mod tests {
             encoded("sum.example:80/a&yes=1"),
             "sum.example%3A80/a%26yes%3D1"
         );
+    }
+
+    #[test]
+    fn a_key_is_understood_as_the_name_in_it() {
+        assert_eq!(
+            named("sum.example/a+a1b2c3d4+AcS0p2pVdHl5"),
+            "sum.example/a"
+        );
+        assert_eq!(named("sum.example/a"), "sum.example/a");
     }
 }

@@ -84,6 +84,12 @@ pub(super) fn parse(method: &Method, uri: &Uri) -> Result<Question, QuestionErro
             only(Method::POST)?;
             let query = uri.query().unwrap_or_default();
             let [name, head, yes] = values(query, ["name", "head", "yes"])?;
+            let is_head = |head: &String| is_head_name(head);
+            if !head.as_ref().is_none_or(is_head) {
+                return Err(bad(
+                    "a head is named SIZE.ROOT, as `modmesh sumdb show` names it: 12345.0badcafe",
+                ));
+            }
             Ok(Question::BeginAnew {
                 name: name.ok_or_else(|| bad("name is needed"))?,
                 instead: match path.ends_with("accept") {
@@ -138,6 +144,14 @@ fn values<const N: usize>(
         }
     }
     Ok(values)
+}
+
+/// Whether this may be the name of a tree head: its size, and the first four bytes of its root.
+fn is_head_name(text: &str) -> bool {
+    text.split_once('.').is_some_and(|(size, root)| {
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        size.parse::<u64>().is_ok() && root.len() == 8 && root.bytes().all(is_hex)
+    })
 }
 
 fn bad(reason: &str) -> QuestionError {

@@ -24,7 +24,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Control, seconds_since};
-use crate::log::{self, BeginError, Instead, short};
+use crate::log::{self, BeginError, Instead, Mirror, short};
 
 /// How long after it was asked the answer waits for what follows the switch: that the accepted head is proved, and the files are
 /// judged again. What is not done by then is done all the same, and what cannot be done now with the next lookup and in the next
@@ -41,14 +41,17 @@ static BEGINNING: Semaphore = Semaphore::const_new(1);
 pub(super) enum RefusedToBegin {
     #[error("no checksum database called {name} is mirrored here; there are: {known}")]
     Unknown { name: String, known: String },
-    #[error(
-        "{database} has not contradicted itself here, so there is nothing to settle; with --yes this host gives up what it knows of it all the same: the tree head of {size} records, by which a forged log would be found out, {records} records, and the proof of every file that rests on them until it is judged again"
-    )]
+    #[error("{database} {public}{what}, and this host gives up what it knows of it: {lost}")]
     NothingToSettle {
         database: String,
-        size: u64,
-        records: u64,
+        /// Why, and what --yes does.
+        what: String,
+        /// Says so where it is the public one.
+        public: &'static str,
+        lost: String,
     },
+    #[error("nothing is known of {0} here, so there is nothing to forget")]
+    NothingToForget(String),
     #[error(
         "{0} is the public database, which is never rebuilt: if it contradicts itself, somebody is being deceived. Write to security@golang.org with the files of `modmesh sumdb show {0}` first; if they tell you to, repeat this with --yes"
     )]
@@ -72,10 +75,13 @@ impl RefusedToBegin {
         match self {
             Self::Unknown { .. } => StatusCode::NOT_FOUND,
             Self::NothingToSettle { .. }
+            | Self::NothingToForget(_)
             | Self::Public(_)
-            | Self::Begin(BeginError::NothingRefused(_) | BeginError::NoSuchHead(..)) => {
-                StatusCode::CONFLICT
-            }
+            | Self::Begin(
+                BeginError::NothingRefused(_)
+                | BeginError::Accepted(..)
+                | BeginError::NoSuchHead(..),
+            ) => StatusCode::CONFLICT,
             Self::Busy | Self::UnderWay(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Begin(BeginError::Disk(_) | BeginError::Opening(_)) | Self::Crashed => {
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -150,6 +156,8 @@ impl Control {
         let place = place.map_err(|_| RefusedToBegin::Busy)?;
         // Whoever was before may have settled it.
         let database = self.to_be_begun(name, &instead, yes)?;
+        let mirror = database.mirror();
+        let was_contradicted = mirror.contradictions().is_some() || mirror.unjoined().is_some();
         let (tell, switched) = oneshot::channel();
         let (done, all_is_done) = oneshot::channel::<()>();
         let (control, ending) = (Arc::clone(self), self.shutdown.clone());
@@ -174,7 +182,8 @@ impl Control {
         Ok(BegunAnew {
             name: name.to_owned(),
             log: begun.log,
-            aside: text(&begun.aside),
+            aside: begun.aside.as_deref().map(text),
+            was_contradicted,
             is_current: begun.accepted.is_some() && database.mirror().accepted().is_none(),
             accepted: begun.accepted.as_ref().map(head),
             doubted,
@@ -233,23 +242,75 @@ impl Control {
             });
         };
         let mirror = database.mirror();
-        let settles_something = mirror.contradictions().is_some();
-        let refused = !mirror.evidence().is_empty() || mirror.unjoined().is_some();
-        if *instead != Instead::Any && !refused {
-            return Err(BeginError::NothingRefused(name.to_owned()).into());
-        }
-        if !yes && !settles_something {
+        let is_public = *mirror.key() == VerifierKey::sum_golang_org();
+        // What cannot be done is said before what would be lost by it.
+        let what = match instead {
+            Instead::Refused(named) => {
+                let head = short(&log::refused(&mirror, named.as_deref())?);
+                format!(
+                    "has shown the log of {head}, and nobody could tell whether it is another one than this host's; with --yes it is followed"
+                )
+            }
+            Instead::Any if is_blank(&mirror) => {
+                return Err(RefusedToBegin::NothingToForget(name.to_owned()));
+            }
+            Instead::Any => "has not contradicted itself here, so there is nothing to settle; with --yes it is begun afresh all the same".to_owned(),
+        };
+        if !yes && mirror.contradictions().is_none() {
             return Err(RefusedToBegin::NothingToSettle {
                 database: name.to_owned(),
-                size: mirror.head().map_or(0, |head| head.size()),
-                records: mirror.records(),
+                public: match is_public {
+                    true => "is the public database, which is never rebuilt, and ",
+                    false => "",
+                },
+                what,
+                lost: to_be_lost(&mirror),
             });
         }
-        if !yes && *mirror.key() == VerifierKey::sum_golang_org() {
+        if !yes && is_public {
             return Err(RefusedToBegin::Public(name.to_owned()));
         }
         Ok(database.clone())
     }
+}
+
+/// Whether nothing is known of the log that is followed.
+fn is_blank(mirror: &Mirror) -> bool {
+    let is_known = mirror.head().is_some() || mirror.records() > 0;
+    !is_known && mirror.accepted().is_none() && mirror.contradictions().is_none()
+}
+
+/// What goes with the log, for a person.
+fn to_be_lost(mirror: &Mirror) -> String {
+    let mut lost = Vec::new();
+    if let Some(accepted) = mirror.accepted() {
+        lost.push(format!(
+            "the tree head {}, which was accepted and is not proved yet",
+            short(&accepted)
+        ));
+    }
+    if let Some(head) = mirror.head() {
+        lost.push(format!(
+            "the tree head of {} records, by which a forged log would be found out",
+            separated(head.size())
+        ));
+    }
+    lost.push(format!("{} records", separated(mirror.records())));
+    lost.push("and the proof of every file that rests on them until it is judged again".to_owned());
+    lost.join(", ")
+}
+
+/// `12345` as `12,345`.
+fn separated(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 fn head(head: &SignedHead) -> Head {

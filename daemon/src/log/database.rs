@@ -69,8 +69,8 @@ pub(crate) enum Instead {
 pub(crate) struct BegunAnew {
     /// Its number.
     pub log: u64,
-    /// Where the log before it is kept.
-    pub aside: PathBuf,
+    /// Where the log before it is kept; nothing where nothing was known of it.
+    pub aside: Option<PathBuf>,
     /// The head that it must lead to.
     pub accepted: Option<SignedHead>,
 }
@@ -80,9 +80,14 @@ pub(crate) struct BegunAnew {
 pub(crate) enum BeginError {
     /// No refused head is on record.
     #[error(
-        "there is nothing to accept: no tree head of {0} that contradicts this host's is known; `modmesh sumdb show {0}` tells what is, and `modmesh sumdb forget {0} --yes` begins afresh"
+        "there is nothing to accept: no tree head of {0} that contradicts this host's is known; `modmesh sumdb show {0}` tells what is"
     )]
     NothingRefused(String),
+    /// One was accepted, and what proves it did not come yet.
+    #[error(
+        "the tree head {1} of {0} is accepted already, and no other log is followed; what proves it comes with the next lookup for which the database can be asked"
+    )]
+    Accepted(String, String),
     /// None of the refused heads is called that.
     #[error("no refused tree head of {0} is called {1}; there are: {2}")]
     NoSuchHead(String, String, String),
@@ -157,7 +162,8 @@ impl Database {
         );
         Ok(BegunAnew {
             log,
-            aside: folder_aside(&opening.state, &opening.key, old.log_number()),
+            aside: Some(folder_aside(&opening.state, &opening.key, old.log_number()))
+                .filter(|aside| aside.is_dir()),
             accepted,
         })
     }
@@ -175,17 +181,27 @@ impl Database {
     }
 }
 
-fn refused(mirror: &Mirror, named: Option<&str>) -> Result<SignedHead, BeginError> {
+/// The head that is to be accepted.
+///
+/// # Errors
+/// There is none, or none of that name.
+pub(crate) fn refused(mirror: &Mirror, named: Option<&str>) -> Result<SignedHead, BeginError> {
     let database = || mirror.name().to_owned();
     let mut heads: Vec<_> = mirror.evidence().into_iter().map(|one| one.other).collect();
     heads.sort_by_key(SignedHead::size);
     if heads.is_empty() {
         heads.extend(mirror.unjoined().map(|one| (*one.head).clone()));
     }
+    if let (true, Some(accepted)) = (heads.is_empty(), mirror.accepted()) {
+        return Err(BeginError::Accepted(database(), short(&accepted)));
+    }
     let Some(name) = named else {
         let largest = heads.pop();
         return largest.ok_or_else(|| BeginError::NothingRefused(database()));
     };
+    if heads.is_empty() {
+        return Err(BeginError::NothingRefused(database()));
+    }
     let names: Vec<_> = heads.iter().map(short).collect();
     let called = heads.into_iter().find(|head| short(head) == name);
     called.ok_or_else(|| BeginError::NoSuchHead(database(), name.to_owned(), names.join(", ")))

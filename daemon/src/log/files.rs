@@ -52,7 +52,7 @@ impl Files {
     /// aside first.
     pub(super) fn open(state: &Path, key: &VerifierKey) -> io::Result<Self> {
         let base = begun::base(state, key);
-        let begun = begun::read(&base);
+        let begun = begun::read(state, key);
         let files = Self {
             root: begun::root(&base, begun.number),
             base,

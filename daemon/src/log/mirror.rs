@@ -42,7 +42,7 @@ const TROUBLE_LASTS: Duration = Duration::from_secs(10 * 60);
 /// How long it is told that a shorter log could not be joined to ours.
 const UNJOINED_LASTS: Duration = Duration::from_secs(60 * 60);
 /// What is said where an answer came too late.
-pub(super) const OVER: &str =
+pub(crate) const OVER: &str =
     "this host has just begun to follow another log of the checksum database; ask again";
 /// How many such words are remembered.
 const UNLISTED_MAX: usize = 4096;
@@ -165,6 +165,12 @@ impl Mirror {
     /// be used for an answer any more.
     pub(crate) fn is_over(&self) -> bool {
         self.inner.prover.is_over()
+    }
+
+    /// Whether a log was given up, and of the one that is followed instead nothing came yet: there is something, and it is not known
+    /// what.
+    pub(crate) fn is_between_logs(&self) -> bool {
+        self.is_over() || self.log_number() > 0 && self.inner.prover.head().is_none()
     }
 
     /// Gives this log up and begins the next one on the disk; see [`super::Database::begin_anew`]. Nothing of this one is

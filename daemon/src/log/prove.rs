@@ -49,7 +49,7 @@ pub(super) enum ProveError {
     Untrue(#[from] Untrue),
     /// Two signed heads contradict each other: the database, or whoever has its key, shows different logs.
     #[error(
-        "SECURITY: two signed tree heads of {database} (of {older} and {newer} records) contradict each other; see the daemon's log"
+        "SECURITY: two signed tree heads of {database} (of {older} and {newer} records) contradict each other; `modmesh sumdb show {database}` tells what to do"
     )]
     Contradiction {
         database: String,

@@ -16,7 +16,7 @@ use super::respond::{self, Answer};
 use super::route::{self, Route, SumdbRoute};
 use super::serve::Answering;
 use crate::fetch::{Client, Fetcher};
-use crate::log::{Mirror, Mirrors, TileAnswer};
+use crate::log::{Mirror, Mirrors, OVER, TileAnswer};
 use crate::metrics::{Metrics, Source};
 use crate::os;
 
@@ -168,6 +168,10 @@ impl FrontDoor {
             }
             SumdbRoute::Latest => match mirror.head() {
                 Some(head) => respond::sumdb_text(head.note().to_owned(), Source::Store),
+                // There is one; whoever asks must not take it for a database that does not tell.
+                None if mirror.is_between_logs() => {
+                    respond::line(StatusCode::SERVICE_UNAVAILABLE, OVER)
+                }
                 None => respond::line(
                     StatusCode::NOT_FOUND,
                     "no tree head is known here yet; it comes with the first lookup",

@@ -108,8 +108,12 @@ pub struct BegunAnew {
     pub name: String,
     /// Which of its logs is followed now.
     pub log: u64,
-    /// Where the log before it is kept.
-    pub aside: String,
+    /// Where the log before it is kept; nothing where nothing was known of it.
+    #[serde(default)]
+    pub aside: Option<String>,
+    /// Whether the log before it contradicted another one, so that other hosts and `go` may have to take the step too.
+    #[serde(default)]
+    pub was_contradicted: bool,
     /// The head that was accepted.
     pub accepted: Option<Head>,
     /// Whether it is proved and current already.

@@ -53,7 +53,7 @@ pub(in super::super) struct Begun {
 
 /// The number of the log that the database of `key` is at in the state folder `state`.
 pub(crate) fn log_number(state: &Path, key: &VerifierKey) -> u64 {
-    read(&base(state, key)).number
+    read(state, key).number
 }
 
 pub(super) fn base(state: &Path, key: &VerifierKey) -> PathBuf {
@@ -61,8 +61,10 @@ pub(super) fn base(state: &Path, key: &VerifierKey) -> PathBuf {
 }
 
 /// Where the word of it is damaged or lost, the last log is followed of which there is a head: a person chose it. What it had to
-/// lead to is not known any more then.
-pub(super) fn read(base: &Path) -> Begun {
+/// lead to is not known any more then. Where nothing at all is here it is the one after those that were given up: two logs never
+/// have one number, and so the second is kept beside the first when it is given up.
+pub(super) fn read(state: &Path, key: &VerifierKey) -> Begun {
+    let base = &base(state, key);
     let text = super::read_whole(&base.join("+begun"))
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .unwrap_or_default();
@@ -74,7 +76,10 @@ pub(super) fn read(base: &Path) -> Begun {
             number: later_logs(base)
                 .filter(|log| has_head(base, *log))
                 .max()
-                .unwrap_or(0),
+                .unwrap_or_else(|| match holds_something(base) {
+                    true => 0,
+                    false => number_after(state, key),
+                }),
             from: None,
         },
     }
@@ -84,6 +89,20 @@ pub(super) fn read(base: &Path) -> Begun {
 fn later_logs(base: &Path) -> impl Iterator<Item = u64> {
     let entries = fs::read_dir(base).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix('+')?.parse().ok())
+}
+
+/// The number after those of the logs that were given up and are kept.
+fn number_after(state: &Path, key: &VerifierKey) -> u64 {
+    let newest = aside_of(state, key).into_iter().next();
+    newest.map_or(0, |(number, _)| number.saturating_add(1))
+}
+
+/// Whether there is any part of a log in the folder `log`.
+fn holds_something(log: &Path) -> bool {
+    PARTS.iter().any(|part| {
+        let entries = fs::read_dir(log.join(part));
+        entries.is_ok_and(|mut entries| entries.next().is_some())
+    })
 }
 
 fn has_head(base: &Path, log: u64) -> bool {
@@ -196,7 +215,8 @@ pub(super) fn sweep(files: &Files, state: &Path, key: &VerifierKey) {
 
 fn move_aside(files: &Files, state: &Path, key: &VerifierKey, number: u64) {
     let from = root(&files.base, number);
-    let has_parts = PARTS.iter().any(|part| from.join(part).exists());
+    // A log of which nothing came takes no place of one that is worth keeping.
+    let has_parts = holds_something(&from);
     let prover = match has_parts {
         true => whose::prover_of(files, &from, key),
         false => Some(key.clone()),

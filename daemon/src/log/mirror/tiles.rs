@@ -33,9 +33,12 @@ impl Mirror {
     /// The tile at `coordinate`, cut from a wider one where needed.
     pub(crate) async fn tile(&self, coordinate: TileCoordinate) -> TileAnswer {
         let answer = self.find_tile(coordinate).await;
-        match self.is_over() {
-            true => TileAnswer::NotToBeHad(OVER.to_owned()),
-            false => answer,
+        match answer {
+            _ if self.is_over() => TileAnswer::NotToBeHad(OVER.to_owned()),
+            TileAnswer::Beyond(_) if self.is_between_logs() => {
+                TileAnswer::NotToBeHad(OVER.to_owned())
+            }
+            answer => answer,
         }
     }
 

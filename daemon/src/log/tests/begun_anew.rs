@@ -71,8 +71,9 @@ async fn of_a_log_that_was_rebuilt_larger_or_smaller_the_refused_head_can_be_acc
         // The old one is no answer for anybody any more, and kept.
         assert!(old.is_over());
         assert!(old.lookup(&module(290)).await.is_err());
-        assert!(begun.aside.join("head/300").is_file());
-        assert!(begun.aside.join("record/example.com/m290@v1.0.0").is_file());
+        let aside = begun.aside.unwrap();
+        assert!(aside.join("head/300").is_file());
+        assert!(aside.join("record/example.com/m290@v1.0.0").is_file());
         let mirror = database.mirror();
         assert_eq!(mirror.contradictions(), None);
         assert_eq!((mirror.records(), mirror.head()), (0, None));
@@ -324,4 +325,42 @@ async fn a_question_that_was_under_way_is_put_to_the_log_that_is_followed_now() 
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// The folder of the mirror is gone, and what was given up before it is not: so is the evidence of it.
+#[tokio::test]
+async fn a_log_that_is_given_up_takes_the_place_of_none_that_was_before() {
+    let (ours, rebuilt, third) = (Log::new(300), Log::forked(400, 0), Log::forked(500, 250));
+    let state = kept(&ours, 290, 300).await;
+    let (database, _) = contradicted(state.path(), &rebuilt, 350).await;
+    let first = database.begin_anew(&ACCEPT, |_| {}).unwrap().aside.unwrap();
+    drop(database);
+    std::fs::remove_dir_all(state.path().join("sumdb")).unwrap();
+    let database = super::world::database(state.path(), &upstream_of(&rebuilt, 350));
+    database.mirror().lookup(&module(340)).await.unwrap();
+    assert_eq!(database.mirror().log_number(), 1);
+    drop(database);
+    let (database, _) = contradicted(state.path(), &third, 400).await;
+    assert_eq!(database.mirror().log_number(), 1);
+    let begun = database.begin_anew(&ACCEPT, |_| {}).unwrap();
+    assert_eq!(begun.log, 2);
+    for (aside, head) in [(first, 300), (begun.aside.unwrap(), 350)] {
+        assert!(aside.join(format!("head/{head}")).is_file(), "{head}");
+        let contradictions = std::fs::read_dir(aside.join("contradiction")).unwrap();
+        assert_eq!(contradictions.count(), 1, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_which_nothing_came_is_not_kept() {
+    let (ours, rebuilt) = (Log::new(300), Log::forked(400, 0));
+    let state = kept(&ours, 290, 300).await;
+    let (database, _) = contradicted(state.path(), &rebuilt, 350).await;
+    database.begin_anew(&ACCEPT, |_| {}).unwrap();
+    for _ in 0..6 {
+        let begun = database.begin_anew(&Instead::Any, |_| {}).unwrap();
+        assert_eq!(begun.aside, None);
+    }
+    assert_eq!(database.aside().len(), 1);
+    assert!(database.aside()[0].join("head/300").is_file());
 }
