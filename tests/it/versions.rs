@@ -211,6 +211,36 @@ fn no_neighbour_is_asked_for_the_versions_of_a_private_module() {
     assert_eq!(neighbour.versions_given(), 1);
 }
 
+/// Its author took a version back, or the last of them.
+#[test]
+fn the_latest_is_one_of_the_list_that_upstream_once_gave() {
+    let mut modules: Vec<_> = ["v1.0.0", "v1.9.0", "v1.99.9"]
+        .map(|version| Module::package("example.com/tagged", version))
+        .into();
+    modules.push(Module::package("example.com/untagged", PSEUDO));
+    for (list, latest) in [("v1.0.0\nv1.9.0\n", Some("v1.9.0")), ("", None)] {
+        let upstream = FakeUpstream::start([]);
+        modules.iter().for_each(|module| upstream.publish(module));
+        upstream.put("example.com/tagged/@v/list", list.into());
+        let neighbour = upstream.log(|log| LyingPeer::start(&modules, log, PeerLie::None));
+        let host = online("B", &upstream)
+            .peer(&neighbour.peer_address())
+            .start();
+        host.wait_for_neighbours(1);
+        let listed = host.get("example.com/tagged/@v/list").expect_body();
+        assert_eq!(listed, list.as_bytes());
+        upstream.close();
+        host.wait_until("upstream is seen to be gone", |host| {
+            host.get("example.com/untagged/@latest").status == 200
+        });
+        let answer = host.get("example.com/tagged/@latest");
+        match latest {
+            Some(latest) => assert!(answer.text().contains(latest), "{}", answer.text()),
+            None => assert_ne!(answer.status, 200, "{}", answer.text()),
+        }
+    }
+}
+
 /// A module in a folder of repositories, of which all but the folder itself are private.
 #[test]
 fn nobody_is_asked_about_the_paths_above_a_private_module() {

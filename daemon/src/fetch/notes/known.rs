@@ -3,6 +3,7 @@
 
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Revision, Version};
 
+use super::words::versions_in;
 use super::{Fetcher, NoteKey};
 use crate::metrics::Source;
 use crate::policy::{Asker, Treatment};
@@ -28,24 +29,45 @@ impl Fetcher {
 
     /// The versions that are held, or whose records are proved, sorted; and where they come from. Neighbours are asked for
     /// records, too, unless upstream has said that there are no versions.
+    ///
+    /// Where upstream ever gave a list, the latest is one of that list, or held here: neighbours add nothing to it. Pseudo-versions
+    /// stand in no list.
     pub(super) async fn known(
         &self,
         key: &NoteKey,
         module: &ModulePath,
         asker: Asker,
     ) -> (Vec<Version>, Source) {
-        let mut known = self.held(module, asker);
+        let held = self.held(module, asker);
+        let listed = match key {
+            NoteKey::Latest(_) => self.listed(module, asker).await,
+            _ => None,
+        };
+        let mut known = held.clone();
         known.extend(self.recorded(module).await);
+        if let Some(listed) = &listed {
+            known.retain(|version| version.is_pseudo() || held.contains(version));
+            known.extend(listed.iter().cloned());
+        }
         let known_before = sorted(&mut known);
-        if self.said_before(&key.url_path(), asker).await.is_none() {
+        let may_add = listed.as_ref().is_none_or(Vec::is_empty);
+        if may_add && self.said_before(&key.url_path(), asker).await.is_none() {
             self.ask_for_versions(module).await;
-            known.extend(self.recorded(module).await);
+            let recorded = self.recorded(module).await.into_iter();
+            known.extend(recorded.filter(|version| listed.is_none() || version.is_pseudo()));
         }
         let source = match sorted(&mut known) {
             more if more > known_before => Source::Peer,
             _ => Source::Store,
         };
         (known, source)
+    }
+
+    /// The versions of the last list that upstream gave.
+    async fn listed(&self, module: &ModulePath, asker: Asker) -> Option<Vec<Version>> {
+        let list = NoteKey::List(module.clone());
+        let note = self.kept_note(&list, asker).await?;
+        Some(versions_in(&note.bytes))
     }
 
     /// The versions whose records are proved here.
