@@ -187,3 +187,22 @@ async fn a_neighbour_at_the_old_log_that_has_little_of_it_is_no_liar() {
     assert_eq!(mirror.showing_given_up(), ["neighbour"]);
     assert!(mirror.evidence().is_empty());
 }
+
+/// It answers, and then cannot be asked for the tile that would join the two.
+#[tokio::test]
+async fn a_shorter_log_is_laid_to_who_showed_it_and_not_to_who_is_asked_for_its_tiles() {
+    let (ours, rebuilt) = (Log::new(300), Log::forked(400, 0));
+    let state = kept(&ours, 290, 300).await;
+    let around = Around {
+        neighbours: vec![Fake::start("neighbour", &ours, 300, Manner::Without)],
+        upstream: Some(Fake::start("upstream", &rebuilt, 40, Manner::Away)),
+        ..Around::default()
+    };
+    let mirror = again(state.path(), around).mirror();
+    let why = mirror.lookup(&module(20)).await.unwrap_err();
+    assert!(
+        format!("{why:?}").contains("that upstream shows"),
+        "{why:?}"
+    );
+    assert_eq!(mirror.unjoined().unwrap().from, "upstream");
+}
