@@ -284,7 +284,7 @@ pub(crate) struct SettingArguments {
     /// A neighbour to call, also on another link, such as /ip4/10.0.0.7/tcp/8485; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     peer: Vec<String>,
-    /// Do not look for neighbours by multicast DNS
+    /// Do not look for neighbours by multicast
     #[arg(long)]
     no_mdns: bool,
     /// The secret that makes hosts members (see `modmesh secret`): nobody else is dealt with

@@ -42,7 +42,7 @@ pub struct Config {
     pub mesh_secret_file: Option<PathBuf>,
     /// Neighbours that are members without a secret: with any, members alone are dealt with.
     pub members: Vec<PeerName>,
-    /// Whether neighbours are looked for by multicast DNS.
+    /// Whether neighbours are looked for by multicast.
     pub mdns: bool,
     /// The site of this host; not used yet.
     pub site: Option<String>,

@@ -91,6 +91,7 @@ impl Control {
         notices.extend(trouble.map(|trouble| format!("{NOTICE_OF_A_PROBLEM}: {trouble}")));
         let trouble = self.peers.secret_trouble();
         notices.extend(trouble.map(|trouble| format!("{NOTICE_OF_A_PROBLEM}: {trouble}")));
+        notices.extend(self.who_else_is_this_host());
         notices.extend(self.why_nothing_is_shared());
         notices.extend(self.why_little_is_kept());
         notices
@@ -129,6 +130,14 @@ impl Control {
     /// Lines of go.sum that the database contradicts. No module is named where others may look.
     fn refused_lines(&self) -> Option<String> {
         refused_lines(self.fetcher.go_sums().refused)
+    }
+
+    /// A disk that was copied to another machine, its identity included.
+    fn who_else_is_this_host(&self) -> Option<String> {
+        let at = self.peers.twin()?;
+        Some(format!(
+            "{NOTICE_OF_A_PROBLEM}: another machine, at {at}, has the identity of this host, so neighbours take the two for one; stop modmesh on one of them, remove the file `identity` in its state folder, and start it again"
+        ))
     }
 
     /// Members who gave another file under a version than the one seen first. No module is named where others may look.

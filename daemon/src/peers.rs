@@ -1,6 +1,6 @@
 //! The neighbours: the only room that knows libp2p.
 //!
-//! It finds neighbours (multicast DNS, `--peer`), keeps connections to them, shows them what is on the [`Shelf`], and asks
+//! It finds neighbours (multicast, `--peer`), keeps connections to them, shows them what is on the [`Shelf`], and asks
 //! them on behalf of others. It moves messages and bytes and decides nothing: nothing a neighbour says is believed here or
 //! because of this room, and whether it was true is told back with [`Peers::proven`] and [`Peers::blame`].
 //!
@@ -27,6 +27,7 @@ mod lanes;
 mod listen;
 mod locate;
 mod members;
+mod multicast;
 mod office;
 mod onlink;
 mod outbox;
@@ -43,6 +44,7 @@ mod talk;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -83,6 +85,8 @@ use roster::Roster;
 
 use crate::lately::Longest;
 
+/// How long another machine with this host's identity is told of after it was heard: hosts that are content speak hourly.
+const TWIN_REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 /// How often it is looked whether a first neighbour has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -197,6 +201,13 @@ impl Peers {
             reason: one.why,
         });
         told.collect()
+    }
+
+    /// Where another machine with this host's identity was heard in the last two hours: a copied disk, say.
+    pub fn twin(&self) -> Option<IpAddr> {
+        let twin = *lock(&self.shared.twin);
+        let (at, heard) = twin?;
+        (heard.elapsed() < TWIN_REMEMBERED).then_some(at)
     }
 
     /// Neighbours that can be asked now.
@@ -472,6 +483,8 @@ struct Shared {
     addresses: Mutex<Vec<String>>,
     port_in_use: Option<u16>,
     unreached: Mutex<Vec<Unreached>>,
+    /// Another machine with this host's identity: where it was heard, and when.
+    twin: Mutex<Option<(IpAddr, Instant)>>,
     outbox: Outbox,
     evidence: Arc<EvidenceRing>,
     counter: Counter,

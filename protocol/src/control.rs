@@ -226,7 +226,7 @@ pub struct PeerStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FoundBy {
-    /// Multicast DNS told of it.
+    /// It was heard by multicast.
     Mdns,
     /// A `--peer` address led to it.
     Static,

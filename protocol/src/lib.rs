@@ -6,6 +6,7 @@ pub mod artifact;
 pub mod control;
 pub mod digest;
 pub mod directory;
+pub mod discovery;
 pub mod go_mod;
 pub mod go_sum;
 pub mod goproxy;

@@ -88,8 +88,12 @@ pub const SEND_STALL_MAX: Duration = Duration::from_secs(20);
 
 /// Established connections to one neighbour: two hosts that dial each other at the same moment make two.
 pub const CONNECTIONS_PER_PEER_MAX: usize = 2;
-/// Established connections, all neighbours together: a full mesh of a large LAN.
-pub const CONNECTIONS_MAX: usize = 256;
+/// Neighbours that are connected at the same time: a full mesh of a large LAN. The connections to a neighbour are kept warm,
+/// each with a ping every five seconds.
+pub const NEIGHBOURS_MAX: usize = 128;
+/// Neighbours from which on a host calls no other that it only heard of: the rest is room for those that call, so that
+/// somebody has room for a newcomer however many hosts there are.
+pub const CALLED_NEIGHBOURS_MAX: usize = 96;
 /// Inbound connections whose handshake is not done, all sources together: each costs signatures.
 pub const PENDING_INBOUND_MAX: usize = 64;
 /// Neighbours from one source address that never delivered anything proven: keys are free, addresses are not. Loopback is
@@ -97,7 +101,11 @@ pub const PENDING_INBOUND_MAX: usize = 64;
 pub const UNPROVEN_PER_ADDRESS_MAX: usize = 16;
 /// Neighbours whose history (bytes, errors, bans) is kept after they left; the longest gone are forgotten first.
 pub const REMEMBERED_PEERS_MAX: usize = 1024;
-/// Peers that multicast DNS told of and that are remembered to dial; more are ignored (the packets prove nothing).
+/// Bytes of a multicast packet that is looked at: twice what an announcement takes.
+pub const DISCOVERY_PACKET_BYTES_MAX: usize = 512;
+/// Hosts whose announcements on one link are remembered: 300 kB. The packets prove nothing.
+pub const HEARD_HOSTS_MAX: usize = 4096;
+/// Peers that were heard by multicast and are remembered to dial; those not heard for longest are forgotten first.
 pub const DISCOVERED_PEERS_MAX: usize = 512;
 /// Addresses that are remembered for one peer.
 pub const ADDRESSES_PER_PEER_MAX: usize = 8;
@@ -117,7 +125,7 @@ pub const UP_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
 
 /// Holders that an owner names in one word: more sources than anybody uses.
 pub const HOLDERS_NAMED_MAX: usize = 8;
-/// Things about which a host decides as their owner at the same time: four of each of the 256 neighbours.
+/// Things about which a host decides as their owner at the same time: eight of each of the 128 neighbours.
 pub const OWNED_THINGS_MAX: usize = 1024;
 /// Things among them that one neighbour alone asked for: as many as it may ask for at the same time, and a quarter, so that
 /// what is remembered of one neighbour's questions cannot shut out the others.

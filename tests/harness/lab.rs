@@ -102,6 +102,27 @@ impl Lab {
         self.upstream.as_ref().expect("a lab with an upstream")
     }
 
+    /// Tells every host the hardware addresses of all others. The system keeps one table of them for all namespaces together,
+    /// of 1024 entries, and beyond about thirty hosts that all talk to each other packets are lost for want of room; what is
+    /// entered by hand does not count. Real hosts have a table each.
+    ///
+    /// # Errors
+    /// As [`Lab::new`].
+    pub fn introduce_hosts(&self) -> Result<(), Forbidden> {
+        for host in &self.hosts {
+            let others = self
+                .hosts
+                .iter()
+                .filter(|other| other.address != host.address);
+            let entries = others.map(|other| {
+                let (address, mac) = (other.address, mac(other.address));
+                format!("neigh replace {address} lladdr {mac} dev eth0 nud permanent\n")
+            });
+            host.holder.ip(&entries.collect::<String>())?;
+        }
+        Ok(())
+    }
+
     /// From now on every packet from and to the host vanishes. Nothing is refused, and no link goes down.
     pub fn cut(&self, host: &LabHost) {
         self.switch

@@ -1,4 +1,4 @@
-//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`, `soak`, `mirror-cost`, `ask`, `stampede`, `simulate`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
+//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`, `soak`, `mirror-cost`, `discovery`, `ask`, `stampede`, `simulate`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
 //!
 //! The upstream is a replay of what a real one answered once, so that runs differ in nothing but what is measured. Numbers
 //! of one machine say little; pairs that were run one after the other, and their ratio, say more. Homes and stores lie where
@@ -9,6 +9,7 @@
 mod ask;
 mod cold;
 mod dark;
+mod discovery;
 mod figures;
 mod fuzz;
 mod hot;
@@ -59,6 +60,8 @@ enum Measurement {
     Ask(ask::Options),
     /// Hosts that all want the same new file at once.
     Stampede(stampede::Options),
+    /// Many daemons that start together, until they know each other; and what that costs the link.
+    Discovery(discovery::Options),
     /// Hosts that all want the same file at once, in memory and in no time.
     Simulate(simulate::Options),
     /// Generated requests at the front door of a daemon with a healthy upstream.
@@ -132,6 +135,14 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
+        Measurement::Discovery(options) => match discovery::measure(&options) {
+            Ok(true) => {}
+            Ok(false) => return ExitCode::FAILURE,
+            Err(forbidden) => {
+                eprintln!("lab: no hosts can be made here: {forbidden}");
+                return ExitCode::FAILURE;
+            }
+        },
         Measurement::Simulate(options) => simulate::measure(&options),
         Measurement::FuzzHttp(options) => fuzz::http(&options),
         Measurement::FuzzPeer(options) => fuzz::peer(&options),

@@ -2,7 +2,7 @@
 //!
 //! Before a handshake: only addresses on our links or named with `--peer`, and only so many handshakes at once. After it,
 //! when the name is proven: no liar while its ban lasts, at most two connections to one neighbour, a cap of names per source
-//! address that never delivered anything proven, and a cap of all connections of which a quarter is kept for those that
+//! address that never delivered anything proven, and a cap of all neighbours of which an eighth is kept for those that
 //! did. Nobody who is inside is ever put out for a newcomer.
 
 use std::collections::{HashMap, HashSet};
@@ -19,14 +19,15 @@ use libp2p::swarm::{
     THandlerOutEvent, ToSwarm, dummy,
 };
 use modmesh_protocol::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, PENDING_INBOUND_MAX, UNPROVEN_PER_ADDRESS_MAX,
+    CONNECTIONS_PER_PEER_MAX, NEIGHBOURS_MAX, PENDING_INBOUND_MAX, UNPROVEN_PER_ADDRESS_MAX,
 };
 
 use super::onlink::{OnLink, ip_of};
 use super::roster::Roster;
 
-/// Connections that unproven neighbours may take together; the rest is kept for proven ones.
-const UNPROVEN_CONNECTIONS_MAX: usize = CONNECTIONS_MAX / 4 * 3;
+/// Neighbours, connected at the same time, beyond which unproven ones are turned away: an eighth of the room is kept for
+/// proven ones.
+const UNPROVEN_NEIGHBOURS_MAX: usize = NEIGHBOURS_MAX / 8 * 7;
 
 /// Why a connection was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -93,15 +94,19 @@ impl Door {
         if of_peer >= CONNECTIONS_PER_PEER_MAX {
             return Err(Refusal::TooMany("connections to this neighbour"));
         }
-        if self.roster.is_proven(peer) {
-            let full = self.inside.len() >= CONNECTIONS_MAX;
-            let refusal = full.then_some(Refusal::TooMany("connections"));
-            return refusal.map_or(Ok(()), Err);
-        }
-        if self.inside.len() >= UNPROVEN_CONNECTIONS_MAX {
-            return Err(Refusal::TooMany("connections"));
-        }
         if of_peer > 0 {
+            return Ok(());
+        }
+        let is_proven = self.roster.is_proven(peer);
+        let room = match is_proven {
+            true => NEIGHBOURS_MAX,
+            false => UNPROVEN_NEIGHBOURS_MAX,
+        };
+        let names: HashSet<PeerId> = self.inside.values().map(|guest| guest.peer).collect();
+        if names.len() >= room {
+            return Err(Refusal::TooMany("neighbours"));
+        }
+        if is_proven {
             return Ok(());
         }
         self.names_of_address(ip_of(address))
@@ -294,12 +299,16 @@ mod tests {
     #[test]
     fn a_full_house_keeps_room_for_the_proven() {
         let mut door = door();
-        for id in 0..UNPROVEN_CONNECTIONS_MAX {
+        let guest = PeerId::random();
+        enter(&mut door, 0, guest, "127.0.0.1").unwrap();
+        for id in 1..UNPROVEN_NEIGHBOURS_MAX {
             enter(&mut door, id, PeerId::random(), "127.0.0.1").unwrap();
         }
+        // Who is inside may have a second connection.
+        enter(&mut door, 999, guest, "127.0.0.1").unwrap();
         let known = PeerId::random();
         let refused = enter(&mut door, 1000, known, "127.0.0.1");
-        assert_eq!(refused, Err(Refusal::TooMany("connections")));
+        assert_eq!(refused, Err(Refusal::TooMany("neighbours")));
         door.roster.proven(&known);
         assert_eq!(enter(&mut door, 1001, known, "127.0.0.1"), Ok(()));
     }

@@ -5,6 +5,7 @@
 //! wait. It keeps the table of neighbours in step with the connections, and hears announcements.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,10 @@ use futures::StreamExt;
 use libp2p::core::Multiaddr;
 use libp2p::core::transport::ListenerId;
 use libp2p::gossipsub::{self, MessageAcceptance};
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
-use libp2p::{PeerId, Swarm, mdns, ping};
+use libp2p::{PeerId, Swarm, ping};
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::control::FoundBy;
 use modmesh_protocol::limits::{ANNOUNCE_BATCH, HELLO_WAIT_MAX};
@@ -23,6 +25,8 @@ use modmesh_protocol::wire::{Announcement, decode, encode};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
+use super::multicast::Told;
+use super::onlink::ip_of;
 use super::roads::Roads;
 use super::streams::Inbound;
 use super::swarm::{Behaviour, BehaviourEvent, topic};
@@ -36,6 +40,10 @@ pub(super) struct Driver {
     pub(super) swarm: Swarm<Behaviour>,
     pub(super) shared: Arc<Shared>,
     pub(super) commands: mpsc::Receiver<Command>,
+    /// Hosts that were heard by multicast.
+    pub(super) told: mpsc::Receiver<Told>,
+    /// The addresses at which others on a link can call this host.
+    pub(super) called_at: watch::Sender<Vec<SocketAddr>>,
     pub(super) roads: Roads,
     /// Listeners that are open, with the addresses each has so far.
     pub(super) listening: HashMap<ListenerId, Vec<Multiaddr>>,
@@ -69,6 +77,7 @@ impl Driver {
                 },
                 () = self.shared.outbox.filled.notified() => self.empty_outbox(),
                 event = self.swarm.select_next_some() => self.on_event(event),
+                Some(told) = self.told.recv() => self.on_told(told),
                 () = timer => {}
             }
             self.on_time(Instant::now());
@@ -92,7 +101,9 @@ impl Driver {
 
     fn make_calls(&mut self, now: Instant) {
         let swarm = &mut self.swarm;
-        let calls = self.roads.due(now, |peer| swarm.is_connected(peer));
+        let connected = swarm.connected_peers().count();
+        let is_connected = |peer: &PeerId| swarm.is_connected(peer);
+        let calls = self.roads.due(now, connected, is_connected);
         for call in calls {
             // Ports are not shared between listening and calling: two hosts that call each other at the same moment would
             // meet in one TCP connection that both believe to have opened.
@@ -306,7 +317,6 @@ impl Driver {
                 );
             }
             BehaviourEvent::Gossip(_) => {}
-            BehaviourEvent::Mdns(event) => self.on_mdns(event),
             BehaviourEvent::Door(never) => match never {},
         }
     }
@@ -317,22 +327,12 @@ impl Driver {
         }
     }
 
-    fn on_mdns(&mut self, event: mdns::Event) {
-        match event {
-            mdns::Event::Discovered(told) => {
-                let now = Instant::now();
-                for (peer, address) in told {
-                    if self.swarm.behaviour_mut().door.allows(&address) {
-                        self.shared.roster.also_found(&peer, FoundBy::Mdns);
-                        self.roads.discovered(peer, address, now);
-                    }
-                }
-            }
-            mdns::Event::Expired(old) => {
-                for (peer, address) in old {
-                    self.roads.expired(peer, &address);
-                }
-            }
+    /// A host was heard by multicast; nothing of it is proven.
+    fn on_told(&mut self, told: Told) {
+        let Told { peer, address } = told;
+        if self.swarm.behaviour_mut().door.allows(&address) {
+            self.shared.roster.also_found(&peer, FoundBy::Mdns);
+            self.roads.discovered(peer, address, Instant::now());
         }
     }
 
@@ -356,11 +356,17 @@ impl Driver {
 
     fn publish_addresses(&self) {
         let name = self.shared.name.as_str();
-        let mut addresses: Vec<_> = self.listening.values().flatten().collect();
+        let mut addresses: Vec<&Multiaddr> = self.listening.values().flatten().collect();
         // A person wants to copy an address that works from another host, so loopback comes last.
         addresses.sort_by_key(|a| (super::is_loopback(a), a.to_string()));
         let texts = addresses.iter().map(|a| format!("{a}/p2p/{name}"));
         *lock(&self.shared.addresses) = texts.collect();
+        let sockets: Vec<_> = addresses.into_iter().filter_map(socket_of).collect();
+        self.called_at.send_if_modified(|known| {
+            let changed = *known != sockets;
+            *known = sockets;
+            changed
+        });
         let all = self.listening.values().all(|of_one| !of_one.is_empty());
         self.ready.send_replace(all);
     }
@@ -385,4 +391,14 @@ impl Driver {
         };
         let _ = tokio::time::timeout(CLOSING_WAIT, closing).await;
     }
+}
+
+/// `/ip4/10.0.0.7/tcp/8485` as a socket's address.
+fn socket_of(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let _ip = parts.next();
+    let Some(Protocol::Tcp(port)) = parts.next() else {
+        return None;
+    };
+    Some(SocketAddr::new(ip_of(address)?, port))
 }

@@ -132,7 +132,7 @@ pub struct PeersConfig {
     pub peers: Vec<String>,
     /// By what this host knows its members.
     pub membership: Membership,
-    /// Whether to look for neighbours by multicast DNS.
+    /// Whether to look for neighbours by multicast.
     pub mdns: bool,
     /// The release of this host, told in the hello; at most 64 bytes.
     pub release: String,

@@ -23,7 +23,7 @@ use super::swarm::{Behaviour, build};
 use super::{
     CAN_FETCH, Counter, Directory, DirectoryBounds, Distrusted, EvidenceRing, Lanes, Listener,
     Members, Office, Outbox, Peers, PeersConfig, PeersError, Roster, Shared, Shelf, Talks, Tiding,
-    Watch, identity, name_of,
+    Watch, identity, multicast, name_of,
 };
 use crate::lately::Longest;
 use crate::os;
@@ -32,6 +32,8 @@ use crate::os;
 const COMMANDS_MAX: usize = 256;
 /// Tidings that wait for the listener; one more is dropped.
 const TIDINGS_MAX: usize = 1024;
+/// Hosts that were heard by multicast and wait for the swarm's task; one more is dropped, and heard again later.
+const TOLD_MAX: usize = 64;
 /// How long sockets may take to be open, so that `addresses` has them.
 const LISTENING_WAIT: Duration = Duration::from_secs(2);
 
@@ -103,7 +105,7 @@ pub(super) async fn start(
     let roster = Arc::new(Roster::default());
     distrusted.apply(&roster);
     let links = OnLink::new(given.iter().filter_map(|(address, _)| ip_of(address)));
-    let mut swarm = build(key, links, Arc::clone(&roster), config.mdns)?;
+    let mut swarm = build(key, links, Arc::clone(&roster))?;
     if members.is_closed() {
         let gossip = &mut swarm.behaviour_mut().gossip;
         gossip.for_members_of(Arc::clone(&roster));
@@ -125,6 +127,7 @@ pub(super) async fn start(
         addresses: Mutex::default(),
         port_in_use,
         unreached: Mutex::default(),
+        twin: Mutex::default(),
         outbox: Outbox::default(),
         evidence: Arc::new(EvidenceRing::new(config.evidence_dir)),
         counter: Counter::new(),
@@ -137,11 +140,18 @@ pub(super) async fn start(
         tidings,
     });
     tokio::spawn(pass_on(tidings_in, listener));
+    let (told, told_in) = mpsc::channel(TOLD_MAX);
+    let (called_at, call_at) = watch::channel(Vec::new());
+    if config.mdns {
+        tokio::spawn(multicast::run(Arc::clone(&shared), call_at, told));
+    }
     let (ready, mut is_ready) = watch::channel(listeners.is_empty());
     let driver = Driver {
         swarm,
         shared: Arc::clone(&shared),
         commands: commands_in,
+        told: told_in,
+        called_at,
         roads: Roads::new(ours, given, Instant::now()),
         listening: listeners
             .into_iter()

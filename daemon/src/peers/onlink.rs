@@ -85,6 +85,39 @@ impl Prefix {
     }
 }
 
+/// An interface that is up and whose link others may share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Link {
+    /// Its number in this system.
+    pub(super) index: u32,
+    /// Its addresses.
+    pub(super) prefixes: Vec<Prefix>,
+}
+
+/// The links of this host: no loopback, and no tunnel from one host to another.
+pub(super) fn links() -> std::io::Result<Vec<Link>> {
+    let mut links: Vec<Link> = Vec::new();
+    for interface in if_addrs::get_if_addrs()? {
+        let Some(index) = interface.index else {
+            continue;
+        };
+        // Some systems do not tell how an interface is; only one that is told to be down is left out.
+        let is_down = interface.oper_status == if_addrs::IfOperStatus::Down;
+        if interface.is_loopback() || interface.is_p2p() || is_down {
+            continue;
+        }
+        let prefix = prefix_of(&interface);
+        match links.iter_mut().find(|link| link.index == index) {
+            Some(link) => link.prefixes.push(prefix),
+            None => links.push(Link {
+                index,
+                prefixes: vec![prefix],
+            }),
+        }
+    }
+    Ok(links)
+}
+
 /// The IP address at the head of a multiaddress, nothing when it begins with something else (a name, a relay).
 pub(super) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
     match address.iter().next()? {
@@ -96,19 +129,20 @@ pub(super) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
 
 fn read_prefixes() -> std::io::Result<Vec<Prefix>> {
     let interfaces = if_addrs::get_if_addrs()?;
-    let prefixes = interfaces
-        .into_iter()
-        .map(|interface| match interface.addr {
-            if_addrs::IfAddr::V4(v4) => Prefix {
-                address: v4.ip.into(),
-                bits: v4.prefixlen,
-            },
-            if_addrs::IfAddr::V6(v6) => Prefix {
-                address: v6.ip.into(),
-                bits: v6.prefixlen,
-            },
-        });
-    Ok(prefixes.collect())
+    Ok(interfaces.iter().map(prefix_of).collect())
+}
+
+fn prefix_of(interface: &if_addrs::Interface) -> Prefix {
+    match &interface.addr {
+        if_addrs::IfAddr::V4(v4) => Prefix {
+            address: v4.ip.into(),
+            bits: v4.prefixlen,
+        },
+        if_addrs::IfAddr::V6(v6) => Prefix {
+            address: v6.ip.into(),
+            bits: v6.prefixlen,
+        },
+    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,31 @@
 //! Whom to call and when: the addresses of `--peer` and of multicast DNS. Pure: time and outcomes come in as values.
 //!
-//! A `--peer` is called for ever, with pauses that double from half a second to thirty. A peer that multicast DNS told of
-//! is called by the smaller of the two names at once and by the other one a second later if it is still not there, so that
-//! two hosts rarely make two connections; its pauses grow to five minutes, because strangers of other programs are told of
-//! too. The end of an announcement is not the end of a neighbour: it only stops further calls.
+//! A `--peer` is called for ever, with pauses that double from half a second to thirty. A peer that was heard by multicast
+//! is called within 200 ms, by each host that heard it at another moment, and by hosts with a larger name a quarter of a
+//! second later, so that one is not called by a hundred at once and two hosts rarely make two connections. Its pauses grow
+//! to five minutes, and end when it is heard again. That it is not heard any more says nothing, and a host that has many
+//! neighbours calls no others: they may call.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use libp2p::core::Multiaddr;
 use libp2p::swarm::ConnectionId;
 use modmesh_protocol::control::FoundBy;
-use modmesh_protocol::limits::{ADDRESSES_PER_PEER_MAX, DISCOVERED_PEERS_MAX};
+use modmesh_protocol::limits::{
+    ADDRESSES_PER_PEER_MAX, CALLED_NEIGHBOURS_MAX, DISCOVERED_PEERS_MAX,
+};
 
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const STATIC_PAUSE_MAX: Duration = Duration::from_secs(30);
 const DISCOVERED_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// How long the larger name waits for the smaller one to call.
-const COURTESY: Duration = Duration::from_secs(1);
+const COURTESY: Duration = Duration::from_millis(250);
+/// Over how long those that heard a host spread their calls.
+const SPREAD: Duration = Duration::from_millis(200);
+/// How long a host that has many neighbours waits before it looks again whether it has room for others.
+const FULL_PAUSE: Duration = Duration::from_secs(60);
 /// Calls at the same time: a LAN that starts in the morning is not one burst of handshakes.
 const CALLS_MAX: usize = 16;
 
@@ -42,6 +50,7 @@ struct Road {
     last_failure: Option<String>,
     due: Option<Instant>,
     call: Option<ConnectionId>,
+    heard_at: Instant,
 }
 
 /// A road of `--peer` whose last call failed.
@@ -76,46 +85,52 @@ impl Roads {
         Self { ours, roads }
     }
 
-    /// Multicast DNS told of `peer` at `address`.
+    /// `peer` was heard by multicast, at `address`.
     pub(super) fn discovered(&mut self, peer: PeerId, address: Multiaddr, now: Instant) {
         if peer == self.ours {
             return;
         }
+        let wait = self.wait_before_calling(&peer);
         let mut known = self.roads.iter_mut().filter(|r| r.is_discovered());
         if let Some(road) = known.find(|r| r.pinned == Some(peer)) {
-            let full = road.addresses.len() >= ADDRESSES_PER_PEER_MAX;
-            if !full && !road.addresses.contains(&address) {
-                road.addresses.push(address);
-                road.due = road.due.map(|due| due.min(now + COURTESY));
-            }
+            road.heard_at = now;
+            // The newest address comes first, for a host may have moved.
+            road.addresses.retain(|known| *known != address);
+            road.addresses.insert(0, address);
+            road.addresses.truncate(ADDRESSES_PER_PEER_MAX);
+            // A packet proves nothing, and many of them must not be many calls.
+            road.due = road.due.map(|due| due.min(now + wait.max(PAUSE_MIN)));
             return;
         }
         if self.roads.iter().filter(|r| r.is_discovered()).count() >= DISCOVERED_PEERS_MAX {
-            return;
+            self.forget_one();
         }
-        let wait = if self.ours < peer {
-            Duration::ZERO
-        } else {
-            COURTESY
-        };
         let road = Road::new(FoundBy::Mdns, Some(peer), address, now + wait);
         self.roads.push(road);
     }
 
-    /// What multicast DNS told is too old.
-    pub(super) fn expired(&mut self, peer: PeerId, address: &Multiaddr) {
-        for road in &mut self.roads {
-            if road.is_discovered() && road.pinned == Some(peer) {
-                road.addresses.retain(|known| known != address);
-            }
-        }
-        self.forget_those_that_lead_nowhere();
+    /// Every pair of hosts has another moment, so that those that hear one host do not call it together.
+    fn wait_before_calling(&self, peer: &PeerId) -> Duration {
+        let mut hasher = DefaultHasher::new();
+        (self.ours, peer).hash(&mut hasher);
+        let spread = SPREAD.mul_f64(hasher.finish() as f64 / u64::MAX as f64);
+        let courtesy = if self.ours < *peer {
+            Duration::ZERO
+        } else {
+            COURTESY
+        };
+        spread + courtesy
     }
 
-    /// A road that is being walked is kept until its outcome is known.
-    fn forget_those_that_lead_nowhere(&mut self) {
-        self.roads
-            .retain(|r| !(r.is_discovered() && r.addresses.is_empty() && r.call.is_none()));
+    /// Forgets a road that is not being walked: one that never led anywhere before the others, and of those the one that
+    /// was not heard for longest.
+    fn forget_one(&mut self) {
+        let roads = self.roads.iter().enumerate();
+        let idle = roads.filter(|(_, r)| r.is_discovered() && r.call.is_none());
+        let least = idle.min_by_key(|(_, r)| (r.led_to.is_some(), r.heard_at));
+        if let Some((index, _)) = least {
+            self.roads.remove(index);
+        }
     }
 
     /// How `peer` is known, when a road leads to it.
@@ -127,14 +142,16 @@ impl Roads {
         Some(if given { FoundBy::Static } else { first })
     }
 
-    /// The calls to make now. Those already connected are not called; each returned call must be answered with
-    /// [`Roads::calling`] or [`Roads::not_called`].
+    /// The calls to make now. Those already connected are not called, and beyond [`CALLED_NEIGHBOURS_MAX`] of them only those
+    /// given with `--peer` are. Each returned call must be answered with [`Roads::calling`] or [`Roads::not_called`].
     pub(super) fn due(
         &mut self,
         now: Instant,
+        connected: usize,
         is_connected: impl Fn(&PeerId) -> bool,
     ) -> Vec<Call> {
         let mut room = CALLS_MAX.saturating_sub(self.calls());
+        let mut strangers = CALLED_NEIGHBOURS_MAX.saturating_sub(connected + self.calls());
         let mut calls = Vec::new();
         for (index, road) in self.roads.iter_mut().enumerate() {
             if road.due.is_none_or(|due| due > now) || road.addresses.is_empty() {
@@ -147,6 +164,13 @@ impl Roads {
             }
             if room == 0 {
                 break;
+            }
+            if road.is_discovered() {
+                if strangers == 0 {
+                    road.due = Some(now + FULL_PAUSE);
+                    continue;
+                }
+                strangers -= 1;
             }
             room -= 1;
             calls.push(Call {
@@ -188,9 +212,7 @@ impl Roads {
             road.last_failure = Some(why);
             road.pause(now);
         };
-        let was_ours = road.map(failed).is_some();
-        self.forget_those_that_lead_nowhere();
-        was_ours
+        road.map(failed).is_some()
     }
 
     /// The call `id` led to this host itself: the same list of peers on every host is fine.
@@ -220,7 +242,6 @@ impl Roads {
                 road.due = road.due.map(|due| due + COURTESY);
             }
         }
-        self.forget_those_that_lead_nowhere();
     }
 
     /// Something has changed that may open the door of those who are away: their pauses end.
@@ -255,6 +276,7 @@ impl Road {
             last_failure: None,
             due: Some(due),
             call: None,
+            heard_at: due,
         }
     }
 
@@ -298,7 +320,7 @@ mod tests {
     }
 
     fn walk(roads: &mut Roads, now: Instant, id: usize) -> Option<ConnectionId> {
-        let call = roads.due(now, |_| false).pop()?;
+        let call = roads.due(now, 0, |_| false).pop()?;
         let id = ConnectionId::new_unchecked(id);
         roads.calling(&call, id);
         Some(id)
@@ -317,7 +339,7 @@ mod tests {
             let due = roads.next_due().unwrap();
             assert!(
                 roads
-                    .due(due - Duration::from_millis(1), |_| false)
+                    .due(due - Duration::from_millis(1), 0, |_| false)
                     .is_empty()
             );
             pauses.push((due - now).as_millis());
@@ -349,54 +371,82 @@ mod tests {
         let mut roads = Roads::new(small, [], now);
         roads.discovered(large, address(1), now);
         roads.discovered(small, address(1), now);
-        assert_eq!(roads.due(now, |_| false).len(), 1);
+        assert_eq!(roads.due(now + SPREAD, 0, |_| false).len(), 1);
         let mut roads = Roads::new(large, [], now);
         roads.discovered(small, address(1), now);
-        assert!(roads.due(now, |_| false).is_empty());
-        assert_eq!(roads.due(now + COURTESY, |_| false).len(), 1);
-        assert!(roads.due(now + COURTESY, |_| true).is_empty());
+        assert!(roads.due(now + COURTESY / 2, 0, |_| false).is_empty());
+        let later = now + COURTESY + SPREAD;
+        assert_eq!(roads.due(later, 0, |_| false).len(), 1);
+        assert!(roads.due(later, 0, |_| true).is_empty());
         assert_eq!(roads.next_due(), None);
     }
 
     #[test]
-    fn what_multicast_dns_tells_is_bounded_and_forgotten() {
+    fn those_that_hear_one_host_call_it_at_different_moments() {
+        let now = Instant::now();
+        let heard = PeerId::random();
+        let waits =
+            (0..100).map(|_| Roads::new(PeerId::random(), [], now).wait_before_calling(&heard));
+        let mut waits: Vec<Duration> = waits.collect();
+        waits.sort_unstable();
+        assert!(waits[99] - waits[0] > SPREAD / 2, "{waits:?}");
+        let most = waits.windows(20).map(|some| some[19] - some[0]).min();
+        assert!(most > Some(SPREAD / 20), "{waits:?}");
+    }
+
+    #[test]
+    fn what_is_heard_is_bounded() {
         let (ours, peer) = two_names();
         let now = Instant::now();
         let mut roads = Roads::new(ours, [], now);
         for port in 1..100 {
             roads.discovered(peer, address(port), now);
         }
-        let call = roads.due(now, |_| false).pop().unwrap();
+        let call = roads.due(now + SPREAD, 0, |_| false).pop().unwrap();
         assert_eq!(call.addresses.len(), ADDRESSES_PER_PEER_MAX);
+        assert_eq!(call.addresses[0], address(99));
         for _ in 0..2 * DISCOVERED_PEERS_MAX {
             roads.discovered(PeerId::random(), address(1), now);
         }
         assert_eq!(roads.roads.len(), DISCOVERED_PEERS_MAX);
-        assert_eq!(roads.due(now + COURTESY, |_| false).len(), CALLS_MAX);
-        for port in 1..100 {
-            roads.expired(peer, &address(port));
-        }
-        assert_eq!(roads.roads.len(), DISCOVERED_PEERS_MAX - 1);
+        let later = now + COURTESY + SPREAD;
+        assert_eq!(roads.due(later, 0, |_| false).len(), CALLS_MAX);
     }
 
     #[test]
-    fn a_road_that_leads_nowhere_any_more_is_forgotten_when_its_call_ends() {
-        let (ours, theirs) = two_names();
-        let now = Instant::now();
-        let walked = || {
-            let mut roads = Roads::new(ours, [], now);
-            roads.discovered(theirs, address(1), now);
-            let id = walk(&mut roads, now, 1).unwrap();
-            roads.expired(theirs, &address(1));
-            (roads, id)
-        };
-        let (mut roads, id) = walked();
-        assert!(roads.failed(id, "refused".into(), now));
-        assert_eq!(roads.next_due(), None, "nothing that could be due is left");
-        let (mut roads, id) = walked();
-        roads.arrived(id, theirs).unwrap();
-        roads.lost(&theirs, true, now);
+    fn a_host_that_is_heard_again_is_called_soon_and_not_at_each_packet() {
+        let (ours, peer) = two_names();
+        let mut now = Instant::now();
+        let mut roads = Roads::new(ours, [], now);
+        roads.discovered(peer, address(1), now);
+        for attempt in 0..12 {
+            now = roads.next_due().unwrap();
+            let id = walk(&mut roads, now, attempt).unwrap();
+            roads.failed(id, "refused".into(), now);
+        }
+        assert_eq!(roads.next_due(), Some(now + DISCOVERED_PAUSE_MAX));
+        for _ in 0..10 {
+            roads.discovered(peer, address(1), now);
+        }
+        assert_eq!(roads.next_due(), Some(now + PAUSE_MIN));
+        // Not while it is being called, or connected.
+        walk(&mut roads, now + PAUSE_MIN, 20).unwrap();
+        roads.discovered(peer, address(1), now);
         assert_eq!(roads.next_due(), None);
+    }
+
+    #[test]
+    fn a_host_with_many_neighbours_calls_only_those_it_was_told_to() {
+        let (ours, peer) = two_names();
+        let now = Instant::now();
+        let mut roads = Roads::new(ours, [(address(1), None)], now);
+        roads.discovered(peer, address(2), now);
+        let later = now + SPREAD;
+        let calls = roads.due(later, CALLED_NEIGHBOURS_MAX, |_| false);
+        assert_eq!(calls.len(), 1);
+        assert_eq!(calls[0].peer, None);
+        roads.calling(&calls[0], ConnectionId::new_unchecked(1));
+        assert_eq!(roads.next_due(), Some(later + FULL_PAUSE));
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Roster {
         members.count()
     }
 
-    /// A better way to find a neighbour that is known already: who called us is also told of by multicast DNS, perhaps.
+    /// A better way to find a neighbour that is known already: who called us is also heard by multicast, perhaps.
     pub(super) fn also_found(&self, peer: &PeerId, by: FoundBy) {
         if let Some(n) = lock(&self.0).get_mut(peer) {
             n.found_by = better(n.found_by, by);

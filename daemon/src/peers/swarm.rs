@@ -1,7 +1,7 @@
 //! What the swarm is made of: transports and behaviours with their settings.
 //!
 //! TCP with TLS 1.3 (noise second) and yamux. Identify, a DHT, relays and QUIC are deliberately absent: the hello, on-link
-//! hosts and plain TCP do without, and blobs move more slowly over QUIC.
+//! hosts and plain TCP do without, and blobs move more slowly over QUIC. Neighbours are found in `multicast`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,7 @@ use std::time::Duration;
 use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity};
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{Swarm, SwarmBuilder, mdns, noise, ping, tcp, tls, yamux};
+use libp2p::{Swarm, SwarmBuilder, noise, ping, tcp, tls, yamux};
 use modmesh_protocol::digest::Hasher;
 use modmesh_protocol::limits::{GOSSIP_BYTES_MAX, INBOUND_BACKLOG_MAX};
 use modmesh_protocol::wire::ANNOUNCE_TOPIC;
@@ -26,10 +25,6 @@ use super::streams::Streams;
 /// within the sum.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_WAIT: Duration = Duration::from_secs(4);
-/// Multicast DNS: one question in five minutes, and answers that outlive four of them, so that lost packets do not end
-/// neighbours.
-const MDNS_INTERVAL: Duration = Duration::from_secs(300);
-const MDNS_TTL: Duration = Duration::from_secs(1200);
 /// How long a handshake may take.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
 /// Streams of one connection whose protocol is still being agreed upon.
@@ -42,7 +37,6 @@ pub(super) struct Behaviour {
     pub(super) streams: Streams,
     ping: ping::Behaviour,
     pub(super) gossip: Earshot,
-    mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
 /// A swarm for `key` that talks to what `links` allow.
@@ -50,7 +44,6 @@ pub(super) fn build(
     key: Keypair,
     links: OnLink,
     roster: Arc<Roster>,
-    with_mdns: bool,
 ) -> Result<Swarm<Behaviour>, PeersError> {
     let setup = |error: &dyn std::fmt::Display| PeersError::Setup(error.to_string());
     let behaviour = Behaviour {
@@ -62,7 +55,6 @@ pub(super) fn build(
                 .with_timeout(PING_WAIT),
         ),
         gossip: Earshot::new(gossip(&key)?),
-        mdns: with_mdns.then(|| multicast_dns(&key)).flatten().into(),
     };
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
@@ -110,19 +102,4 @@ fn gossip(key: &Keypair) -> Result<gossipsub::Behaviour, PeersError> {
 /// The topic of announcements.
 pub(super) fn topic() -> IdentTopic {
     IdentTopic::new(ANNOUNCE_TOPIC)
-}
-
-/// Nothing where the system forbids it: a host without it still has `--peer`.
-fn multicast_dns(key: &Keypair) -> Option<mdns::tokio::Behaviour> {
-    let config = mdns::Config {
-        ttl: MDNS_TTL,
-        query_interval: MDNS_INTERVAL,
-        enable_ipv6: false,
-    };
-    let behaviour = mdns::tokio::Behaviour::new(config, key.public().to_peer_id());
-    behaviour
-        .inspect_err(|error| {
-            tracing::warn!(%error, "cannot look for neighbours by multicast DNS; name them with --peer");
-        })
-        .ok()
 }

@@ -11,7 +11,7 @@ struct Door {
     behind: &'static [&'static str],
 }
 
-const DOORS: [Door; 11] = [
+const DOORS: [Door; 12] = [
     Door {
         paths: &["libp2p"],
         behind: &["daemon/src/peers.rs", "daemon/src/peers/"],
@@ -60,6 +60,10 @@ const DOORS: [Door; 11] = [
     Door {
         paths: &["getrandom"],
         behind: &["cli/src/commands/secret.rs"],
+    },
+    Door {
+        paths: &["socket2"],
+        behind: &["daemon/src/peers/multicast/sockets.rs"],
     },
     Door {
         paths: &["clap"],

@@ -1,4 +1,4 @@
-//! Hosts on one link find each other by multicast DNS alone.
+//! Hosts on one link find each other by multicast alone.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};

@@ -1,14 +1,17 @@
-//! Can multicast be heard? Asks the question that modmesh always asks (RFC 6762, `_p2p._udp.local`) and waits for it to
-//! come back; other hosts that speak meanwhile are counted. It goes out by the interface that the system chooses.
+//! Can multicast be heard? Asks who is there, as modmesh itself does, and waits for the question to come back; hosts that
+//! announce themselves meanwhile are counted, the daemon of this one among them. It goes out by the interface that the
+//! system chooses.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// Where multicast DNS is spoken.
-const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 251), 5353);
-/// How long to listen: answers to a question come within 120 ms (RFC 6762, section 6).
+use modmesh_protocol::discovery::{GROUP_V4, PORT, Packet, question};
+
+/// Where hosts speak.
+const GROUP: SocketAddrV4 = SocketAddrV4::new(GROUP_V4, PORT);
+/// How long to listen: four hosts answer a question, seven in a second.
 const LISTEN_FOR: Duration = Duration::from_millis(1500);
 /// The longest wait for one packet.
 const WAIT: Duration = Duration::from_millis(100);
@@ -51,8 +54,11 @@ pub(super) fn listen() -> io::Result<Heard> {
             Ok((length, from)) if packet.get(..length) == Some(question.as_slice()) => {
                 own = Some(from.ip());
             }
-            Ok((_, from)) => {
-                sources.insert(from.ip());
+            Ok((length, from)) => {
+                let heard = packet.get(..length).and_then(Packet::decode);
+                if let Some(Packet::Announcement(_)) = heard {
+                    sources.insert(from.ip());
+                }
             }
             Err(error) if is_silence(&error) => {}
             Err(error) => return Err(error),
@@ -66,19 +72,6 @@ pub(super) fn listen() -> io::Result<Heard> {
         }
         None => Heard::Nothing,
     })
-}
-
-/// A question for `_p2p._udp.local`, type PTR, class IN, with an id by which we know it.
-fn question(id: u16) -> Vec<u8> {
-    let mut packet = id.to_be_bytes().to_vec();
-    // No flags, one question, no answers.
-    packet.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in ["_p2p", "_udp", "local"] {
-        packet.push(label.len() as u8);
-        packet.extend(label.as_bytes());
-    }
-    packet.extend([0, 0, 12, 0, 1]);
-    packet
 }
 
 /// An id that another process of this moment will not have.
@@ -138,18 +131,4 @@ fn open() -> io::Result<UdpSocket> {
 #[cfg(not(unix))]
 fn is_no_network(_error: &io::Error) -> bool {
     false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_question_is_one_of_multicast_dns() {
-        let packet = question(0x1234);
-        assert_eq!(packet.get(..6), Some(&[0x12, 0x34, 0, 0, 0, 1][..]));
-        let name = b"\x04_p2p\x04_udp\x05local\0";
-        assert_eq!(packet.get(12..12 + name.len()), Some(&name[..]));
-        assert_eq!(packet.get(12 + name.len()..), Some(&[0, 12, 0, 1][..]));
-    }
 }

@@ -40,7 +40,7 @@ impl Rogue {
     pub(super) async fn start(manners: Manners) -> Self {
         let key = Keypair::generate_ed25519();
         let id = key.public().to_peer_id();
-        let mut swarm = build(key, OnLink::new([]), Arc::new(Roster::default()), false).unwrap();
+        let mut swarm = build(key, OnLink::new([]), Arc::new(Roster::default())).unwrap();
         swarm
             .listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap())
             .unwrap();
