@@ -28,11 +28,13 @@ mod listen;
 mod locate;
 mod members;
 mod multicast;
+mod named;
 mod office;
 mod onlink;
 mod outbox;
 mod raw;
 mod reason;
+mod remembered;
 mod roads;
 mod roster;
 mod serve;
@@ -43,6 +45,7 @@ mod talk;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+mod tips;
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -66,8 +69,9 @@ pub use distrust::DistrustError;
 pub use error::{PeerError, PeersError};
 pub use given::{Listener, NeighbourEvent, PeersConfig, Shelf, Shelved, Watch};
 pub use identity::IdentityError;
-pub use listen::{check_peer_address, check_peer_name};
+pub use listen::check_peer_name;
 pub use members::Membership;
+pub use named::check_peer_address;
 pub use raw::{RawProtocol, RawStream};
 pub use statements::{NoteOfMember, ShelvedStatement, StatedFile, Statements};
 use talk::Talks;

@@ -232,6 +232,8 @@ pub enum FoundBy {
     Static,
     /// It called.
     Inbound,
+    /// It was a neighbour in an earlier run.
+    Remembered,
 }
 
 impl FoundBy {
@@ -241,6 +243,7 @@ impl FoundBy {
             Self::Mdns => "mdns",
             Self::Static => "static",
             Self::Inbound => "inbound",
+            Self::Remembered => "remembered",
         }
     }
 }

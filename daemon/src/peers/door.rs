@@ -75,6 +75,11 @@ impl Door {
         ip_of(address).is_some_and(|ip| self.links.allows(ip, Instant::now()))
     }
 
+    /// The seed of this number has these addresses now, which were as good as given with `--peer`.
+    pub(super) fn talks_to_seed(&mut self, seed: usize, addresses: Vec<IpAddr>) {
+        self.links.seed(seed, addresses);
+    }
+
     fn before_handshake(&mut self, address: &Multiaddr) -> Result<(), Refusal> {
         if !self.allows(address) {
             return Err(Refusal::OffLink);

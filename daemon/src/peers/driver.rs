@@ -23,13 +23,15 @@ use modmesh_protocol::limits::{ANNOUNCE_BATCH, HELLO_WAIT_MAX};
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::wire::{Announcement, decode, encode};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
-use super::multicast::Told;
 use super::onlink::ip_of;
+use super::remembered::{self, Remembered};
 use super::roads::Roads;
 use super::streams::Inbound;
 use super::swarm::{Behaviour, BehaviourEvent, topic};
+use super::tips::Tip;
 use super::{Command, NeighbourEvent, Shared, Tiding, greeting, lock, members, name_of, reason};
 
 /// How long connections that are being closed may take at the end.
@@ -40,8 +42,10 @@ pub(super) struct Driver {
     pub(super) swarm: Swarm<Behaviour>,
     pub(super) shared: Arc<Shared>,
     pub(super) commands: mpsc::Receiver<Command>,
-    /// Hosts that were heard by multicast.
-    pub(super) told: mpsc::Receiver<Told>,
+    /// Hints whom to call.
+    pub(super) tips: mpsc::Receiver<Tip>,
+    /// Neighbours of earlier runs, where they are remembered.
+    pub(super) remembered: Option<Remembered>,
     /// The addresses at which others on a link can call this host.
     pub(super) called_at: watch::Sender<Vec<SocketAddr>>,
     pub(super) roads: Roads,
@@ -77,7 +81,7 @@ impl Driver {
                 },
                 () = self.shared.outbox.filled.notified() => self.empty_outbox(),
                 event = self.swarm.select_next_some() => self.on_event(event),
-                Some(told) = self.told.recv() => self.on_told(told),
+                Some(tip) = self.tips.recv() => self.on_tip(tip),
                 () = timer => {}
             }
             self.on_time(Instant::now());
@@ -87,7 +91,8 @@ impl Driver {
 
     fn next_wake(&self) -> Option<Instant> {
         let hello = self.silent.iter().map(|(until, _)| *until).min();
-        let due = [hello, self.batch_due, self.roads.next_due()];
+        let remembered = self.remembered.as_ref().and_then(Remembered::due);
+        let due = [hello, self.batch_due, self.roads.next_due(), remembered];
         due.into_iter().flatten().min()
     }
 
@@ -97,6 +102,19 @@ impl Driver {
         }
         self.put_out_the_silent(now);
         self.make_calls(now);
+        let remembered = self.remembered.as_ref().and_then(Remembered::due);
+        if remembered.is_some_and(|due| due <= now) {
+            drop(self.remember());
+        }
+    }
+
+    /// Writes down which neighbours there are; done when the returned task is.
+    fn remember(&mut self) -> Option<JoinHandle<()>> {
+        let roster = &self.shared.roster;
+        let present = self.roads.leading_to(|peer| roster.is_greeted(peer));
+        let (file, bytes) = self.remembered.as_mut()?.update(present)?;
+        let write = move || remembered::write(&file, &bytes);
+        Some(tokio::task::spawn_blocking(write))
     }
 
     fn make_calls(&mut self, now: Instant) {
@@ -246,6 +264,9 @@ impl Driver {
         if called {
             tokio::spawn(greeting::speak(Arc::clone(&self.shared), peer));
         }
+        if let Some(remembered) = &mut self.remembered {
+            remembered.changed(Instant::now());
+        }
         if self.silent.iter().all(|(_, silent)| *silent != peer) {
             self.silent.push((Instant::now() + HELLO_WAIT_MAX, peer));
         }
@@ -327,15 +348,6 @@ impl Driver {
         }
     }
 
-    /// A host was heard by multicast; nothing of it is proven.
-    fn on_told(&mut self, told: Told) {
-        let Told { peer, address } = told;
-        if self.swarm.behaviour_mut().door.allows(&address) {
-            self.shared.roster.also_found(&peer, FoundBy::Mdns);
-            self.roads.discovered(peer, address, Instant::now());
-        }
-    }
-
     /// Takes in the announcement of a neighbour. Words of others are neither heard nor passed on: whoever is not connected
     /// cannot be asked, and names cost nothing.
     fn hear(&self, message: &gossipsub::Message) -> MessageAcceptance {
@@ -371,12 +383,15 @@ impl Driver {
         self.ready.send_replace(all);
     }
 
-    fn publish_unreached(&self) {
+    pub(super) fn publish_unreached(&self) {
         *lock(&self.shared.unreached) = self.roads.unreached();
     }
 
     /// Ends all connections properly, as far as that is quickly done.
     async fn close(mut self) {
+        if let Some(writing) = self.remember() {
+            let _ = tokio::time::timeout(CLOSING_WAIT, writing).await;
+        }
         let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
         for peer in peers {
             let _ = self.swarm.disconnect_peer_id(peer);

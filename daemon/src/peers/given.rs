@@ -116,7 +116,8 @@ impl Watch for () {}
 /// What the room is started with.
 #[derive(Debug, Clone)]
 pub struct PeersConfig {
-    /// The file that keeps this host's key; made when it is missing.
+    /// The file that keeps this host's key; made when it is missing. Neighbours that were met are remembered in a file beside
+    /// it, `neighbours`, where they are looked for by multicast.
     pub identity_file: PathBuf,
     /// The folder that keeps liars' words; made when it is needed.
     pub evidence_dir: PathBuf,

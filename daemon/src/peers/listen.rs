@@ -9,15 +9,18 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use libp2p::PeerId;
+use libp2p::Swarm;
 use libp2p::core::Multiaddr;
 use libp2p::core::transport::{ListenerId, TransportError};
 use libp2p::multiaddr::Protocol;
-use libp2p::{PeerId, Swarm};
 use modmesh_protocol::peer_name::PeerName;
 use tokio::sync::{mpsc, watch};
 
 use super::driver::Driver;
+use super::named::{self, Given};
 use super::onlink::{OnLink, ip_of};
+use super::remembered::Remembered;
 use super::roads::Roads;
 use super::swarm::{Behaviour, build};
 use super::{
@@ -32,18 +35,10 @@ use crate::os;
 const COMMANDS_MAX: usize = 256;
 /// Tidings that wait for the listener; one more is dropped.
 const TIDINGS_MAX: usize = 1024;
-/// Hosts that were heard by multicast and wait for the swarm's task; one more is dropped, and heard again later.
-const TOLD_MAX: usize = 64;
+/// Hints that wait for the swarm's task; of hosts that were heard one more is dropped, and heard again later.
+const TIPS_MAX: usize = 64;
 /// How long sockets may take to be open, so that `addresses` has them.
 const LISTENING_WAIT: Duration = Duration::from_secs(2);
-
-/// Whether a text can be given as `--peer`: `/ip4/ADDRESS/tcp/PORT` or `/ip6/..`, and perhaps `/p2p/NAME`.
-///
-/// # Errors
-/// What is wrong and what would be right, as one line.
-pub fn check_peer_address(address: &str) -> Result<(), String> {
-    parse_peer_address(address).map(|_| ())
-}
 
 /// The name of a host as text, such as `--member` takes it.
 ///
@@ -56,39 +51,6 @@ pub fn check_peer_name(text: &str) -> Result<PeerName, String> {
     id.to_base58().parse().map_err(|_| wrong().to_owned())
 }
 
-fn parse_peer_address(text: &str) -> Result<(Multiaddr, Option<PeerId>), String> {
-    const RIGHT: &str =
-        "such as /ip4/192.168.1.7/tcp/8485 or /ip4/192.168.1.7/tcp/8485/p2p/12D3KooW...";
-    let parsed: Multiaddr = text
-        .parse()
-        .map_err(|_| format!("not a multiaddress, {RIGHT}"))?;
-    let parts: Vec<_> = parsed.iter().collect();
-    let (ip, port, peer) = match parts.as_slice() {
-        [Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_), ..] => {
-            return Err(format!(
-                "names are not looked up; give the IP address, {RIGHT}"
-            ));
-        }
-        [
-            ip @ (Protocol::Ip4(_) | Protocol::Ip6(_)),
-            Protocol::Tcp(port),
-            rest @ ..,
-        ] => match rest {
-            [] => (ip, *port, None),
-            [Protocol::P2p(peer)] => (ip, *port, Some(*peer)),
-            _ => return Err(format!("only IP addresses with TCP are supported, {RIGHT}")),
-        },
-        _ => return Err(format!("only IP addresses with TCP are supported, {RIGHT}")),
-    };
-    if port == 0 {
-        return Err(format!("a port above 0 is expected, {RIGHT}"));
-    }
-    let bare = Multiaddr::empty()
-        .with(ip.clone())
-        .with(Protocol::Tcp(port));
-    Ok((bare, peer))
-}
-
 /// See [`Peers::start`].
 pub(super) async fn start(
     config: PeersConfig,
@@ -96,15 +58,20 @@ pub(super) async fn start(
     listener: Arc<dyn Listener>,
     watch: Arc<dyn Watch>,
 ) -> Result<Peers, PeersError> {
-    let given: Result<Vec<_>, _> = config.peers.iter().map(|a| parse_given(a)).collect();
+    let given: Result<Vec<Given>, _> = config.peers.iter().map(parse_given).collect();
     let given = given?;
     let key = identity::load(&config.identity_file, config.machine_id.as_deref())?;
     let ours = key.public().to_peer_id();
     let members = Members::new(key.clone(), config.membership.clone())?;
     let distrusted = Distrusted::read(config.distrusted_file.clone());
+    let remembered_file = config.identity_file.with_file_name("neighbours");
     let roster = Arc::new(Roster::default());
     distrusted.apply(&roster);
-    let links = OnLink::new(given.iter().filter_map(|(address, _)| ip_of(address)));
+    let named_ip = |one: &Given| match one {
+        Given::At(address, _) => ip_of(address),
+        Given::Named(_) => None,
+    };
+    let links = OnLink::new(given.iter().filter_map(named_ip));
     let mut swarm = build(key, links, Arc::clone(&roster))?;
     if members.is_closed() {
         let gossip = &mut swarm.behaviour_mut().gossip;
@@ -140,19 +107,29 @@ pub(super) async fn start(
         tidings,
     });
     tokio::spawn(pass_on(tidings_in, listener));
-    let (told, told_in) = mpsc::channel(TOLD_MAX);
+    let (tips, tips_in) = mpsc::channel(TIPS_MAX);
     let (called_at, call_at) = watch::channel(Vec::new());
-    if config.mdns {
-        tokio::spawn(multicast::run(Arc::clone(&shared), call_at, told));
+    let mut roads = Roads::new(ours, given, Instant::now());
+    for (number, seed) in roads.seeds().enumerate() {
+        tokio::spawn(seed.look_up(number, tips.clone()));
+    }
+    // Who does not want to look for neighbours wants those that are named and no others.
+    let remembered = config.mdns.then(|| Remembered::load(remembered_file));
+    if let Some(remembered) = &remembered {
+        for (peer, addresses) in remembered.hosts() {
+            roads.remembered(peer, addresses, Instant::now());
+        }
+        tokio::spawn(multicast::run(Arc::clone(&shared), call_at, tips));
     }
     let (ready, mut is_ready) = watch::channel(listeners.is_empty());
     let driver = Driver {
         swarm,
         shared: Arc::clone(&shared),
         commands: commands_in,
-        told: told_in,
+        tips: tips_in,
         called_at,
-        roads: Roads::new(ours, given, Instant::now()),
+        remembered,
+        roads,
         listening: listeners
             .into_iter()
             .map(|id| (id, Vec::new()))
@@ -167,8 +144,8 @@ pub(super) async fn start(
     Ok(Peers { shared })
 }
 
-fn parse_given(address: &str) -> Result<(Multiaddr, Option<PeerId>), PeersError> {
-    parse_peer_address(address).map_err(|why| PeersError::Address {
+fn parse_given(address: &String) -> Result<Given, PeersError> {
+    named::parse(address).map_err(|why| PeersError::Address {
         address: address.to_owned(),
         why,
     })
@@ -241,32 +218,4 @@ fn listen_on(swarm: &mut Swarm<Behaviour>, address: SocketAddr) -> Result<Listen
         TransportError::Other(source) => failed(source),
         TransportError::MultiaddrNotSupported(_) => failed(io::ErrorKind::Unsupported.into()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peer_address_is_an_ip_a_port_and_perhaps_a_name() {
-        let name = PeerId::random();
-        for right in [
-            "/ip4/192.168.1.7/tcp/8485".to_owned(),
-            "/ip6/fd00::7/tcp/8485".to_owned(),
-            format!("/ip4/192.168.1.7/tcp/8485/p2p/{name}"),
-        ] {
-            assert_eq!(check_peer_address(&right), Ok(()), "{right}");
-        }
-        for (wrong, word) in [
-            ("192.168.1.7:8485", "not a multiaddress"),
-            ("/dns4/builder/tcp/8485", "give the IP address"),
-            ("/ip4/192.168.1.7/udp/8485/quic-v1", "only IP addresses"),
-            ("/ip4/192.168.1.7/tcp/0", "port above 0"),
-            ("/ip4/192.168.1.7", "only IP addresses"),
-            ("", "only IP addresses"),
-        ] {
-            let error = check_peer_address(wrong).err().unwrap_or_default();
-            assert!(error.contains(word), "{wrong}: {error}");
-        }
-    }
 }

@@ -15,7 +15,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use libp2p::PeerId;
 use libp2p::core::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use modmesh_protocol::discovery::{Announcement, Company, Pace, Packet, Speech};
@@ -24,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until};
 
 use super::onlink::{self, Link, Prefix};
+use super::tips::Tip;
 use super::{Shared, lock, peer_id_of};
 use crate::seldom::Seldom;
 use heard::{HeardHosts, Word};
@@ -39,15 +39,6 @@ const LINKS_MAX: usize = 16;
 const VOICES_MAX: usize = 4;
 /// Packets that are taken in before it is looked whether to speak, so that a flood does not silence this task.
 const HEARD_AT_ONCE_MAX: usize = 256;
-
-/// Somebody was heard.
-#[derive(Debug)]
-pub(super) struct Told {
-    /// The name, which is not proven yet.
-    pub(super) peer: PeerId,
-    /// Where the packet came from, with the port it named.
-    pub(super) address: Multiaddr,
-}
 
 /// An address of this host to speak from, and the port at which it can be called there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +61,12 @@ impl Drop for Spoken {
     }
 }
 
-/// Looks for neighbours on all links until the receiver of `told` is gone. `listening` are the addresses that this host can be
+/// Looks for neighbours on all links until the receiver of `tips` is gone. `listening` are the addresses that this host can be
 /// called at.
 pub(super) async fn run(
     shared: Arc<Shared>,
     mut listening: watch::Receiver<Vec<SocketAddr>>,
-    told: mpsc::Sender<Told>,
+    tips: mpsc::Sender<Tip>,
 ) {
     let run = RandomState::new().hash_one(());
     let mut spoken: Vec<Spoken> = Vec::new();
@@ -105,7 +96,7 @@ pub(super) async fn run(
                     run,
                     prefixes: link.prefixes.clone(),
                     voices: voices.clone(),
-                    told: told.clone(),
+                    tips: tips.clone(),
                 };
                 let index = link.index;
                 let task = tokio::spawn(host.speak_and_hear(index));
@@ -113,7 +104,7 @@ pub(super) async fn run(
             }
         }
         tokio::select! {
-            () = told.closed() => return,
+            () = tips.closed() => return,
             () = sleep(LOOK_AGAIN) => {}
             changed = listening.changed() => if changed.is_err() { return },
         }
@@ -173,7 +164,7 @@ struct Host {
     run: u64,
     prefixes: Vec<Prefix>,
     voices: Vec<Voice>,
-    told: mpsc::Sender<Told>,
+    tips: mpsc::Sender<Tip>,
 }
 
 impl Host {
@@ -249,7 +240,7 @@ impl Host {
             self.shared.roster.failed(&peer, text);
         }
         let address = Multiaddr::from(from).with(Protocol::Tcp(said.port));
-        if self.told.try_send(Told { peer, address }).is_err() {
+        if self.tips.try_send(Tip::Heard { peer, address }).is_err() {
             tracing::debug!("too many hosts were heard at once; one is left out");
         }
     }

@@ -5,7 +5,7 @@
 //! again when an address does not match and the list is more than a second old, so that a new link is known at once and a
 //! stream of strangers costs one read per second. The only file that knows the `if-addrs` crate.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ pub(super) struct OnLink {
     prefixes: Vec<Prefix>,
     read_at: Option<Instant>,
     named: HashSet<IpAddr>,
+    /// The addresses of each name that was given, as they were last looked up.
+    seeds: HashMap<usize, Vec<IpAddr>>,
 }
 
 /// An address of an interface with the length of its network part.
@@ -39,13 +41,21 @@ impl OnLink {
             prefixes: Vec::new(),
             read_at: None,
             named: named.into_iter().map(|ip| ip.to_canonical()).collect(),
+            seeds: HashMap::new(),
         }
+    }
+
+    /// The seed of this number has these addresses (canonical) and no others.
+    pub(super) fn seed(&mut self, seed: usize, addresses: Vec<IpAddr>) {
+        self.seeds.insert(seed, addresses);
     }
 
     /// Whether this host talks to `address`.
     pub(super) fn allows(&mut self, address: IpAddr, now: Instant) -> bool {
         let address = address.to_canonical();
-        if self.named.contains(&address) || self.is_within(address) {
+        let mut seeds = self.seeds.values().flatten();
+        let is_named = self.named.contains(&address) || seeds.any(|ip| *ip == address);
+        if is_named || self.is_within(address) {
             return true;
         }
         let fresh = |read_at| now.saturating_duration_since(read_at) < READ_INTERVAL_MIN;
@@ -190,6 +200,10 @@ mod tests {
         assert!(links.allows(ip("127.0.0.1"), now));
         assert!(links.allows(ip("::ffff:127.0.0.1"), now));
         assert!(links.allows(ip("203.0.113.9"), now));
+        assert!(!links.allows(ip("203.0.113.10"), now));
+        links.seed(0, vec![ip("203.0.113.10")]);
+        assert!(links.allows(ip("203.0.113.10"), now));
+        links.seed(0, vec![ip("203.0.113.11")]);
         assert!(!links.allows(ip("203.0.113.10"), now));
     }
 

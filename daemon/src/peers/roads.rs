@@ -4,9 +4,11 @@
 //! is called within 200 ms, by each host that heard it at another moment, and by hosts with a larger name a quarter of a
 //! second later, so that one is not called by a hundred at once and two hosts rarely make two connections. Its pauses grow
 //! to five minutes, and end when it is heard again. That it is not heard any more says nothing, and a host that has many
-//! neighbours calls no others: they may call.
+//! neighbours calls no others: they may call. A neighbour of an earlier run is called a second or two after the start, six
+//! times. A name of `--peer` has a road for each address that it has now.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
@@ -17,6 +19,8 @@ use modmesh_protocol::limits::{
     ADDRESSES_PER_PEER_MAX, CALLED_NEIGHBOURS_MAX, DISCOVERED_PEERS_MAX,
 };
 
+use super::named::{Given, Seed};
+
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const STATIC_PAUSE_MAX: Duration = Duration::from_secs(30);
 const DISCOVERED_PAUSE_MAX: Duration = Duration::from_secs(300);
@@ -24,6 +28,9 @@ const DISCOVERED_PAUSE_MAX: Duration = Duration::from_secs(300);
 const COURTESY: Duration = Duration::from_millis(250);
 /// Over how long those that heard a host spread their calls.
 const SPREAD: Duration = Duration::from_millis(200);
+/// How long after the start a neighbour of an earlier run is called, and how often: multicast is better, where it works.
+const REMEMBERED_WAIT: Duration = Duration::from_secs(1);
+const REMEMBERED_TRIES: u32 = 6;
 /// How long a host that has many neighbours waits before it looks again whether it has room for others.
 const FULL_PAUSE: Duration = Duration::from_secs(60);
 /// Calls at the same time: a LAN that starts in the morning is not one burst of handshakes.
@@ -34,6 +41,8 @@ const CALLS_MAX: usize = 16;
 pub(super) struct Roads {
     ours: PeerId,
     roads: Vec<Road>,
+    /// The names of `--peer`, with what their last lookup failed of.
+    seeds: Vec<(Seed, Option<String>)>,
 }
 
 /// A way to one peer.
@@ -51,6 +60,8 @@ struct Road {
     due: Option<Instant>,
     call: Option<ConnectionId>,
     heard_at: Instant,
+    /// The number of the name that it is an address of.
+    seed: Option<usize>,
 }
 
 /// A road of `--peer` whose last call failed.
@@ -74,19 +85,81 @@ pub(super) struct Call {
 }
 
 impl Roads {
-    /// The roads given with `--peer`, to be walked at once.
-    pub(super) fn new(
-        ours: PeerId,
-        given: impl IntoIterator<Item = (Multiaddr, Option<PeerId>)>,
-        now: Instant,
-    ) -> Self {
-        let road = |(address, pinned)| Road::new(FoundBy::Static, pinned, address, now);
-        let roads = given.into_iter().map(road).collect();
-        Self { ours, roads }
+    /// The roads given with `--peer`, to be walked at once, and those of names when they are looked up.
+    pub(super) fn new(ours: PeerId, given: impl IntoIterator<Item = Given>, now: Instant) -> Self {
+        let (mut roads, mut seeds) = (Vec::new(), Vec::new());
+        for one in given {
+            match one {
+                Given::At(address, pinned) => {
+                    roads.push(Road::new(FoundBy::Static, pinned, address, now));
+                }
+                Given::Named(seed) => seeds.push((seed, None)),
+            }
+        }
+        Self { ours, roads, seeds }
     }
 
-    /// `peer` was heard by multicast, at `address`.
-    pub(super) fn discovered(&mut self, peer: PeerId, address: Multiaddr, now: Instant) {
+    /// The names that were given, in the order of their numbers.
+    pub(super) fn seeds(&self) -> impl Iterator<Item = Seed> {
+        let seeds: Vec<Seed> = self.seeds.iter().map(|(seed, _)| seed.clone()).collect();
+        seeds.into_iter()
+    }
+
+    /// The name of this number was looked up.
+    pub(super) fn looked_up(
+        &mut self,
+        number: usize,
+        found: Result<Vec<IpAddr>, String>,
+        now: Instant,
+    ) {
+        let Some((seed, failure)) = self.seeds.get_mut(number) else {
+            return;
+        };
+        let found = match found {
+            Ok(found) => found,
+            // What it was known to lead to before is still called.
+            Err(why) => {
+                *failure = Some(why);
+                return;
+            }
+        };
+        *failure = None;
+        let addresses: Vec<_> = found.into_iter().map(|ip| seed.at(ip)).collect();
+        let is_of = |r: &Road| r.seed == Some(number);
+        self.roads.retain(|r| {
+            let stays = r.addresses.first().is_some_and(|a| addresses.contains(a));
+            !is_of(r) || r.call.is_some() || stays
+        });
+        for address in addresses {
+            let known = |r: &Road| is_of(r) && r.addresses.first() == Some(&address);
+            if !self.roads.iter().any(known) {
+                let mut road = Road::new(FoundBy::Static, seed.pinned, address, now);
+                road.seed = Some(number);
+                self.roads.push(road);
+            }
+        }
+    }
+
+    /// `peer` was a neighbour in an earlier run, and listened at `addresses`.
+    pub(super) fn remembered(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Instant) {
+        let mut addresses = addresses.into_iter().take(ADDRESSES_PER_PEER_MAX);
+        let (Some(first), false) = (addresses.next(), peer == self.ours) else {
+            return;
+        };
+        let due = now + REMEMBERED_WAIT + self.wait_before_calling(&peer) * 4;
+        let mut road = Road::new(FoundBy::Remembered, Some(peer), first, due);
+        road.addresses.extend(addresses);
+        self.roads.push(road);
+    }
+
+    /// `peer` can be called at `address`, by what `found_by` says.
+    pub(super) fn discovered(
+        &mut self,
+        peer: PeerId,
+        found_by: FoundBy,
+        address: Multiaddr,
+        now: Instant,
+    ) {
         if peer == self.ours {
             return;
         }
@@ -94,6 +167,9 @@ impl Roads {
         let mut known = self.roads.iter_mut().filter(|r| r.is_discovered());
         if let Some(road) = known.find(|r| r.pinned == Some(peer)) {
             road.heard_at = now;
+            if found_by == FoundBy::Mdns {
+                road.found_by = found_by;
+            }
             // The newest address comes first, for a host may have moved.
             road.addresses.retain(|known| *known != address);
             road.addresses.insert(0, address);
@@ -105,8 +181,18 @@ impl Roads {
         if self.roads.iter().filter(|r| r.is_discovered()).count() >= DISCOVERED_PEERS_MAX {
             self.forget_one();
         }
-        let road = Road::new(FoundBy::Mdns, Some(peer), address, now + wait);
+        let road = Road::new(found_by, Some(peer), address, now + wait);
         self.roads.push(road);
+    }
+
+    /// The neighbours of whom `is_here` holds and that are not given with `--peer`, with the addresses that lead to them.
+    pub(super) fn leading_to(
+        &self,
+        is_here: impl Fn(&PeerId) -> bool,
+    ) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let roads = self.roads.iter().filter(|r| r.is_discovered());
+        let there = roads.filter_map(|r| Some((r.pinned?, r.addresses.clone())));
+        there.filter(|(peer, _)| is_here(peer)).collect()
     }
 
     /// Every pair of hosts has another moment, so that those that hear one host do not call it together.
@@ -212,7 +298,12 @@ impl Roads {
             road.last_failure = Some(why);
             road.pause(now);
         };
-        road.map(failed).is_some()
+        let was_ours = road.map(failed).is_some();
+        // Who is not where it was in an earlier run will be heard.
+        let given_up =
+            |r: &Road| r.found_by == FoundBy::Remembered && r.failures >= REMEMBERED_TRIES;
+        self.roads.retain(|r| r.call.is_some() || !given_up(r));
+        was_ours
     }
 
     /// The call `id` led to this host itself: the same list of peers on every host is fine.
@@ -257,7 +348,14 @@ impl Roads {
     /// The roads of `--peer` that lead to nobody now.
     pub(super) fn unreached(&self) -> Vec<Unreached> {
         let given = self.roads.iter().filter(|road| !road.is_discovered());
-        given.filter_map(Road::unreached).collect()
+        let seeds = self.seeds.iter().filter_map(|(seed, failure)| {
+            Some(Unreached {
+                address: seed.text.clone(),
+                why: failure.clone()?,
+                peer: seed.pinned,
+            })
+        });
+        given.filter_map(Road::unreached).chain(seeds).collect()
     }
 
     fn calls(&self) -> usize {
@@ -277,11 +375,12 @@ impl Road {
             due: Some(due),
             call: None,
             heard_at: due,
+            seed: None,
         }
     }
 
     fn is_discovered(&self) -> bool {
-        self.found_by == FoundBy::Mdns
+        self.found_by != FoundBy::Static
     }
 
     fn unreached(&self) -> Option<Unreached> {
@@ -330,7 +429,7 @@ mod tests {
     fn a_given_peer_is_called_for_ever_with_growing_pauses() {
         let (ours, _) = two_names();
         let mut now = Instant::now();
-        let mut roads = Roads::new(ours, [(address(1), None)], now);
+        let mut roads = Roads::new(ours, [Given::At(address(1), None)], now);
         let mut pauses = Vec::new();
         for attempt in 0..20 {
             let id = walk(&mut roads, now, attempt).unwrap();
@@ -353,7 +452,7 @@ mod tests {
     fn pauses_begin_anew_only_after_a_good_connection() {
         let (ours, peer) = two_names();
         let now = Instant::now();
-        let mut roads = Roads::new(ours, [(address(1), None)], now);
+        let mut roads = Roads::new(ours, [Given::At(address(1), None)], now);
         let id = walk(&mut roads, now, 1).unwrap();
         assert_eq!(roads.arrived(id, peer), Some(FoundBy::Static));
         assert_eq!(roads.found_by(&peer), Some(FoundBy::Static));
@@ -369,11 +468,11 @@ mod tests {
         let (small, large) = two_names();
         let now = Instant::now();
         let mut roads = Roads::new(small, [], now);
-        roads.discovered(large, address(1), now);
-        roads.discovered(small, address(1), now);
+        roads.discovered(large, FoundBy::Mdns, address(1), now);
+        roads.discovered(small, FoundBy::Mdns, address(1), now);
         assert_eq!(roads.due(now + SPREAD, 0, |_| false).len(), 1);
         let mut roads = Roads::new(large, [], now);
-        roads.discovered(small, address(1), now);
+        roads.discovered(small, FoundBy::Mdns, address(1), now);
         assert!(roads.due(now + COURTESY / 2, 0, |_| false).is_empty());
         let later = now + COURTESY + SPREAD;
         assert_eq!(roads.due(later, 0, |_| false).len(), 1);
@@ -400,13 +499,13 @@ mod tests {
         let now = Instant::now();
         let mut roads = Roads::new(ours, [], now);
         for port in 1..100 {
-            roads.discovered(peer, address(port), now);
+            roads.discovered(peer, FoundBy::Mdns, address(port), now);
         }
         let call = roads.due(now + SPREAD, 0, |_| false).pop().unwrap();
         assert_eq!(call.addresses.len(), ADDRESSES_PER_PEER_MAX);
         assert_eq!(call.addresses[0], address(99));
         for _ in 0..2 * DISCOVERED_PEERS_MAX {
-            roads.discovered(PeerId::random(), address(1), now);
+            roads.discovered(PeerId::random(), FoundBy::Mdns, address(1), now);
         }
         assert_eq!(roads.roads.len(), DISCOVERED_PEERS_MAX);
         let later = now + COURTESY + SPREAD;
@@ -418,7 +517,7 @@ mod tests {
         let (ours, peer) = two_names();
         let mut now = Instant::now();
         let mut roads = Roads::new(ours, [], now);
-        roads.discovered(peer, address(1), now);
+        roads.discovered(peer, FoundBy::Mdns, address(1), now);
         for attempt in 0..12 {
             now = roads.next_due().unwrap();
             let id = walk(&mut roads, now, attempt).unwrap();
@@ -426,12 +525,12 @@ mod tests {
         }
         assert_eq!(roads.next_due(), Some(now + DISCOVERED_PAUSE_MAX));
         for _ in 0..10 {
-            roads.discovered(peer, address(1), now);
+            roads.discovered(peer, FoundBy::Mdns, address(1), now);
         }
         assert_eq!(roads.next_due(), Some(now + PAUSE_MIN));
         // Not while it is being called, or connected.
         walk(&mut roads, now + PAUSE_MIN, 20).unwrap();
-        roads.discovered(peer, address(1), now);
+        roads.discovered(peer, FoundBy::Mdns, address(1), now);
         assert_eq!(roads.next_due(), None);
     }
 
@@ -439,8 +538,8 @@ mod tests {
     fn a_host_with_many_neighbours_calls_only_those_it_was_told_to() {
         let (ours, peer) = two_names();
         let now = Instant::now();
-        let mut roads = Roads::new(ours, [(address(1), None)], now);
-        roads.discovered(peer, address(2), now);
+        let mut roads = Roads::new(ours, [Given::At(address(1), None)], now);
+        roads.discovered(peer, FoundBy::Mdns, address(2), now);
         let later = now + SPREAD;
         let calls = roads.due(later, CALLED_NEIGHBOURS_MAX, |_| false);
         assert_eq!(calls.len(), 1);
@@ -453,9 +552,61 @@ mod tests {
     fn a_road_home_is_not_walked_again() {
         let (ours, _) = two_names();
         let now = Instant::now();
-        let mut roads = Roads::new(ours, [(address(1), None)], now);
+        let mut roads = Roads::new(ours, [Given::At(address(1), None)], now);
         let id = walk(&mut roads, now, 1).unwrap();
         roads.led_home(id);
         assert_eq!(roads.next_due(), None);
+    }
+
+    #[test]
+    fn a_name_has_a_road_for_each_address_that_it_has_now() {
+        let (ours, _) = two_names();
+        let now = Instant::now();
+        let Ok(seed) = super::super::named::parse("/dns4/seeds.example/tcp/8485") else {
+            panic!("a name");
+        };
+        let mut roads = Roads::new(ours, [seed], now);
+        assert_eq!(roads.seeds().count(), 1);
+        assert_eq!(roads.next_due(), None);
+        let ip = |last| IpAddr::from([203, 0, 113, last]);
+        let called = |roads: &Roads| -> Vec<String> {
+            let addresses = roads.roads.iter().flat_map(|r| &r.addresses);
+            addresses.map(ToString::to_string).collect()
+        };
+        roads.looked_up(0, Err("no such name".into()), now);
+        assert_eq!(roads.unreached()[0].address, "/dns4/seeds.example/tcp/8485");
+        roads.looked_up(0, Ok(vec![ip(1), ip(2)]), now);
+        assert!(roads.unreached().is_empty());
+        assert_eq!(roads.due(now, 0, |_| false).len(), 2);
+        roads.looked_up(0, Ok(vec![ip(2), ip(3)]), now);
+        let two_and_three = ["/ip4/203.0.113.2/tcp/8485", "/ip4/203.0.113.3/tcp/8485"];
+        assert_eq!(called(&roads), two_and_three);
+        // A name that cannot be looked up for a while does not lose its hosts.
+        roads.looked_up(0, Err("no answer".into()), now);
+        assert_eq!(called(&roads), two_and_three);
+        roads.looked_up(7, Ok(vec![ip(9)]), now);
+        assert_eq!(called(&roads).len(), 2);
+    }
+
+    #[test]
+    fn a_neighbour_of_an_earlier_run_is_called_six_times() {
+        let (ours, peer) = two_names();
+        let start = Instant::now();
+        let mut roads = Roads::new(ours, [], start);
+        roads.remembered(peer, vec![address(1), address(2)], start);
+        roads.remembered(ours, vec![address(3)], start);
+        let mut now = roads.next_due().unwrap();
+        assert!(now >= start + REMEMBERED_WAIT);
+        for attempt in 0..6 {
+            now = roads.next_due().unwrap();
+            let id = walk(&mut roads, now, attempt).unwrap();
+            roads.failed(id, "no route".into(), now);
+        }
+        assert_eq!(roads.next_due(), None);
+        // Who is heard as well is no memory.
+        roads.remembered(peer, vec![address(1)], now);
+        roads.discovered(peer, FoundBy::Mdns, address(1), now);
+        assert_eq!(roads.found_by(&peer), Some(FoundBy::Mdns));
+        assert_eq!(roads.leading_to(|_| true), [(peer, vec![address(1)])]);
     }
 }

@@ -358,8 +358,9 @@ fn forget_one(peers: &mut HashMap<PeerId, Neighbour>) {
 /// The better known of two ways: a person's word, the link's, the neighbour's own.
 fn better(a: FoundBy, b: FoundBy) -> FoundBy {
     let rank = |by| match by {
-        FoundBy::Static => 2,
-        FoundBy::Mdns => 1,
+        FoundBy::Static => 3,
+        FoundBy::Mdns => 2,
+        FoundBy::Remembered => 1,
         FoundBy::Inbound => 0,
     };
     if rank(b) > rank(a) { b } else { a }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::control::{FoundBy, UnreachedPeer};
@@ -315,6 +315,41 @@ async fn a_body_on_its_way_is_finished_before_the_stop() {
     assert_eq!(rest.len(), 29_999_999);
     assert_eq!(fetching.await.unwrap().0.unwrap(), (blob, 30_000_000));
     stopping.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_is_given_by_name_is_looked_up_and_called() {
+    let called = Host::start(&[]).await;
+    let address = called.peers.addresses()[0].replace("/ip4/127.0.0.1/", "/dns4/localhost/");
+    let mut calling = Host::start(&[address]).await;
+    assert_eq!(calling.came().await, called.peers.name());
+    assert_eq!(calling.peers.snapshot()[0].found_by, FoundBy::Static);
+    let nowhere = Host::start(&["/dns/nobody.invalid/tcp/8485".to_owned()]).await;
+    until("it is said", || !nowhere.peers.unreached().is_empty()).await;
+    let unreached = &nowhere.peers.unreached()[0];
+    assert_eq!(unreached.address, "/dns/nobody.invalid/tcp/8485");
+    assert!(unreached.reason.contains("looked up"), "{unreached:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_of_an_earlier_run_is_called() {
+    let other = Host::start(&[]).await;
+    let address = other.peers.addresses()[0].clone();
+    let (address, name) = address.split_once("/p2p/").unwrap();
+    let seen = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let seen = seen.as_secs();
+    let file =
+        format!(r#"{{"hosts":[{{"peer":"{name}","addresses":["{address}"],"seen":{seen}}}]}}"#);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("neighbours"), file).unwrap();
+    let mut config = config(&folder, &[]);
+    config.mdns = true;
+    let mut host = Host::start_with(folder, config).await.unwrap();
+    assert_eq!(host.came().await, other.peers.name());
+    assert_eq!(host.peers.snapshot()[0].found_by, FoundBy::Remembered);
+    host.peers.stop(SOON).await;
+    let kept = std::fs::read_to_string(host.folder.path().join("neighbours")).unwrap();
+    assert!(kept.contains(name), "{kept}");
 }
 
 /// Needs an interface with multicast, which a test machine may not have. A namespace with one will do:
