@@ -11,7 +11,9 @@
 //!
 //! Not here: who is asked first (the corridor), what is true (the gate and the log), ranges (later messages).
 
+mod acquaint;
 mod ask;
+mod company;
 mod counter;
 mod distrust;
 mod door;
@@ -77,6 +79,7 @@ pub use statements::{NoteOfMember, ShelvedStatement, StatedFile, Statements};
 use talk::Talks;
 pub use talk::{About, SoFar, Talk, Turn};
 
+use company::Company;
 use counter::Counter;
 use distrust::Distrusted;
 use evidence::EvidenceRing;
@@ -492,6 +495,7 @@ struct Shared {
     outbox: Outbox,
     evidence: Arc<EvidenceRing>,
     counter: Counter,
+    company: Company,
     lanes: Lanes,
     office: Arc<Office>,
     talks: Talks,

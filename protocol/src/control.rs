@@ -234,6 +234,8 @@ pub enum FoundBy {
     Inbound,
     /// It was a neighbour in an earlier run.
     Remembered,
+    /// A neighbour told of it.
+    Neighbour,
 }
 
 impl FoundBy {
@@ -244,6 +246,7 @@ impl FoundBy {
             Self::Static => "static",
             Self::Inbound => "inbound",
             Self::Remembered => "remembered",
+            Self::Neighbour => "neighbour",
         }
     }
 }

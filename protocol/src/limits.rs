@@ -21,6 +21,8 @@ pub const HELLO_HEADS_MAX: usize = 8;
 pub const TILES_PER_QUERY_MAX: usize = 7;
 /// Bytes of one tile: 256 hashes of 32 bytes (C2SP tlog-tiles).
 pub const TILE_BYTES_MAX: usize = 256 * 32;
+/// Hosts that one answer names: all neighbours of a host.
+pub const ACQUAINTANCES_MAX: usize = NEIGHBOURS_MAX;
 /// Bytes of the text of a record: two go.sum lines take 400, a record with many lines stays far below.
 pub const RECORD_TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Records of one module in one answer: the versions of most modules that a LAN works with, and at 250 bytes each a quarter

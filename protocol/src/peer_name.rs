@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest text of a peer id: an identity multihash of 42 bytes gives 52 characters, a SHA-256 one 46. Rounded up.
-const NAME_BYTES_MAX: usize = 64;
+pub(crate) const PEER_NAME_BYTES_MAX: usize = 64;
 
 /// The text of a neighbour's peer id, cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,7 +45,8 @@ impl FromStr for PeerName {
 
     fn from_str(text: &str) -> Result<Self, PeerNameError> {
         let base58 = |b: u8| b.is_ascii_alphanumeric() && !matches!(b, b'0' | b'O' | b'I' | b'l');
-        let fits = !text.is_empty() && text.len() <= NAME_BYTES_MAX && text.bytes().all(base58);
+        let fits =
+            !text.is_empty() && text.len() <= PEER_NAME_BYTES_MAX && text.bytes().all(base58);
         fits.then(|| Self(text.into())).ok_or(PeerNameError)
     }
 }

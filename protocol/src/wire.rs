@@ -14,9 +14,9 @@ mod message;
 pub use codec::{CodecError, FRAME_HEAD_BYTES, FrameHead, Message, decode, decode_payload, encode};
 pub(crate) use codec::{Decode, Encode};
 pub use message::{
-    Announcement, Answer, CAN_FETCH, FileAnswer, FileRequest, FileStatement, FileSummary,
-    HeadSummary, Hello, Query, RecordAnswer, RecordQuestion, SharedNote, TileBytes, TileName,
-    VersionRecord,
+    Acquaintance, Announcement, Answer, CAN_FETCH, FileAnswer, FileRequest, FileStatement,
+    FileSummary, HeadSummary, Hello, Query, RecordAnswer, RecordQuestion, SharedNote, TileBytes,
+    TileName, VersionRecord,
 };
 
 /// The version of the frame's form, its fifth byte.

@@ -21,6 +21,7 @@ pub mod liar;
 pub mod line;
 pub mod log;
 pub mod module;
+pub mod multicast;
 pub mod other_user;
 pub mod place;
 pub mod process;

@@ -5,15 +5,12 @@
 //! multicast packets. Times count from the moment at which the last of the daemons was ready; those that met before that
 //! count as 0.
 
-use std::net::{Ipv4Addr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use harness::lab::{Forbidden, Lab, LabHost};
+use harness::multicast::{MulticastCounter, most_in_a_second, seconds_of_now};
 use harness::{HostOptions, TestHost};
-use modmesh_protocol::discovery::{GROUP_V4, PORT, Packet};
 use serde::Serialize;
 
 use crate::figures::Figures;
@@ -99,7 +96,7 @@ pub(crate) fn measure(options: &Options) -> Result<bool, Forbidden> {
 fn run(options: &Options, count: u8) -> Result<Run, Forbidden> {
     let lab = Lab::new(count + 1)?;
     lab.introduce_hosts()?;
-    let counter = Counter::start(lab.host(usize::from(count)));
+    let counter = MulticastCounter::start(lab.host(usize::from(count)));
     let began = Instant::now();
     let starting: Vec<JoinHandle<(TestHost, f64)>> = (0..usize::from(count))
         .map(|number| {
@@ -175,58 +172,6 @@ fn seconds_of_line(line: &str) -> Option<f64> {
     let mut parts = time.split(':').map(str::parse::<f64>);
     let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
     Some(hours.ok()? * 3600.0 + minutes.ok()? * 60.0 + seconds.ok()?)
-}
-
-fn seconds_of_now() -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0.0, |now| now.as_secs_f64() % 86_400.0)
-}
-
-/// The most packets within one second, wherever it begins.
-fn most_in_a_second(packets: &[f64]) -> usize {
-    let from = |first: usize| {
-        let later = packets.iter().skip(first);
-        let start = packets.get(first).copied().unwrap_or_default();
-        later.take_while(|at| **at < start + 1.0).count()
-    };
-    (0..packets.len()).map(from).max().unwrap_or_default()
-}
-
-/// A host of the switch that hears all multicast packets of ours.
-struct Counter {
-    end: Arc<AtomicBool>,
-    heard: JoinHandle<Vec<f64>>,
-}
-
-impl Counter {
-    fn start(on: &LabHost) -> Self {
-        let end = Arc::new(AtomicBool::new(false));
-        let (address, ended) = (on.address(), Arc::clone(&end));
-        let heard = on.place().spawn(move || {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).expect("the port");
-            let joined = socket.join_multicast_v4(&GROUP_V4, &address);
-            joined.expect("the group");
-            let wait = Some(Duration::from_millis(100));
-            socket.set_read_timeout(wait).expect("a socket");
-            let mut heard = Vec::new();
-            let mut bytes = [0; 1500];
-            while !ended.load(Ordering::Relaxed) {
-                let Ok((length, _)) = socket.recv_from(&mut bytes) else {
-                    continue;
-                };
-                if Packet::decode(&bytes[..length]).is_some() {
-                    heard.push(seconds_of_now());
-                }
-            }
-            heard
-        });
-        Self { end, heard }
-    }
-
-    fn stop(self) -> Vec<f64> {
-        self.end.store(true, Ordering::Relaxed);
-        self.heard.join().expect("the counter")
-    }
 }
 
 fn report(hosts: u8, runs: &[Run]) -> Report {

@@ -75,6 +75,11 @@ impl Door {
         ip_of(address).is_some_and(|ip| self.links.allows(ip, Instant::now()))
     }
 
+    /// Whether `address` is on one of this host's links, loopback excepted.
+    pub(super) fn is_on_a_link(&mut self, address: IpAddr) -> bool {
+        self.links.is_on_a_link(address, Instant::now())
+    }
+
     /// The seed of this number has these addresses now, which were as good as given with `--peer`.
     pub(super) fn talks_to_seed(&mut self, seed: usize, addresses: Vec<IpAddr>) {
         self.links.seed(seed, addresses);

@@ -13,7 +13,6 @@ use futures::StreamExt;
 use libp2p::core::Multiaddr;
 use libp2p::core::transport::ListenerId;
 use libp2p::gossipsub::{self, MessageAcceptance};
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{PeerId, Swarm, ping};
@@ -23,11 +22,10 @@ use modmesh_protocol::limits::{ANNOUNCE_BATCH, HELLO_WAIT_MAX};
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::wire::{Announcement, decode, encode};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
-use super::onlink::ip_of;
-use super::remembered::{self, Remembered};
+use super::onlink::socket_of;
+use super::remembered::Remembered;
 use super::roads::Roads;
 use super::streams::Inbound;
 use super::swarm::{Behaviour, BehaviourEvent, topic};
@@ -106,15 +104,6 @@ impl Driver {
         if remembered.is_some_and(|due| due <= now) {
             drop(self.remember());
         }
-    }
-
-    /// Writes down which neighbours there are; done when the returned task is.
-    fn remember(&mut self) -> Option<JoinHandle<()>> {
-        let roster = &self.shared.roster;
-        let present = self.roads.leading_to(|peer| roster.is_greeted(peer));
-        let (file, bytes) = self.remembered.as_mut()?.update(present)?;
-        let write = move || remembered::write(&file, &bytes);
-        Some(tokio::task::spawn_blocking(write))
     }
 
     fn make_calls(&mut self, now: Instant) {
@@ -254,6 +243,7 @@ impl Driver {
     }
 
     fn on_connected(&mut self, peer: PeerId, id: ConnectionId, at: &Multiaddr, called: bool) {
+        self.note_place(&peer, at, called);
         let road = self.roads.arrived(id, peer);
         self.publish_unreached();
         let found_by = road.or_else(|| self.roads.found_by(&peer));
@@ -279,6 +269,7 @@ impl Driver {
             return;
         }
         self.roads.lost(peer, went, Instant::now());
+        self.shared.company.went(peer);
         let name = name_of(peer);
         lock(&self.shared.directory).forget(&name);
         self.shared.lanes.forget(peer);
@@ -374,6 +365,7 @@ impl Driver {
         let texts = addresses.iter().map(|a| format!("{a}/p2p/{name}"));
         *lock(&self.shared.addresses) = texts.collect();
         let sockets: Vec<_> = addresses.into_iter().filter_map(socket_of).collect();
+        self.shared.company.listens_at(&sockets);
         self.called_at.send_if_modified(|known| {
             let changed = *known != sockets;
             *known = sockets;
@@ -406,14 +398,4 @@ impl Driver {
         };
         let _ = tokio::time::timeout(CLOSING_WAIT, closing).await;
     }
-}
-
-/// `/ip4/10.0.0.7/tcp/8485` as a socket's address.
-fn socket_of(address: &Multiaddr) -> Option<SocketAddr> {
-    let mut parts = address.iter();
-    let _ip = parts.next();
-    let Some(Protocol::Tcp(port)) = parts.next() else {
-        return None;
-    };
-    Some(SocketAddr::new(ip_of(address)?, port))
 }

@@ -126,6 +126,7 @@ fn settle(shared: &Arc<Shared>, peer: PeerId, role: Role, outcome: Result<Greete
     let Some(found_by) = shared.roster.greeted(&peer, theirs.up()) else {
         return;
     };
+    shared.company.met(peer);
     let name = name_of(&peer);
     tracing::info!(neighbour = %name, found_by = found_by.as_str(), release = %theirs.release.escape_debug(), "a neighbour came");
     shared.watch.neighbours(shared.roster.usable_count());

@@ -24,9 +24,9 @@ use super::remembered::Remembered;
 use super::roads::Roads;
 use super::swarm::{Behaviour, build};
 use super::{
-    CAN_FETCH, Counter, Directory, DirectoryBounds, Distrusted, EvidenceRing, Lanes, Listener,
-    Members, Office, Outbox, Peers, PeersConfig, PeersError, Roster, Shared, Shelf, Talks, Tiding,
-    Watch, identity, multicast, name_of,
+    CAN_FETCH, Company, Counter, Directory, DirectoryBounds, Distrusted, EvidenceRing, Lanes,
+    Listener, Members, Office, Outbox, Peers, PeersConfig, PeersError, Roster, Shared, Shelf,
+    Talks, Tiding, Watch, acquaint, identity, multicast, name_of,
 };
 use crate::lately::Longest;
 use crate::os;
@@ -98,6 +98,7 @@ pub(super) async fn start(
         outbox: Outbox::default(),
         evidence: Arc::new(EvidenceRing::new(config.evidence_dir)),
         counter: Counter::new(),
+        company: Company::default(),
         lanes: Lanes::default(),
         office: Arc::new(Office::new()),
         talks: Talks::default(),
@@ -119,6 +120,7 @@ pub(super) async fn start(
         for (peer, addresses) in remembered.hosts() {
             roads.remembered(peer, addresses, Instant::now());
         }
+        tokio::spawn(acquaint::run(Arc::clone(&shared), tips.clone()));
         tokio::spawn(multicast::run(Arc::clone(&shared), call_at, tips));
     }
     let (ready, mut is_ready) = watch::channel(listeners.is_empty());

@@ -6,7 +6,7 @@
 //! stream of strangers costs one read per second. The only file that knows the `if-addrs` crate.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use libp2p::Multiaddr;
@@ -74,6 +74,14 @@ impl OnLink {
         self.is_within(address)
     }
 
+    /// Whether `address` is on one of this host's links now, and another host's: neither named alone nor loopback.
+    pub(super) fn is_on_a_link(&mut self, address: IpAddr, now: Instant) -> bool {
+        let address = address.to_canonical();
+        // Reads the interfaces anew when there is need.
+        let _ = self.allows(address, now);
+        !address.is_loopback() && self.is_within(address)
+    }
+
     fn is_within(&self, address: IpAddr) -> bool {
         self.prefixes.iter().any(|p| p.contains(address))
     }
@@ -135,6 +143,16 @@ pub(super) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
         Protocol::Ip6(ip) => Some(IpAddr::from(ip).to_canonical()),
         _ => None,
     }
+}
+
+/// `/ip4/10.0.0.7/tcp/8485` as a socket's address.
+pub(super) fn socket_of(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let _ip = parts.next();
+    let Some(Protocol::Tcp(port)) = parts.next() else {
+        return None;
+    };
+    Some(SocketAddr::new(ip_of(address)?, port))
 }
 
 fn read_prefixes() -> std::io::Result<Vec<Prefix>> {

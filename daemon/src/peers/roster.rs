@@ -355,12 +355,13 @@ fn forget_one(peers: &mut HashMap<PeerId, Neighbour>) {
     }
 }
 
-/// The better known of two ways: a person's word, the link's, the neighbour's own.
+/// The better known of two ways: a person's word, the link's, what was true before, another neighbour's word, its own.
 fn better(a: FoundBy, b: FoundBy) -> FoundBy {
     let rank = |by| match by {
-        FoundBy::Static => 3,
-        FoundBy::Mdns => 2,
-        FoundBy::Remembered => 1,
+        FoundBy::Static => 4,
+        FoundBy::Mdns => 3,
+        FoundBy::Remembered => 2,
+        FoundBy::Neighbour => 1,
         FoundBy::Inbound => 0,
     };
     if rank(b) > rank(a) { b } else { a }

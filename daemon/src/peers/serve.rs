@@ -155,6 +155,11 @@ async fn answer_query(
     stream: &mut Stream,
 ) -> Result<(), FrameError> {
     let answer = match frames::read::<Query>(stream, NO_PROGRESS_MAX).await {
+        Ok((Query::Acquaint { v4, v6 }, _)) => {
+            let roster = &shared.roster;
+            let may_be_told = |other: &PeerId| roster.is_usable(other);
+            shared.company.answer(&peer, (v4, v6), may_be_told)
+        }
         Ok((query, _)) => {
             let (shelf, signer) = (Arc::clone(&shared.shelf), shared.members.signer.clone());
             let looked =
@@ -202,6 +207,8 @@ fn look_up(shelf: &dyn Shelf, signer: Option<&Signer>, query: Query) -> Answer {
             };
             Answer::Tiles(coordinates.into_iter().map(tile).collect())
         }
+        // Answered before, for the shelf does not know.
+        Query::Acquaint { .. } => Answer::Refused,
         Query::Head { database } => Answer::Head(shelf.head(DatabaseId(database))),
         Query::Versions { database, key } => {
             let database = DatabaseId(database);

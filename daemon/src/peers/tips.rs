@@ -1,13 +1,18 @@
 //! What the swarm's task is told of hosts that it could call: nothing of it is proven.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use libp2p::PeerId;
 use libp2p::core::Multiaddr;
+use libp2p::multiaddr::Protocol;
 use modmesh_protocol::control::FoundBy;
+use modmesh_protocol::limits::ACQUAINTANCES_MAX;
+use tokio::task::JoinHandle;
 
 use super::driver::Driver;
+use super::onlink::socket_of;
+use super::remembered;
 
 /// A hint whom to call.
 #[derive(Debug)]
@@ -19,6 +24,13 @@ pub(super) enum Tip {
         /// Where the packet came from, with the port it named.
         address: Multiaddr,
     },
+    /// A neighbour said whom it knows.
+    Named {
+        /// Who said it.
+        by: PeerId,
+        /// Names and where to call them.
+        hosts: Vec<(PeerId, SocketAddr)>,
+    },
     /// The seed of this number was looked up.
     LookedUp {
         /// Which, of those given with `--peer`.
@@ -29,6 +41,23 @@ pub(super) enum Tip {
 }
 
 impl Driver {
+    /// A connection to `peer` was made; where it can be called is told to others on the link.
+    pub(super) fn note_place(&mut self, peer: &PeerId, at: &Multiaddr, called: bool) {
+        let Some(socket) = socket_of(at) else { return };
+        if !self.swarm.behaviour_mut().door.is_on_a_link(socket.ip()) {
+            return;
+        }
+        let port = match called {
+            true => socket.port(),
+            // Who called did so from a port at which nobody listens.
+            false => 0,
+        };
+        self.shared.company.came(*peer, socket.ip(), port);
+        let heard = self.roads.addresses_of(peer).filter_map(socket_of);
+        let company = &self.shared.company;
+        heard.for_each(|socket| company.listens(peer, socket));
+    }
+
     /// Takes in a hint.
     pub(super) fn on_tip(&mut self, tip: Tip) {
         let now = Instant::now();
@@ -36,7 +65,20 @@ impl Driver {
             Tip::Heard { peer, address } => {
                 if self.swarm.behaviour_mut().door.allows(&address) {
                     self.shared.roster.also_found(&peer, FoundBy::Mdns);
-                    self.roads.discovered(peer, FoundBy::Mdns, address, now);
+                    if let Some(socket) = socket_of(&address) {
+                        self.shared.company.listens(&peer, socket);
+                    }
+                    self.roads.discovered(peer, address, now);
+                }
+            }
+            Tip::Named { by, hosts } => {
+                for (peer, at) in hosts.into_iter().take(ACQUAINTANCES_MAX) {
+                    // Others may have links that this host has not, and reasons to have a stranger called.
+                    let is_near = self.swarm.behaviour_mut().door.is_on_a_link(at.ip());
+                    if is_near && !self.swarm.is_connected(&peer) {
+                        let address = Multiaddr::from(at.ip()).with(Protocol::Tcp(at.port()));
+                        self.roads.named(peer, by, address, now);
+                    }
                 }
             }
             Tip::LookedUp { seed, found } => {
@@ -48,5 +90,14 @@ impl Driver {
                 self.publish_unreached();
             }
         }
+    }
+
+    /// Writes down which neighbours there are; done when the returned task is.
+    pub(super) fn remember(&mut self) -> Option<JoinHandle<()>> {
+        let roster = &self.shared.roster;
+        let present = self.roads.leading_to(|peer| roster.is_greeted(peer));
+        let (file, bytes) = self.remembered.as_mut()?.update(present)?;
+        let write = move || remembered::write(&file, &bytes);
+        Some(tokio::task::spawn_blocking(write))
     }
 }

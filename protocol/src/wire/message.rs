@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use super::codec::{CodecError, Decode, Encode, Message};
 use crate::limits::{
-    ANNOUNCED_FILES_MAX, ANNOUNCED_HEADS_MAX, ANNOUNCED_NOTE_BYTES_MAX, AUTHOR_BYTES_MAX,
-    HELLO_HEADS_MAX, MEMBERSHIP_BYTES_MAX, NOTE_BYTES_MAX, NOTE_PATH_BYTES_MAX,
+    ACQUAINTANCES_MAX, ANNOUNCED_FILES_MAX, ANNOUNCED_HEADS_MAX, ANNOUNCED_NOTE_BYTES_MAX,
+    AUTHOR_BYTES_MAX, HELLO_HEADS_MAX, MEMBERSHIP_BYTES_MAX, NOTE_BYTES_MAX, NOTE_PATH_BYTES_MAX,
     RECORD_TEXT_BYTES_MAX, RELEASE_BYTES_MAX, SHARED_NOTE_BYTES_MAX, TILE_BYTES_MAX,
     TILES_PER_QUERY_MAX, UP_MS_MAX, VERSIONS_RECORDS_MAX, VERSIONS_TEXT_BYTES_MAX,
 };
 use crate::membership::SIGNATURE_BYTES;
+use crate::peer_name::PEER_NAME_BYTES_MAX;
 
 /// Bit of [`Hello::capabilities`]: the host has an upstream and can fetch for itself.
 pub const CAN_FETCH: u64 = 1;
@@ -89,6 +90,24 @@ pub enum Query {
         /// The path below a GOPROXY's address, without leading slash, at most [`NOTE_PATH_BYTES_MAX`].
         path: String,
     },
+    /// "Whom do you know on our link? I can be called there at this port."
+    Acquaint {
+        /// The asker's TCP port over IPv4; 0 when it has none.
+        v4: u16,
+        /// Over IPv6.
+        v6: u16,
+    },
+}
+
+/// A neighbour of a neighbour, as an element of [`Answer::Acquaintances`]. It is where it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Acquaintance {
+    /// Its name, which it has to prove; at most 64 bytes.
+    pub peer: String,
+    /// The bytes of its IP address, 4 or 16.
+    pub address: Vec<u8>,
+    /// Its TCP port.
+    pub port: u16,
 }
 
 /// A record asked for by hash.
@@ -145,6 +164,8 @@ pub enum Answer {
     Stated(Option<FileStatement>),
     /// To [`Query::Note`]; nothing where there is none, or a longer one than fits.
     Note(Option<SharedNote>),
+    /// To [`Query::Acquaint`]: neighbours on the asker's link, at most [`ACQUAINTANCES_MAX`].
+    Acquaintances(Vec<Acquaintance>),
 }
 
 /// A file that a holder can send.
@@ -271,7 +292,8 @@ impl Message for Query {
             Self::Locate { .. }
             | Self::Head { .. }
             | Self::Versions { .. }
-            | Self::Stated { .. } => Ok(()),
+            | Self::Stated { .. }
+            | Self::Acquaint { .. } => Ok(()),
         }
     }
 }
@@ -301,6 +323,13 @@ impl Message for Answer {
                 bound("record text", longest.unwrap_or(0), RECORD_TEXT_BYTES_MAX)?;
                 let together = records.iter().map(|record| record.text.len()).sum();
                 bound("record texts", together, VERSIONS_TEXT_BYTES_MAX)
+            }
+            Self::Acquaintances(told) => {
+                bound("acquaintances", told.len(), ACQUAINTANCES_MAX)?;
+                let longest = told.iter().map(|one| one.peer.len()).max();
+                bound("name", longest.unwrap_or(0), PEER_NAME_BYTES_MAX)?;
+                let longest = told.iter().map(|one| one.address.len()).max();
+                bound("address", longest.unwrap_or(0), 16)
             }
             Self::Located { record: None, .. }
             | Self::Head(None)

@@ -60,6 +60,19 @@ fn the_bytes_of_each_message_are_for_good() {
         key: b,
     };
     is(&versions, &format!("0000004101 03{aa}{bb}"));
+    is(
+        &Query::Acquaint { v4: 8485, v6: 0 },
+        "0000000501 06 fb2521 00",
+    );
+    let acquaintances = Answer::Acquaintances(vec![Acquaintance {
+        peer: "12D3".into(),
+        address: vec![10, 0, 0, 7],
+        port: 8485,
+    }]);
+    is(
+        &acquaintances,
+        "0000000f01 08 01 0431324433 040a000007 fb2521",
+    );
     let located = Answer::Located {
         file: Some(FileSummary {
             blob: b,
@@ -314,6 +327,18 @@ fn lists_and_texts_beyond_their_bounds_neither_leave_nor_enter() {
     exceeds(&versions(1, 16385, 0), "record text");
     exceeds(&versions(64, 513, 0), "record texts");
     exceeds(&versions(0, 0, 16385), "head");
+    let acquaintances = |count, name: usize, address| {
+        let one = Acquaintance {
+            peer: "n".repeat(name),
+            address: vec![0; address],
+            port: u16::MAX,
+        };
+        Answer::Acquaintances(vec![one; count])
+    };
+    fits(&acquaintances(128, 64, 16));
+    exceeds(&acquaintances(129, 1, 4), "acquaintances");
+    exceeds(&acquaintances(1, 65, 4), "name");
+    exceeds(&acquaintances(1, 1, 17), "address");
     let have = |files, heads, note: usize| Announcement::Have {
         files: vec![[0; 32]; files],
         heads: vec![([0; 32], "h".repeat(note)); heads],
@@ -455,6 +480,7 @@ fn query() -> impl Strategy<Value = Query> {
         (hash(), hash()).prop_map(|(database, key)| Query::Versions { database, key }),
         hash().prop_map(|file| Query::Stated { file }),
         "[ -~]{0,1024}".prop_map(|path| Query::Note { path }),
+        any::<(u16, u16)>().prop_map(|(v4, v6)| Query::Acquaint { v4, v6 }),
     ]
 }
 

@@ -153,6 +153,10 @@ impl Frames {
                 database: self.hash(dice),
                 coordinates: (0..dice.below(8)).map(|_| tile_name(dice)).collect(),
             },
+            2 if dice.in_thousand(500) => Query::Acquaint {
+                v4: dice.bits() as u16,
+                v6: dice.bits() as u16,
+            },
             2 => Query::Versions {
                 database: self.hash(dice),
                 key: self.hash(dice),

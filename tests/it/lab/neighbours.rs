@@ -1,10 +1,13 @@
 //! Hosts on one link find each other by multicast alone.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::lab::{Forbidden, Lab, LabHost};
-use harness::{HostOptions, LyingPeer, PeerLie, TestLog};
+use harness::multicast::{MulticastCounter, most_in_a_second};
+use harness::{HostOptions, LyingPeer, PeerLie, TestHost, TestLog, process};
 
 use crate::LabTest;
 
@@ -15,6 +18,18 @@ pub(crate) const TESTS: &[(&str, LabTest)] = &[
     (
         "neighbours_find_each_other_by_multicast",
         neighbours_find_each_other_by_multicast,
+    ),
+    (
+        "a_crowd_finds_itself_with_few_packets",
+        a_crowd_finds_itself_with_few_packets,
+    ),
+    (
+        "hosts_without_ipv4_find_each_other_on_a_link_that_comes_later",
+        hosts_without_ipv4_find_each_other_on_a_link_that_comes_later,
+    ),
+    (
+        "two_machines_with_one_identity_are_told_of_it",
+        two_machines_with_one_identity_are_told_of_it,
     ),
     (
         "a_host_on_another_link_is_a_neighbour_only_when_both_sides_name_it",
@@ -37,6 +52,103 @@ fn neighbours_find_each_other_by_multicast() -> Result<(), Forbidden> {
         let connected: Vec<usize> = peers.iter().map(LyingPeer::connected).collect();
         assert!(started.elapsed() < PATIENCE, "{connected:?}");
         std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Twelve daemons that start together: libp2p's multicast DNS needed 158 packets within a second for that.
+fn a_crowd_finds_itself_with_few_packets() -> Result<(), Forbidden> {
+    const HOSTS: usize = 12;
+    let lab = Lab::new(HOSTS as u8 + 1)?;
+    let counter = MulticastCounter::start(lab.host(HOSTS));
+    let starting: Vec<_> = (0..HOSTS)
+        .map(|number| {
+            let on = lab.host(number);
+            let host = HostOptions::new(&format!("host {number}"))
+                .in_place(on.place())
+                .mdns()
+                .peer_listen(&format!("{}:0", on.address()));
+            std::thread::spawn(move || host.start())
+        })
+        .collect();
+    let hosts: Vec<TestHost> = starting
+        .into_iter()
+        .map(|host| host.join().unwrap())
+        .collect();
+    for host in &hosts {
+        host.wait_for_neighbours(HOSTS as u64 - 1);
+    }
+    // Somebody asks who is there, and four answer.
+    let doctor = hosts[0].modmesh(&["doctor"]);
+    assert!(
+        doctor.stdout.contains("heard, from ") && doctor.stdout.contains(" other hosts too"),
+        "{doctor}"
+    );
+    let packets = counter.stop();
+    let most = most_in_a_second(&packets);
+    assert!(most <= 10, "{most} packets in a second: {packets:?}");
+    Ok(())
+}
+
+fn hosts_without_ipv4_find_each_other_on_a_link_that_comes_later() -> Result<(), Forbidden> {
+    let lab = Lab::new(2)?;
+    let ip = |number: usize, arguments: &str| {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let status = lab.host(number).command("ip", &arguments).status();
+        assert!(status.unwrap().success(), "ip {arguments:?}");
+    };
+    let hosts: Vec<TestHost> = (0..2)
+        .map(|number| {
+            ip(number, "addr flush dev eth0");
+            HostOptions::new(&format!("host {number}"))
+                .in_place(lab.host(number).place())
+                .mdns()
+                .peer_listen("[::]:0")
+                .start()
+        })
+        .collect();
+    ip(0, "addr add fd00:77::1/64 dev eth0 nodad");
+    ip(1, "addr add fd00:77::2/64 dev eth0 nodad");
+    for host in &hosts {
+        host.wait_for_neighbours(1);
+        let peers = host.peers();
+        let address = peers[0]["addrs"][0].as_str().unwrap_or_default();
+        assert!(address.starts_with("/ip6/fd00:77::"), "{peers:#}");
+    }
+    Ok(())
+}
+
+/// A disk that was copied to another machine, the machine id included.
+fn two_machines_with_one_identity_are_told_of_it() -> Result<(), Forbidden> {
+    let lab = Lab::new(2)?;
+    let host = |number: usize, state: &Path| {
+        let on = lab.host(number);
+        HostOptions::new(&format!("host {number}"))
+            .in_place(on.place())
+            .state(state)
+            .mdns()
+            .peer_listen(&format!("{}:0", on.address()))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    let mut first = host(0, &one).start();
+    first.stop();
+    let copied = process::run(Command::new("cp").arg("-r").arg(&one).arg(&other), PATIENCE);
+    copied.expect_success();
+    first.restart();
+    let second = host(1, &other).start();
+    assert_eq!(first.peer_id(), second.peer_id());
+    for (host, place) in [(&first, lab.host(1)), (&second, lab.host(0))] {
+        let told = format!(
+            "PROBLEM: another machine, at {}, has the identity",
+            place.address()
+        );
+        host.wait_until("it is said", |host| {
+            let status = host.status();
+            let notices = status["notices"].as_array();
+            let mut notices = notices.into_iter().flatten();
+            notices.any(|notice| notice.as_str().is_some_and(|text| text.starts_with(&told)))
+        });
     }
     Ok(())
 }

@@ -1,0 +1,221 @@
+//! Which neighbours stand on this host's links, and where they listen: what is told to others of them.
+//!
+//! A neighbour that called is at the address that it called from, but at another port; it tells that one when it asks for
+//! acquaintances, or by multicast. Neighbours off the links and those on loopback are told of to nobody.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
+
+use libp2p::PeerId;
+use modmesh_protocol::limits::ACQUAINTANCES_MAX;
+use modmesh_protocol::wire::{Acquaintance, Answer, Query};
+use tokio::sync::Notify;
+
+use super::{lock, name_of, peer_id_of};
+
+/// Neighbours that were met and wait to be asked; one more is left out, for what it knows others know.
+const MET_MAX: usize = 8;
+
+/// The table.
+#[derive(Debug, Default)]
+pub(super) struct Company {
+    table: Mutex<Table>,
+    /// Somebody was met.
+    pub(super) somebody_met: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    neighbours: HashMap<PeerId, Place>,
+    met: VecDeque<PeerId>,
+    /// The ports at which this host can be called over IPv4 and IPv6; 0 where it cannot.
+    ports: (u16, u16),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    ip: IpAddr,
+    /// 0 when it is not known.
+    port: u16,
+}
+
+impl Company {
+    /// A neighbour on a link of ours is connected; it listens at `port` of `ip` if that is not 0.
+    pub(super) fn came(&self, peer: PeerId, ip: IpAddr, port: u16) {
+        let mut table = lock(&self.table);
+        let place = table.neighbours.entry(peer).or_insert(Place { ip, port });
+        if port != 0 {
+            *place = Place { ip, port };
+        }
+    }
+
+    /// It was heard to listen there; that counts where it is connected from the same address, and its port is not known.
+    pub(super) fn listens(&self, peer: &PeerId, socket: SocketAddr) {
+        let mut table = lock(&self.table);
+        let place = table.neighbours.get_mut(peer);
+        if let Some(place) = place.filter(|place| place.ip == socket.ip() && place.port == 0) {
+            place.port = socket.port();
+        }
+    }
+
+    /// It is gone.
+    pub(super) fn went(&self, peer: &PeerId) {
+        lock(&self.table).neighbours.remove(peer);
+    }
+
+    /// It greeted, and can be asked.
+    pub(super) fn met(&self, peer: PeerId) {
+        let mut table = lock(&self.table);
+        if table.met.len() < MET_MAX {
+            table.met.push_back(peer);
+            self.somebody_met.notify_one();
+        }
+    }
+
+    /// Those that were met and not asked yet.
+    pub(super) fn take_met(&self) -> Vec<PeerId> {
+        lock(&self.table).met.drain(..).collect()
+    }
+
+    /// Where this host can be called.
+    pub(super) fn listens_at(&self, sockets: &[SocketAddr]) {
+        let port = |is_wanted: fn(&IpAddr) -> bool| {
+            let mut sockets = sockets.iter().filter(|socket| !socket.ip().is_loopback());
+            let socket = sockets.find(|socket| is_wanted(&socket.ip()));
+            socket.map_or(0, SocketAddr::port)
+        };
+        lock(&self.table).ports = (port(IpAddr::is_ipv4), port(IpAddr::is_ipv6));
+    }
+
+    /// What this host asks a neighbour.
+    pub(super) fn question(&self) -> Query {
+        let (v4, v6) = lock(&self.table).ports;
+        Query::Acquaint { v4, v6 }
+    }
+
+    /// What `peer` is answered, which listens at one of these ports: those of whom `may_be_told` holds.
+    pub(super) fn answer(
+        &self,
+        peer: &PeerId,
+        (v4, v6): (u16, u16),
+        may_be_told: impl Fn(&PeerId) -> bool,
+    ) -> Answer {
+        let mut table = lock(&self.table);
+        let Some(place) = table.neighbours.get_mut(peer) else {
+            return Answer::Acquaintances(Vec::new());
+        };
+        place.port = match place.ip {
+            IpAddr::V4(_) if v4 != 0 => v4,
+            IpAddr::V6(_) if v6 != 0 => v6,
+            _ => place.port,
+        };
+        let others = table.neighbours.iter();
+        let others =
+            others.filter(|(other, place)| *other != peer && place.port != 0 && may_be_told(other));
+        let told = others.map(|(other, place)| Acquaintance {
+            peer: name_of(other).to_string(),
+            address: match place.ip {
+                IpAddr::V4(ip) => ip.octets().to_vec(),
+                IpAddr::V6(ip) => ip.octets().to_vec(),
+            },
+            port: place.port,
+        });
+        Answer::Acquaintances(told.take(ACQUAINTANCES_MAX).collect())
+    }
+}
+
+/// Whom and where an acquaintance names, when it names anybody.
+pub(super) fn read(one: &Acquaintance) -> Option<(PeerId, SocketAddr)> {
+    let ip: IpAddr = match one.address.as_slice() {
+        bytes @ [_, _, _, _] => <[u8; 4]>::try_from(bytes).ok()?.into(),
+        bytes => <[u8; 16]>::try_from(bytes).ok()?.into(),
+    };
+    let peer = peer_id_of(&one.peer.parse().ok()?)?;
+    let ip = ip.to_canonical();
+    (one.port != 0).then_some((peer, SocketAddr::new(ip, one.port)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    fn told(answer: &Answer) -> Vec<(PeerId, SocketAddr)> {
+        let Answer::Acquaintances(told) = answer else {
+            panic!("{answer:?}");
+        };
+        told.iter().map(|one| read(one).unwrap()).collect()
+    }
+
+    #[test]
+    fn who_asks_is_told_of_others_and_others_of_who_asked() {
+        let company = Company::default();
+        let [a, b, c] = [(); 3].map(|()| PeerId::random());
+        company.came(a, ip(1), 0);
+        company.came(b, ip(2), 0);
+        company.came(c, ip(3), 33);
+        let only_c = company.answer(&a, (11, 0), |_| true);
+        assert_eq!(told(&only_c), [(c, SocketAddr::new(ip(3), 33))]);
+        let mut both = told(&company.answer(&b, (22, 99), |_| true));
+        both.sort_by_key(|(_, at)| at.port());
+        let a_at = SocketAddr::new(ip(1), 11);
+        assert_eq!(both, [(a, a_at), (c, SocketAddr::new(ip(3), 33))]);
+        // Not those that may not be, nor those that went; and nothing to who is not on a link of ours.
+        assert!(told(&company.answer(&b, (22, 0), |peer| *peer == b)).is_empty());
+        company.went(&c);
+        assert_eq!(told(&company.answer(&b, (22, 0), |_| true)), [(a, a_at)]);
+        assert!(told(&company.answer(&c, (33, 0), |_| true)).is_empty());
+    }
+
+    #[test]
+    fn the_answer_is_bounded() {
+        let company = Company::default();
+        for _ in 0..2 * ACQUAINTANCES_MAX {
+            company.came(PeerId::random(), ip(7), 7);
+        }
+        let asker = PeerId::random();
+        company.came(asker, ip(8), 8);
+        let answer = company.answer(&asker, (8, 0), |_| true);
+        assert_eq!(told(&answer).len(), ACQUAINTANCES_MAX);
+        assert!(modmesh_protocol::wire::encode(&answer).is_ok());
+        (0..100).for_each(|_| company.met(PeerId::random()));
+        assert_eq!(company.take_met().len(), MET_MAX);
+    }
+
+    #[test]
+    fn what_names_nobody_is_not_read() {
+        let right = Acquaintance {
+            peer: PeerId::random().to_string(),
+            address: vec![10, 0, 0, 1],
+            port: 1,
+        };
+        assert!(read(&right).is_some());
+        for (peer, address, port) in [
+            ("nobody", vec![10, 0, 0, 1], 1),
+            (right.peer.as_str(), vec![10, 0, 0], 1),
+            (right.peer.as_str(), Vec::new(), 1),
+            (right.peer.as_str(), vec![10, 0, 0, 1], 0),
+        ] {
+            let peer = peer.to_owned();
+            let wrong = Acquaintance {
+                peer,
+                address,
+                port,
+            };
+            assert!(read(&wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_ports_of_this_host_are_those_that_others_can_call() {
+        let company = Company::default();
+        let sockets = ["127.0.0.1:1", "10.0.0.1:2", "[::1]:3", "10.0.0.2:4"];
+        company.listens_at(&sockets.map(|text| text.parse().unwrap()));
+        assert_eq!(company.question(), Query::Acquaint { v4: 2, v6: 0 });
+    }
+}
