@@ -95,7 +95,7 @@ pub const CONNECTIONS_PER_PEER_MAX: usize = 2;
 pub const NEIGHBOURS_MAX: usize = 128;
 /// Neighbours from which on a host calls no other that it only heard of: the rest is room for those that call, so that
 /// somebody has room for a newcomer however many hosts there are.
-pub const CALLED_NEIGHBOURS_MAX: usize = 96;
+pub const CALLED_NEIGHBOURS_MAX: usize = 104;
 /// Inbound connections whose handshake is not done, all sources together: each costs signatures.
 pub const PENDING_INBOUND_MAX: usize = 64;
 /// Neighbours from one source address that never delivered anything proven: keys are free, addresses are not. Loopback is

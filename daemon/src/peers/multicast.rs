@@ -278,3 +278,51 @@ impl Host {
         sockets.say(voice, &packet).await
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, addresses: &[&str]) -> Link {
+        let prefix = |text: &&str| Prefix {
+            address: text.parse().unwrap(),
+            bits: 24,
+        };
+        let prefixes = addresses.iter().map(prefix).collect();
+        Link { index, prefixes }
+    }
+
+    #[test]
+    fn a_link_is_spoken_on_from_the_addresses_at_which_this_host_can_be_called_there() {
+        let links = vec![
+            link(4, &["fe80::4", "10.0.4.1", "fd00::4"]),
+            link(3, &["10.0.3.1"]),
+            link(2, &["fe80::2"]),
+        ];
+        let listening = ["10.0.4.1:1", "[fd00::4]:2", "[fe80::2]:2", "[fe80::4]:2"];
+        let listening = listening.map(|text| text.parse().unwrap());
+        let wanted = wanted(links, &listening);
+        let voice = |address: &str, port| Voice {
+            address: address.parse().unwrap(),
+            port,
+        };
+        let voices = vec![voice("10.0.4.1", 1), voice("fd00::4", 2)];
+        let indices: Vec<u32> = wanted.iter().map(|(link, _)| link.index).collect();
+        assert_eq!((indices, &wanted[0].1), (vec![4], &voices));
+    }
+
+    #[test]
+    fn links_and_voices_are_bounded() {
+        let many: Vec<String> = (1..=20).map(|n| format!("10.0.0.{n}")).collect();
+        let texts: Vec<&str> = many.iter().map(String::as_str).collect();
+        let links = (0..100).map(|index| link(index, &texts)).collect();
+        let listening: Vec<SocketAddr> = texts
+            .iter()
+            .map(|text| SocketAddr::new(text.parse().unwrap(), 1))
+            .collect();
+        let wanted = wanted(links, &listening);
+        assert_eq!(wanted.len(), LINKS_MAX);
+        assert!(wanted.iter().all(|(_, voices)| voices.len() == VOICES_MAX));
+    }
+}

@@ -1,7 +1,7 @@
 //! Whom to call and when: the addresses of `--peer` and of multicast DNS. Pure: time and outcomes come in as values.
 //!
 //! A `--peer` is called for ever, with pauses that double from half a second to thirty. A peer that was heard by multicast
-//! is called within 200 ms, by each host that heard it at another moment, and by hosts with a larger name a quarter of a
+//! is called within 200 ms, by each host that heard it at another moment, and by hosts with a larger name and neighbours enough a quarter of a
 //! second later, so that one is not called by a hundred at once and two hosts rarely make two connections. Its pauses grow
 //! to five minutes, and end when it is heard again. That it is not heard any more says nothing, and a host that has many
 //! neighbours calls no others: they may call. A neighbour of an earlier run is called a second or two after the start, six
@@ -43,6 +43,8 @@ pub(super) struct Roads {
     seeds: Vec<(Seed, Option<String>)>,
     /// How many hosts that were not there each neighbour named.
     strangers: HashMap<PeerId, u8>,
+    /// How many neighbours were connected when it was asked last.
+    connected: usize,
 }
 
 /// A way to one peer.
@@ -103,6 +105,7 @@ impl Roads {
             roads,
             seeds,
             strangers: HashMap::new(),
+            connected: 0,
         }
     }
 
@@ -123,6 +126,7 @@ impl Roads {
         connected: usize,
         is_connected: impl Fn(&PeerId) -> bool,
     ) -> Vec<Call> {
+        self.connected = connected;
         let mut room = CALLS_MAX.saturating_sub(self.calls());
         let mut strangers = CALLED_NEIGHBOURS_MAX.saturating_sub(connected + self.calls());
         let mut calls = Vec::new();

@@ -21,12 +21,15 @@ pub const PACKETS_PER_SECOND_MAX: u32 = 7;
 const SPACING: Duration = Duration::from_millis(1000 / PACKETS_PER_SECOND_MAX as u64);
 /// The longest draw on a link that carries packets at once, at the start, and on one that is very slow.
 const CONTENTION_MIN: Duration = Duration::from_millis(140);
-const CONTENTION_FIRST: Duration = Duration::from_millis(400);
+const CONTENTION_FIRST: Duration = Duration::from_millis(200);
 const CONTENTION_MAX: Duration = Duration::from_millis(2000);
+/// How long a host that has come to the link listens first.
+const LISTEN_FIRST: Duration = Duration::from_millis(40);
 /// Hosts for which the draw still makes few come first.
 const CONTENDERS_MAX: f64 = 10_000.0;
-/// The most time of the link that may be taken in advance: a flood ends with its last packet.
-const TAKEN_MAX: Duration = Duration::from_secs(5);
+/// The most time of the link that may be taken in advance: what a burst on a slow link is paid back with, and how long a flood
+/// is felt after its last packet.
+const TAKEN_MAX: Duration = Duration::from_secs(10);
 /// How long a host waits for its turn at most. Two thousand hosts that start together take four minutes; what takes longer is
 /// a flood, under which all hosts together are still slow.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -100,7 +103,7 @@ impl Pace {
     pub fn new(now: Duration, seed: u64) -> Self {
         let mut pace = Self {
             random: Random(seed),
-            free_at: now.saturating_add(SPACING),
+            free_at: now.saturating_add(LISTEN_FIRST),
             last_at: None,
             contention: CONTENTION_FIRST,
             due: now,

@@ -153,7 +153,10 @@ fn listen_v6(index: u32) -> io::Result<UdpSocket> {
 fn new(domain: Domain) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;
-    #[cfg(unix)]
+    #[cfg(all(
+        unix,
+        not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))
+    ))]
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)

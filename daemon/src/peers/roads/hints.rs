@@ -6,6 +6,8 @@ use super::*;
 
 /// Over how long those that heard a host spread their calls.
 pub(super) const SPREAD: Duration = Duration::from_millis(200);
+/// Neighbours without which a host does not wait for others to call.
+const ENOUGH: usize = 3;
 /// How long after the start a neighbour of an earlier run is called, and how often: multicast is better, where it works.
 pub(super) const REMEMBERED_WAIT: Duration = Duration::from_secs(1);
 const REMEMBERED_TRIES: u32 = 6;
@@ -142,7 +144,7 @@ impl Roads {
         let mut hasher = DefaultHasher::new();
         (self.ours, peer).hash(&mut hasher);
         let spread = SPREAD.mul_f64(hasher.finish() as f64 / u64::MAX as f64);
-        let courtesy = if self.ours < *peer {
+        let courtesy = if self.ours < *peer || self.connected < ENOUGH {
             Duration::ZERO
         } else {
             COURTESY

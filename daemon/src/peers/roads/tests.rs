@@ -65,7 +65,12 @@ fn the_smaller_name_calls_first() {
     roads.discovered(large, address(1), now);
     roads.discovered(small, address(1), now);
     assert_eq!(roads.due(now + SPREAD, 0, |_| false).len(), 1);
+    // Unless it has hardly a neighbour.
     let mut roads = Roads::new(large, [], now);
+    roads.discovered(small, address(1), now);
+    assert_eq!(roads.due(now + SPREAD, 2, |_| false).len(), 1);
+    let mut roads = Roads::new(large, [], now);
+    roads.due(now, 3, |_| false);
     roads.discovered(small, address(1), now);
     assert!(roads.due(now + COURTESY / 2, 0, |_| false).is_empty());
     let later = now + COURTESY + SPREAD;
