@@ -290,8 +290,16 @@ mod tests {
     #[test]
     fn what_can_be_had_stands_in_for_what_cannot_as_go_would_choose_it() {
         const ALL: &[&str] = &[];
-        let three = &["v1.0.0", "v1.1.0", "v1.2.0"][..];
-        let rows: &[(&[&str], &str, &str, &[&str], Option<&str>)] = &[
+        let three: &[&str] = &["v1.0.0", "v1.1.0", "v1.2.0"];
+        type Texts = &'static [&'static str];
+        type Row = (
+            Texts,
+            &'static str,
+            &'static str,
+            Texts,
+            Option<&'static str>,
+        );
+        let rows: &[Row] = &[
             // Known, the best to be had, go.mod of the latest, spoken of (nothing: all), newer.
             (three, "v1.0.0", "", &["v1.0.0"], Some("v1.2.0")),
             (three, "v1.1.0", "", &["v1.0.0", "v1.1.0"], Some("v1.2.0")),
