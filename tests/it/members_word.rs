@@ -86,12 +86,14 @@ fn members_without_a_database_give_each_other_what_one_of_them_has() {
 #[test]
 fn a_list_of_members_names_the_versions_that_one_of_them_has() {
     let newer = Module::package("example.com/hello", "v1.1.0");
-    let (files, upstream) = (Files::new(), FakeUpstream::start([hello(), newer]));
+    let (files, upstream) = (Files::new(), FakeUpstream::start([hello(), newer.clone()]));
     let first = member("A", &files, &upstream).start();
     let list = first.get(LIST).expect_body();
     assert!(String::from_utf8_lossy(&list).contains("v1.1.0"));
     let go = first.go("off");
     go.download("example.com/hello@v1.0.0").expect_success();
+    // What the latest version retracts must be known before it is left out.
+    first.get(&newer.url_path("mod")).expect_body();
     let second = beside("B", &files, &[first.peer_address()]).start();
     second.wait_for_neighbours(1);
     let list = second.get(LIST).expect_body();
