@@ -89,6 +89,18 @@ impl Contradictions {
         }
         self.surroundings.contradicted();
         if self.is_news(older, newer) {
+            let name = format!("{}-{}", short(older), short(newer));
+            let shown_by = from.replace(char::is_control, " ");
+            let text = format!(
+                "{}\n{}{OURS}{}{SHOWN_BY}{shown_by}\n",
+                older.note(),
+                newer.note(),
+                whole(ours)
+            );
+            // What the line in the log leads to is there before it.
+            if let Err(error) = self.files.write_contradiction(&name, &text) {
+                tracing::warn!(%error, "the two tree heads could not be kept");
+            }
             tracing::error!(
                 database = self.database,
                 older = older.note(),
@@ -98,17 +110,6 @@ impl Contradictions {
                 from,
                 "SECURITY: two signed tree heads of the checksum database contradict each other: the smaller log is not a prefix of the larger one; `modmesh sumdb show` tells what to do"
             );
-            let name = format!("{}-{}", short(older), short(newer));
-            let from = from.replace(char::is_control, " ");
-            let text = format!(
-                "{}\n{}{OURS}{}{SHOWN_BY}{from}\n",
-                older.note(),
-                newer.note(),
-                whole(ours)
-            );
-            if let Err(error) = self.files.write_contradiction(&name, &text) {
-                tracing::warn!(%error, "the two tree heads could not be kept");
-            }
         }
         error
     }
