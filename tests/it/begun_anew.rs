@@ -278,9 +278,10 @@ fn who_hangs_up_while_a_log_is_begun_stops_nothing_of_it() {
     let mut asking = UnixStream::connect(host.socket()).unwrap();
     let question = format!("POST /v1/sumdb/accept?name={NAME} HTTP/1.1\r\nHost: modmesh\r\n\r\n");
     asking.write_all(question.as_bytes()).unwrap();
-    drop(asking);
-    // Nobody else asks for anything, and the round that judges again by itself comes later than this.
+    // It is under way by then: whoever is gone before the question was read has asked nothing. Nobody else asks for anything, and
+    // the round that judges again by itself comes later than this.
     upstream.wait_for(&tiles, before + 1, Duration::from_secs(10));
+    drop(asking);
     assert_eq!(shown(&host)["log"], 1);
     held.release();
     host.wait_until("the accepted head is current", |host| {
