@@ -1,8 +1,8 @@
 //! The messages: greeting, small questions, files, announcements.
 //!
 //! Files and modules are named by [`KeyHash`](crate::artifact::KeyHash) alone: what a host looks for is not told to those
-//! who do not have it already. New variants go to the end of an enum; records never change. Absent on purpose: ranges of files
-//! and leases: they will be new variants or new protocol ids.
+//! who do not have it already. Only members may ask by name ([`Query::Note`]). New variants go to the end of an enum; records never
+//! change. The words about leases are in [`crate::lease`]. Absent on purpose: ranges of files.
 
 use std::time::Duration;
 
