@@ -17,5 +17,6 @@ pub mod log;
 pub mod membership;
 pub mod module;
 pub mod peer_name;
+pub mod rate;
 pub mod wire;
 pub mod zip;
