@@ -37,6 +37,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         mdns: true,
         site: None,
         offline: false,
+        limit_upload: None,
+        limit_download: None,
+        pause_on_battery: None,
         idle_exit: None,
         road: modmesh_daemon::upstream::Options::default(),
     })

@@ -35,6 +35,9 @@ fn config(state_dir: PathBuf, upstream: &str) -> Result<Config, Box<dyn Error>> 
         mdns: false,
         site: None,
         offline: false,
+        limit_upload: None,
+        limit_download: None,
+        pause_on_battery: None,
         idle_exit: None,
         road: modmesh_daemon::upstream::Options::default(),
     })

@@ -299,6 +299,19 @@ pub(crate) struct SettingArguments {
     /// Never ask the upstream or the checksum database
     #[arg(long)]
     offline: bool,
+    /// Most that is sent to all neighbours together, such as 2MiB/s or 20Mbit/s [default: none]
+    // A rate below zero is refused as a rate, and not as a word that nobody knows.
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    limit_upload: Option<String>,
+    /// Most that is taken from all neighbours together [default: none]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    limit_download: Option<String>,
+    /// Most that is taken from the upstream [default: none]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    limit_upstream: Option<String>,
+    /// What to do on battery: share, or pause sending files to neighbours [default: share]
+    #[arg(long, value_name = "WHAT")]
+    on_battery: Option<String>,
     /// Configuration file [default: modmesh/config.toml in $XDG_CONFIG_HOME]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -331,6 +344,10 @@ impl SettingArguments {
             (Name::Member, self.member.clone()),
             (Name::Site, one(&self.site)),
             (Name::Offline, switch(self.offline)),
+            (Name::LimitUpload, one(&self.limit_upload)),
+            (Name::LimitDownload, one(&self.limit_download)),
+            (Name::LimitUpstream, one(&self.limit_upstream)),
+            (Name::OnBattery, one(&self.on_battery)),
             (Name::Log, one(&self.log)),
             (Name::LogFormat, one(&self.log_format)),
         ])

@@ -33,6 +33,11 @@ pub(crate) fn bytes(bytes: u64) -> String {
     format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
 }
 
+/// A rate in the unit a person would choose: `1.5 MiB/s`.
+pub(crate) fn rate(bytes_per_second: u64) -> String {
+    format!("{}/s", bytes(bytes_per_second))
+}
+
 /// A span of time in its two largest units: `3 h 12 min`.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();

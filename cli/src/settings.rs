@@ -10,6 +10,7 @@ mod check;
 mod environment;
 mod file;
 pub(crate) mod go_env;
+mod manners;
 mod remembered;
 mod value;
 
@@ -24,6 +25,7 @@ use modmesh_protocol::goproxy::ProxyList;
 use modmesh_protocol::log::SumdbSetting;
 use modmesh_protocol::module::Patterns;
 use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::rate::Rate;
 use tracing_subscriber::filter::Targets;
 
 use crate::logging::LogFormat;
@@ -31,8 +33,12 @@ use crate::output;
 pub(crate) use check::default_listen;
 use environment::{CONFIG_VARIABLE, Environment};
 use go_env::{GoEnv, GoEnvError};
+use manners::OnBattery;
 pub(crate) use remembered::Remembered;
 pub(crate) use value::{Given, Layer, Name, Source, Value, nearest};
+
+/// Where Linux tells what feeds the machine.
+const POWER_SUPPLIES: &str = "/sys/class/power_supply";
 
 /// Every setting, checked, with its source.
 #[derive(Debug, Clone)]
@@ -51,6 +57,10 @@ pub(crate) struct Settings {
     pub(crate) members: Value<Vec<PeerName>>,
     pub(crate) no_mdns: Value<bool>,
     pub(crate) offline: Value<bool>,
+    pub(crate) limit_upload: Value<Option<Rate>>,
+    pub(crate) limit_download: Value<Option<Rate>>,
+    pub(crate) limit_upstream: Value<Option<Rate>>,
+    pub(crate) on_battery: Value<OnBattery>,
     pub(crate) log: Value<Targets>,
     pub(crate) log_format: Value<LogFormat>,
     /// Where `go` keeps the tree heads that it holds: `GOPATH/pkg/sumdb`.
@@ -281,8 +291,17 @@ impl Settings {
             mdns: !self.no_mdns.value,
             site: None,
             offline: self.offline.value,
+            limit_upload: self.limit_upload.value,
+            limit_download: self.limit_download.value,
+            pause_on_battery: match self.on_battery.value {
+                OnBattery::Share => None,
+                OnBattery::Pause => Some(PathBuf::from(POWER_SUPPLIES)),
+            },
             idle_exit,
-            road: upstream::Options::default(),
+            road: upstream::Options {
+                limit: self.limit_upstream.value,
+                ..upstream::Options::default()
+            },
         }
     }
 }

@@ -8,6 +8,7 @@ use modmesh_protocol::goproxy::ProxyList;
 use modmesh_protocol::log::SumdbSetting;
 use modmesh_protocol::module::Patterns;
 use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::rate::Rate;
 
 /// The settings of one daemon.
 #[derive(Debug, Clone)]
@@ -48,6 +49,13 @@ pub struct Config {
     pub site: Option<String>,
     /// Whether upstream is never asked.
     pub offline: bool,
+    /// What this host sends to its neighbours, all together, at most; nothing for no limit.
+    pub limit_upload: Option<Rate>,
+    /// What this host takes from its neighbours, all together, at most; nothing for no limit.
+    pub limit_download: Option<Rate>,
+    /// Where the power supplies of this machine are told of, when no large file is to be sent to neighbours while it runs on
+    /// battery: `/sys/class/power_supply`.
+    pub pause_on_battery: Option<PathBuf>,
     /// Ends the daemon after so long without a request.
     pub idle_exit: Option<Duration>,
     /// Deadlines and bounds of the road to upstream.

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use modmesh_protocol::control::{
-    DatabaseStatus, GoSumStatus, NOTICE_OF_A_PROBLEM, NOTICE_OF_SECURITY, PeerCounts, PeerStatus,
-    Status, StoreStatus, Traffic, UpstreamStatus,
+    DatabaseStatus, GoSumStatus, Limits, NOTICE_OF_A_PROBLEM, NOTICE_OF_SECURITY, PeerCounts,
+    PeerStatus, Status, StoreStatus, Traffic, UpstreamStatus,
 };
 use modmesh_protocol::peer_name::PeerName;
 
@@ -81,6 +81,15 @@ impl Control {
             .collect()
     }
 
+    fn limits(&self) -> Limits {
+        let mut limits = self.peers.limits();
+        if let Some((rate, caps)) = self.upstream.as_ref().map(Upstream::limits) {
+            limits.rates.push(rate);
+            limits.caps.extend(caps);
+        }
+        limits
+    }
+
     /// Lines for a person, each with its remedy.
     pub(crate) fn notices(&self) -> Vec<String> {
         let mut notices = self.contradictions();
@@ -93,6 +102,7 @@ impl Control {
         notices.extend(trouble.map(|trouble| format!("{NOTICE_OF_A_PROBLEM}: {trouble}")));
         notices.extend(self.who_else_is_this_host());
         notices.extend(self.why_nothing_is_shared());
+        notices.extend(self.why_nothing_large_is_sent());
         notices.extend(self.why_little_is_kept());
         notices
     }
@@ -192,6 +202,13 @@ impl Control {
         judge.trouble().map(cannot)
     }
 
+    fn why_nothing_large_is_sent(&self) -> Option<String> {
+        let why = self.peers.limits().uploads_paused?;
+        Some(format!(
+            "{why}, so no file above 64 KiB is sent to neighbours; plug it in, or give --on-battery share"
+        ))
+    }
+
     fn why_little_is_kept(&self) -> Option<String> {
         let limit_bytes = self.store.limit_bytes();
         (limit_bytes < STORE_BYTES_LOW).then(|| {
@@ -277,6 +294,7 @@ impl Showing for Control {
             },
             leases: self.peers.leases(),
             membership: self.peers.membership(),
+            limits: self.limits(),
             unreached_peers: self.peers.unreached(),
             peer_port_in_use: self.peers.port_in_use(),
             notices: self.notices(),

@@ -11,6 +11,7 @@ mod fetch;
 mod flight;
 mod lately;
 mod log;
+mod manners;
 mod metrics;
 mod os;
 pub mod peers;

@@ -56,11 +56,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use libp2p::PeerId;
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::control::{Leases, PeerStatus, UnreachedPeer};
+use modmesh_protocol::control::{CapStatus, Leases, Limits, PeerStatus, UnreachedPeer};
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::directory::{Directory, DirectoryBounds};
 use modmesh_protocol::lease::Road;
-use modmesh_protocol::limits::NO_PROGRESS_MAX;
+use modmesh_protocol::limits::{NEIGHBOURS_MAX, NO_PROGRESS_MAX};
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::{CAN_FETCH, RecordAnswer, VersionRecord};
@@ -91,6 +91,7 @@ use roads::Unreached;
 use roster::Roster;
 
 use crate::lately::Longest;
+use crate::manners::Throttle;
 
 /// How long another machine with this host's identity is told of after it was heard: hosts that are content speak hourly.
 const TWIN_REMEMBERED: Duration = Duration::from_secs(2 * 3600);
@@ -373,6 +374,34 @@ impl Peers {
         }
     }
 
+    /// The limits that are kept to here, and what they are worth now.
+    pub fn limits(&self) -> Limits {
+        let shared = &self.shared;
+        let neighbours = shared.roster.connected_count();
+        let mut caps = vec![CapStatus::new("neighbours", neighbours, NEIGHBOURS_MAX)];
+        caps.extend(shared.counter.caps());
+        Limits {
+            rates: vec![shared.up.status(), shared.down.status()],
+            caps,
+            uploads_paused: lock(&shared.paused).clone(),
+        }
+    }
+
+    /// For how long, since the start, this host's own limit has held up files that come from neighbours.
+    pub(crate) fn held_back(&self) -> Duration {
+        self.shared.down.held()
+    }
+
+    /// Sends no file above 64 KiB any more, or does so again. `why` is told to people.
+    pub fn pause_uploads(&self, why: Option<String>) {
+        *lock(&self.shared.paused) = why;
+    }
+
+    /// Whether no file above 64 KiB is sent at the moment.
+    pub fn are_uploads_paused(&self) -> bool {
+        self.shared.are_uploads_paused()
+    }
+
     /// Tells the neighbours that this host has `files` now. They are gathered for 100 ms; nobody need be there.
     pub fn announce(&self, files: Vec<KeyHash>) {
         self.shared.outbox.files(files);
@@ -496,6 +525,11 @@ struct Shared {
     evidence: Arc<EvidenceRing>,
     counter: Counter,
     company: Company,
+    /// What goes to neighbours and what comes from them.
+    up: Throttle,
+    down: Throttle,
+    /// Why no large file is sent.
+    paused: Mutex<Option<String>>,
     lanes: Lanes,
     office: Arc<Office>,
     talks: Talks,
@@ -514,12 +548,28 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
+    /// Bytes that nothing holds up, because they are few or somebody waits for them.
     fn count_received(&self, peer: &PeerId, bytes: u64) {
+        self.down.charge(bytes);
+        self.note_received(peer, bytes);
+    }
+
+    /// As [`Shared::count_received`], of an answer; see there.
+    fn count_sent(&self, peer: &PeerId, bytes: u64) {
+        self.up.charge(bytes);
+        self.note_sent(peer, bytes);
+    }
+
+    fn are_uploads_paused(&self) -> bool {
+        lock(&self.paused).is_some()
+    }
+
+    fn note_received(&self, peer: &PeerId, bytes: u64) {
         self.roster.received(peer, bytes);
         self.watch.received(bytes);
     }
 
-    fn count_sent(&self, peer: &PeerId, bytes: u64) {
+    fn note_sent(&self, peer: &PeerId, bytes: u64) {
         self.roster.sent(peer, bytes);
         self.watch.sent(bytes);
     }

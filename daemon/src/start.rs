@@ -4,6 +4,7 @@ mod databases;
 mod error;
 mod go_sums;
 mod mesh_secret;
+mod power;
 mod running;
 
 use std::collections::HashMap;
@@ -38,6 +39,7 @@ use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog, W
 use databases::Databases;
 use go_sums::GoSumFiles;
 use mesh_secret::MeshSecret;
+use power::PowerWatch;
 
 /// Events that a listener may fall behind by before it loses the oldest.
 const EVENTS_MAX: usize = 256;
@@ -120,6 +122,18 @@ impl Daemon {
         shutdown.spawn("go.sum files", watching);
         let watching = until_the_end(shutdown.clone(), mesh_secret.watch(peers.clone()));
         shutdown.spawn("mesh secret", watching);
+        if let Some(folder) = config.pause_on_battery.clone() {
+            let watch = PowerWatch {
+                folder,
+                upstream: upstream.clone(),
+                peers: peers.clone(),
+                store: store.clone(),
+            };
+            shutdown.spawn(
+                "power",
+                until_the_end(shutdown.clone(), watch.keep_looking()),
+            );
+        }
         let control = Arc::new(Control {
             began,
             listen: listeners.iter().map(Listener::address).collect(),
@@ -333,6 +347,8 @@ fn peers_config(config: &Config, state: &State, can_fetch: bool, secrets: Secret
         mdns: config.mdns,
         release: env!("CARGO_PKG_VERSION").to_owned(),
         can_fetch,
+        limit_upload: config.limit_upload,
+        limit_download: config.limit_download,
     }
 }
 

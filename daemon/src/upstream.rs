@@ -29,7 +29,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use modmesh_protocol::control::{CapStatus, RateStatus};
 use modmesh_protocol::goproxy::{EntryOutcome, ProxyEntry, ProxyList, Scheme, Step};
+use modmesh_protocol::rate::Rate;
 use tokio::io::AsyncWrite;
 
 use self::direct::Direct;
@@ -105,6 +107,9 @@ pub struct Options {
     pub answer_timeout: Duration,
     /// Requests at a time, over all entries. The others queue.
     pub concurrency_max: usize,
+    /// What may come from module proxies, all together; nothing for no limit. Zips wait for it, the small answers are counted and
+    /// go ahead; `file://` and what `go` fetches for `direct` are not among it.
+    pub limit: Option<Rate>,
     /// How long an entry is left alone after it could not be reached; doubled for each time in a row.
     pub pause: Duration,
     /// The longest such pause.
@@ -304,6 +309,11 @@ impl Upstream {
         self.inner.stops.iter().map(state).collect()
     }
 
+    /// What came of late beside its limit, and how many requests there are beside how many there can be.
+    pub fn limits(&self) -> (RateStatus, Vec<CapStatus>) {
+        self.inner.town.limits()
+    }
+
     /// Whether every entry that this handle could ask was found unreachable when it was asked last. `direct` is many
     /// places, so one that cannot be reached says nothing about the next.
     pub fn is_down(&self) -> bool {
@@ -433,6 +443,7 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(20),
             answer_timeout: Duration::from_secs(60),
             concurrency_max: 64,
+            limit: None,
             pause: Duration::from_secs(5),
             pause_max: Duration::from_secs(60),
             retries: 2,

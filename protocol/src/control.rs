@@ -7,6 +7,7 @@
 
 mod explain;
 mod go_sum;
+mod limits;
 pub mod sumdb;
 
 pub use explain::{
@@ -14,6 +15,7 @@ pub use explain::{
     Treatment, WouldAsk,
 };
 pub use go_sum::{GO_SUM_NAME_BYTES_MAX, GO_SUM_NAMED_MAX, GoSumFault, GoSumStatus, GoSumTaken};
+pub use limits::{CapStatus, Limits, RateStatus};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +65,9 @@ pub struct Status {
     /// By what this host knows its members; nothing when it has neither mesh secret nor list, and deals with everybody.
     #[serde(default)]
     pub membership: Option<MembershipStatus>,
+    /// The limits that it keeps to.
+    #[serde(default)]
+    pub limits: Limits,
     /// The addresses given with `--peer` that cannot be reached now.
     #[serde(default)]
     pub unreached_peers: Vec<UnreachedPeer>,

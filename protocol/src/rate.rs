@@ -8,7 +8,6 @@ mod bucket;
 mod meter;
 mod text;
 
-use std::fmt;
 use std::num::NonZeroU64;
 
 pub use bucket::Bucket;
@@ -44,13 +43,6 @@ impl Rate {
     pub fn shares(self, most: usize) -> usize {
         let shares = usize::try_from(self.0.get() / SHARE_MIN).unwrap_or(usize::MAX);
         shares.clamp(1, most.max(1))
-    }
-}
-
-/// In bytes a second, as [`parse_rate`] reads it.
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}B/s", self.0)
     }
 }
 

@@ -185,6 +185,8 @@ impl LyingPeer {
             mdns,
             release: "liar".to_owned(),
             can_fetch: false,
+            limit_upload: None,
+            limit_download: None,
         };
         let shown: Arc<dyn Shelf> = Arc::clone(&shelf) as _;
         let starting = runtime

@@ -234,6 +234,9 @@ fn a_daemon_that_nobody_asks_ends_by_itself_and_in_order() {
         mdns: false,
         site: None,
         offline: true,
+        limit_upload: None,
+        limit_download: None,
+        pause_on_battery: None,
         idle_exit: Some(IDLE),
         road: Default::default(),
     };

@@ -118,7 +118,7 @@ fn path(question: &str) -> (String, String) {
 }
 
 /// A daemon in this process, with deadlines that a test can wait for.
-fn daemon(upstream: &str, sumdb: &str, state: &TempDir) -> Config {
+pub(crate) fn daemon(upstream: &str, sumdb: &str, state: &TempDir) -> Config {
     Config {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         allow_hosts: Vec::new(),
@@ -137,6 +137,9 @@ fn daemon(upstream: &str, sumdb: &str, state: &TempDir) -> Config {
         mdns: false,
         site: None,
         offline: false,
+        limit_upload: None,
+        limit_download: None,
+        pause_on_battery: None,
         idle_exit: None,
         road: short(),
     }

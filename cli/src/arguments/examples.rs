@@ -23,6 +23,7 @@ Examples:
   modmesh up
   modmesh up --store-limit 50GiB --private 'git.corp.example/*'
   modmesh up --upstream https://goproxy.corp.example,direct --sumdb off
+  modmesh up --limit-upload 20Mbit/s --limit-upstream 5MiB/s
   modmesh up --upstream off --peer /ip4/10.1.0.7/tcp/8485
   modmesh up --mesh-secret-file ~/.config/modmesh/mesh-secret
   modmesh up --offline";

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use modmesh_protocol::rate::Rate;
 use serde_json::{Value as Json, json};
 
 use super::Failure;
@@ -35,6 +36,13 @@ struct Row {
 }
 
 impl Row {
+    fn is_limit(&self) -> bool {
+        matches!(
+            self.name,
+            Name::LimitUpload | Name::LimitDownload | Name::LimitUpstream
+        )
+    }
+
     fn to_json(&self) -> (String, Json) {
         let about = json!({
             "value": self.json,
@@ -50,6 +58,10 @@ impl Row {
             Json::Number(bytes) if self.name == Name::StoreLimit => {
                 output::bytes(bytes.as_u64().unwrap_or_default())
             }
+            Json::Number(bytes) if self.is_limit() => {
+                output::rate(bytes.as_u64().unwrap_or_default())
+            }
+            Json::Null if self.is_limit() => "none".to_owned(),
             Json::Array(items) => items
                 .iter()
                 .map(|item| item.as_str().unwrap_or_default())
@@ -110,6 +122,10 @@ fn shown(settings: &Settings, name: Name) -> (Json, Source) {
         Name::Peer => list(&settings.peers),
         Name::NoMdns => switch(&settings.no_mdns),
         Name::Offline => switch(&settings.offline),
+        Name::LimitUpload => limit(&settings.limit_upload),
+        Name::LimitDownload => limit(&settings.limit_download),
+        Name::LimitUpstream => limit(&settings.limit_upstream),
+        Name::OnBattery => text(&settings.on_battery),
         Name::Log => text(&settings.log),
         Name::LogFormat => text(&settings.log_format),
         // The place of the secret; the secret itself is shown nowhere.
@@ -131,6 +147,12 @@ fn text<T: Display>(value: &Value<T>) -> (Json, Source) {
 fn list<T: Display>(value: &Value<Vec<T>>) -> (Json, Source) {
     let texts: Vec<String> = value.value.iter().map(T::to_string).collect();
     (json!(texts), value.source.clone())
+}
+
+/// Bytes a second, or null.
+fn limit(value: &Value<Option<Rate>>) -> (Json, Source) {
+    let bytes = value.value.map(Rate::bytes_per_second);
+    (json!(bytes), value.source.clone())
 }
 
 fn switch(value: &Value<bool>) -> (Json, Source) {

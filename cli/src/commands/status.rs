@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use modmesh_protocol::control::{Leases, MembershipStatus, Status, UpstreamStatus};
+use modmesh_protocol::control::{
+    CapStatus, Leases, MembershipStatus, RateStatus, Status, UpstreamStatus,
+};
 
 use super::Failure;
 use crate::addresses::told;
@@ -108,6 +110,12 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
         ),
     ]);
     rows.extend(leases(&status.leases).map(|text| ("together", text)));
+    let rates = status.limits.rates.iter();
+    rows.extend(rates.filter_map(rate).map(|text| ("rate", text)));
+    let caps: Vec<_> = status.limits.caps.iter().filter_map(cap).collect();
+    if !caps.is_empty() {
+        rows.push(("at once", caps.join(", ")));
+    }
     rows.extend(status.membership.map(|by| ("members", members(by))));
     rows.push(("name", status.peer_id.to_string()));
     let addresses = status.peer_addrs.iter();
@@ -141,6 +149,33 @@ fn members(by: MembershipStatus) -> String {
         (secrets, listed) => format!("{} and {}", count(secrets, "secret"), count(listed, "name")),
     };
     format!("known by {known}; nobody else is dealt with")
+}
+
+/// Nothing of a class without a limit while nothing goes through.
+fn rate(rate: &RateStatus) -> Option<String> {
+    let what = match (rate.class.as_str(), rate.direction.as_str()) {
+        ("link", "up") => "to neighbours",
+        ("link", "down") => "from neighbours",
+        ("upstream", "down") => "from upstream",
+        _ => return None,
+    };
+    let now = output::rate(rate.bytes_per_second);
+    match rate.limit_bytes_per_second {
+        Some(limit) => Some(format!("{what} {now} of at most {}", output::rate(limit))),
+        None => (rate.bytes_per_second > 0).then(|| format!("{what} {now}")),
+    }
+}
+
+fn cap(cap: &CapStatus) -> Option<String> {
+    let what = match cap.what.as_str() {
+        "neighbours" => "neighbours",
+        "streams" => "streams served",
+        "uploads" => "files sent",
+        "upstream" => "upstream requests",
+        "upstream_zips" => "zips among them",
+        _ => return None,
+    };
+    Some(format!("{} of {} {what}", cap.used, cap.most))
 }
 
 fn upstream(entry: &UpstreamStatus) -> String {

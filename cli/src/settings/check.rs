@@ -11,6 +11,7 @@ use modmesh_protocol::goproxy::ProxyList;
 use modmesh_protocol::log::{DatabaseSpec, SumdbSetting};
 use modmesh_protocol::module::Patterns;
 
+use super::manners::{OnBattery, parse_limit};
 use super::value::{Given, Layer, Name, Source, Value, parse_size, parse_switch, winner};
 use super::{Settings, SettingsError};
 use crate::addresses::base_url;
@@ -92,6 +93,10 @@ pub(super) fn settings(layers: &[Layer], built_in: &BuiltIn) -> Result<Settings,
             check_peer_name(text).map_err(|fault| format!("{text:?}: {fault}"))
         })?,
         no_mdns: switch(layers, Name::NoMdns)?,
+        limit_upload: one(layers, Name::LimitUpload, || None, parse_limit)?,
+        limit_download: one(layers, Name::LimitDownload, || None, parse_limit)?,
+        limit_upstream: one(layers, Name::LimitUpstream, || None, parse_limit)?,
+        on_battery: one(layers, Name::OnBattery, Default::default, OnBattery::parse)?,
         log: one(layers, Name::Log, logging::built_in, logging::parse_filter)?,
         log_format: one(layers, Name::LogFormat, Default::default, str::parse)?,
         listen,

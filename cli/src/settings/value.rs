@@ -25,6 +25,10 @@ pub(crate) enum Name {
     Member,
     Site,
     Offline,
+    LimitUpload,
+    LimitDownload,
+    LimitUpstream,
+    OnBattery,
     Log,
     LogFormat,
 }
@@ -76,7 +80,7 @@ pub(crate) fn winner(layers: &[Layer], name: Name) -> Option<&Given> {
 
 impl Name {
     /// Every setting, in the order in which `modmesh config` shows them.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Listen,
         Self::AllowHost,
         Self::State,
@@ -92,6 +96,10 @@ impl Name {
         Self::Member,
         Self::Site,
         Self::Offline,
+        Self::LimitUpload,
+        Self::LimitDownload,
+        Self::LimitUpstream,
+        Self::OnBattery,
         Self::Log,
         Self::LogFormat,
     ];
@@ -114,6 +122,10 @@ impl Name {
             Self::Member => "member",
             Self::Site => "site",
             Self::Offline => "offline",
+            Self::LimitUpload => "limit-upload",
+            Self::LimitDownload => "limit-download",
+            Self::LimitUpstream => "limit-upstream",
+            Self::OnBattery => "on-battery",
             Self::Log => "log",
             Self::LogFormat => "log-format",
         }

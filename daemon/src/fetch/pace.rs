@@ -33,7 +33,9 @@ pub(super) struct Pace {
     received: Arc<AtomicU64>,
     looked_at: Instant,
     seen: u64,
-    /// Bytes per second between the last two looks; nothing before the first.
+    /// For how long this host's own limit had held up neighbours' files at the last look.
+    held: Duration,
+    /// Bytes per second between the last two looks; nothing before the first, nor while our own limit is what holds it up.
     lately: Option<f64>,
 }
 
@@ -75,13 +77,15 @@ pub(super) fn assumed_time_for(bytes: u64) -> Duration {
 }
 
 impl Pace {
-    /// Of a transfer of `length` bytes that begins now and counts in `received`.
-    pub(super) fn new(length: u64, received: Arc<AtomicU64>, now: Instant) -> Self {
+    /// Of a transfer of `length` bytes that begins now and counts in `received`; `held` is for how long this host's own limit
+    /// has held up what neighbours send.
+    pub(super) fn new(length: u64, received: Arc<AtomicU64>, now: Instant, held: Duration) -> Self {
         Self {
             length,
             received,
             looked_at: now,
             seen: 0,
+            held,
             lately: None,
         }
     }
@@ -96,16 +100,18 @@ impl Pace {
         self.received.load(Ordering::Relaxed) > 0
     }
 
-    /// Looks, unless that would be too early after the last look to mean anything.
-    pub(super) fn look(&mut self, now: Instant) {
+    /// Looks, unless that would be too early after the last look to mean anything. The time for which our own limit held
+    /// files up counts for nothing, and where little else is left the transfer is not judged.
+    pub(super) fn look(&mut self, now: Instant, held: Duration) {
         let passed = now.saturating_duration_since(self.looked_at);
         if passed < PACE_WINDOW / 2 {
             return;
         }
         let received = self.received.load(Ordering::Relaxed);
         let gained = received.saturating_sub(self.seen) as f64;
-        self.lately = Some(gained / passed.as_secs_f64());
-        (self.looked_at, self.seen) = (now, received);
+        let free = passed.saturating_sub(held.saturating_sub(self.held));
+        self.lately = (free > passed / 4).then(|| gained / free.as_secs_f64());
+        (self.looked_at, self.seen, self.held) = (now, received, held);
     }
 
     /// Seconds that the rest will need at the pace of the last look, endless when nothing came; nothing before the first look.
@@ -144,19 +150,41 @@ mod tests {
     #[test]
     fn what_is_left_is_held_against_the_pace_of_the_last_look() {
         let (received, start) = (Arc::new(AtomicU64::new(0)), Instant::now());
-        let mut pace = Pace::new(50 * MB, Arc::clone(&received), start);
+        let mut pace = Pace::new(50 * MB, Arc::clone(&received), start, Duration::ZERO);
         assert!(pace.seconds_left().is_none() && !pace.has_begun());
         received.store(40 * MB, Ordering::Relaxed);
         // Too early to mean anything.
-        pace.look(start + PACE_WINDOW / 4);
+        pace.look(start + PACE_WINDOW / 4, Duration::ZERO);
         assert_eq!(pace.seconds_left(), None);
-        pace.look(start + PACE_WINDOW);
+        pace.look(start + PACE_WINDOW, Duration::ZERO);
         assert_eq!(pace.seconds_left(), Some(0.5));
         // Fast at first and dripping at the end.
         received.fetch_add(MB / 8, Ordering::Relaxed);
-        pace.look(start + PACE_WINDOW * 2);
+        pace.look(start + PACE_WINDOW * 2, Duration::ZERO);
         assert!(pace.seconds_left().unwrap() > 100.0);
-        pace.look(start + PACE_WINDOW * 3);
+        pace.look(start + PACE_WINDOW * 3, Duration::ZERO);
+        assert_eq!(pace.seconds_left(), Some(f64::INFINITY));
+    }
+
+    #[test]
+    fn time_for_which_our_own_limit_held_it_up_is_held_against_nobody() {
+        let (received, start) = (Arc::new(AtomicU64::new(0)), Instant::now());
+        let mut pace = Pace::new(50 * MB, Arc::clone(&received), start, PACE_WINDOW);
+        // Half of the time was ours, so it gives 4 MB a second.
+        received.store(4 * MB, Ordering::Relaxed);
+        pace.look(start + PACE_WINDOW, PACE_WINDOW + PACE_WINDOW / 2);
+        assert_eq!(pace.seconds_left(), Some(46.0 / 4.0));
+        // Nearly all of it was: nobody knows what it could give.
+        pace.look(
+            start + PACE_WINDOW * 2,
+            PACE_WINDOW * 2 + PACE_WINDOW * 2 / 5,
+        );
+        assert_eq!(pace.seconds_left(), None);
+        // And nothing came in time that was its own.
+        pace.look(
+            start + PACE_WINDOW * 3,
+            PACE_WINDOW * 2 + PACE_WINDOW * 2 / 5,
+        );
         assert_eq!(pace.seconds_left(), Some(f64::INFINITY));
     }
 }

@@ -107,7 +107,8 @@ impl<'a> Race<'a> {
     fn look(&mut self) -> Result<(), FetchError> {
         let now = Instant::now();
         self.look_at = now + PACE_WINDOW;
-        self.runners.iter_mut().for_each(|r| r.pace.look(now));
+        let held = self.fetcher.inner.peers.held_back();
+        self.runners.iter_mut().for_each(|r| r.pace.look(now, held));
         if self.upstream == Beside::UnderWay {
             return Ok(());
         }
@@ -181,7 +182,12 @@ impl<'a> Race<'a> {
         let now = Instant::now();
         let (stop, stopped) = AbortHandle::new_pair();
         self.runners.push(Runner {
-            pace: Pace::new(holder.length, staging.received(), now),
+            pace: Pace::new(
+                holder.length,
+                staging.received(),
+                now,
+                self.fetcher.inner.peers.held_back(),
+            ),
             holder: holder.clone(),
             stop,
         });

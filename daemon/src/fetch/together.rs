@@ -88,7 +88,9 @@ impl Fetcher {
         let about = About {
             key: KeyHash::of_file(&want.key),
             place: KeyHash::of_place(&want.key.of.module),
-            can_fetch: self.haste(want.asker) == Haste::OthersWait,
+            // Who gives nothing large to others need not fetch for them.
+            can_fetch: self.haste(want.asker) == Haste::OthersWait
+                && !self.inner.peers.are_uploads_paused(),
             so_far: want.so_far.clone(),
         };
         let fetcher = self.clone();

@@ -170,6 +170,8 @@ pub(super) async fn fetch(
     haste: Haste,
     sink: &mut (dyn AsyncWrite + Unpin + Send),
 ) -> Result<(BlobId, u64), PeerError> {
+    // Before the lane: who waits for a share of our own limit is in nobody's way.
+    let _place = shared.down.place().await;
     // Kept while the neighbour is busy: who has waited for it does not go to the end of the queue again.
     let lane = shared.lanes.file(&shared.roster, peer, haste).await?;
     let give_up = Instant::now() + BUSY_FILE_WAIT;
@@ -215,7 +217,8 @@ async fn fetch_once(
     note_failure(shared, peer, outcome.await)
 }
 
-/// Moves exactly `length` bytes into `sink`. Time spent in `sink` is not held against the neighbour.
+/// Moves exactly `length` bytes into `sink`, no faster than our own limit allows. Time spent for that and in `sink` is not held
+/// against the neighbour.
 async fn receive(
     shared: &Shared,
     peer: &PeerId,
@@ -244,10 +247,13 @@ async fn receive(
             (patience, progress) = (NO_PROGRESS_MAX, 0);
         }
         left -= received as u64;
-        shared.count_received(peer, received as u64);
-        lane.moved(received as u64);
-        let kept = sink.write_all(&buffer[..received]).await;
-        kept.map_err(PeerError::Sink)?;
+        shared.note_received(peer, received as u64);
+        let mut came = shared.down.came(received as u64);
+        for part in buffer[..received].chunks(shared.down.part_bytes()) {
+            came.pass(part.len() as u64).await;
+            lane.moved(part.len() as u64);
+            sink.write_all(part).await.map_err(PeerError::Sink)?;
+        }
     }
     sink.flush().await.map_err(PeerError::Sink)
 }

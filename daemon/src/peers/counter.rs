@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use libp2p::PeerId;
+use modmesh_protocol::control::CapStatus;
 use modmesh_protocol::limits::{
     CONNECTIONS_PER_PEER_MAX, OWNED_ASKERS_MAX, OWNED_ASKERS_PER_PEER_MAX, REFUSALS_MAX,
-    SERVED_STREAMS_MAX, SERVED_STREAMS_PER_PEER_MAX, UPLOADS_MAX,
+    SERVED_STREAMS_MAX, SERVED_STREAMS_PER_PEER_MAX,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -24,6 +25,7 @@ const LEAVING_MAX: usize = 256;
 pub(super) struct Counter {
     streams: Arc<Semaphore>,
     pub(super) uploads: Arc<Semaphore>,
+    uploads_max: usize,
     hellos: Arc<Semaphore>,
     pub(super) refusals: Arc<Semaphore>,
     pub(super) leaving: Arc<Semaphore>,
@@ -45,12 +47,13 @@ pub(super) struct Place {
 }
 
 impl Counter {
-    /// A counter with all places free.
-    pub(super) fn new() -> Self {
+    /// A counter with all places free, of which `uploads_max` are for files.
+    pub(super) fn new(uploads_max: usize) -> Self {
         let places = |most| Arc::new(Semaphore::new(most));
         Self {
             streams: places(SERVED_STREAMS_MAX),
-            uploads: places(UPLOADS_MAX),
+            uploads: places(uploads_max),
+            uploads_max,
             hellos: places(SERVED_STREAMS_MAX),
             refusals: places(REFUSALS_MAX),
             leaving: places(LEAVING_MAX),
@@ -59,6 +62,17 @@ impl Counter {
             greeting: Arc::default(),
             wanting: Arc::default(),
         }
+    }
+
+    /// Places that are taken beside those that there are, for people to see.
+    pub(super) fn caps(&self) -> Vec<CapStatus> {
+        let cap = |what, places: &Semaphore, most: usize| {
+            CapStatus::new(what, most.saturating_sub(places.available_permits()), most)
+        };
+        vec![
+            cap("streams", &self.streams, SERVED_STREAMS_MAX),
+            cap("uploads", &self.uploads, self.uploads_max),
+        ]
     }
 
     /// Lets nobody new come to the counter and waits until all have been served.
@@ -144,7 +158,7 @@ mod tests {
 
     #[test]
     fn one_neighbour_gets_a_quarter_of_the_places_and_all_get_no_more_than_there_are() {
-        let counter = Counter::new();
+        let counter = Counter::new(4);
         let mut taken = Vec::new();
         for _ in 0..SERVED_STREAMS_MAX / SERVED_STREAMS_PER_PEER_MAX {
             let peer = PeerId::random();
@@ -161,7 +175,7 @@ mod tests {
 
     #[test]
     fn neighbours_that_greet_without_end_leave_places_for_newcomers() {
-        let counter = Counter::new();
+        let counter = Counter::new(4);
         let flooding: Vec<_> = (0..SERVED_STREAMS_MAX).map(|_| PeerId::random()).collect();
         let floods = flooding.iter().flat_map(|peer| [peer; 10]);
         let taken: Vec<_> = floods

@@ -10,6 +10,7 @@ use modmesh_protocol::control::FoundBy;
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::rate::Rate;
 use modmesh_protocol::wire::RecordAnswer;
 
 use super::{Membership, ShelvedStatement};
@@ -139,4 +140,8 @@ pub struct PeersConfig {
     pub release: String,
     /// Whether this host has an upstream, told in the hello.
     pub can_fetch: bool,
+    /// What is sent to all neighbours together, at most; nothing for no limit.
+    pub limit_upload: Option<Rate>,
+    /// What is taken from all neighbours together, at most; nothing for no limit.
+    pub limit_download: Option<Rate>,
 }

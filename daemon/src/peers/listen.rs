@@ -14,6 +14,7 @@ use libp2p::Swarm;
 use libp2p::core::Multiaddr;
 use libp2p::core::transport::{ListenerId, TransportError};
 use libp2p::multiaddr::Protocol;
+use modmesh_protocol::limits::UPLOADS_MAX;
 use modmesh_protocol::peer_name::PeerName;
 use tokio::sync::{mpsc, watch};
 
@@ -29,6 +30,7 @@ use super::{
     Talks, Tiding, Watch, acquaint, identity, multicast, name_of,
 };
 use crate::lately::Longest;
+use crate::manners::{Class, Direction, Throttle};
 use crate::os;
 
 /// Commands that wait for the swarm's task; whoever gives one more waits.
@@ -37,6 +39,8 @@ const COMMANDS_MAX: usize = 256;
 const TIDINGS_MAX: usize = 1024;
 /// Hints that wait for the swarm's task; of hosts that were heard one more is dropped, and heard again later.
 const TIPS_MAX: usize = 64;
+/// Files that are fetched from all neighbours together where a limit is shared; a smaller limit lets in fewer.
+const DOWNLOADS_MAX: usize = 64;
 /// How long sockets may take to be open, so that `addresses` has them.
 const LISTENING_WAIT: Duration = Duration::from_secs(2);
 
@@ -79,6 +83,13 @@ pub(super) async fn start(
     }
     let (listeners, port_in_use) = listen_on_all(&mut swarm, &config)?;
 
+    let up = Throttle::new(Class::Link, Direction::Up, config.limit_upload, UPLOADS_MAX);
+    let down = Throttle::new(
+        Class::Link,
+        Direction::Down,
+        config.limit_download,
+        DOWNLOADS_MAX,
+    );
     let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
     let (tidings, tidings_in) = mpsc::channel(TIDINGS_MAX);
     let shared = Arc::new(Shared {
@@ -97,8 +108,11 @@ pub(super) async fn start(
         twin: Mutex::default(),
         outbox: Outbox::default(),
         evidence: Arc::new(EvidenceRing::new(config.evidence_dir)),
-        counter: Counter::new(),
         company: Company::default(),
+        counter: Counter::new(up.shares(UPLOADS_MAX)),
+        up,
+        down,
+        paused: Mutex::default(),
         lanes: Lanes::default(),
         office: Arc::new(Office::new()),
         talks: Talks::default(),

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::frames::{self, FrameError};
+use super::serve::SMALL_FILE_BYTES_MAX;
 use super::{Shared, lock, name_of, peer_id_of};
 
 /// Words that wait to be sent to one asker: one a change, and one every 200 ms.
@@ -186,7 +187,12 @@ pub(super) async fn serve(
 /// Those that are known here to have `key`: this host itself, and those that announced it.
 pub(super) async fn known_holders(shared: &Arc<Shared>, key: KeyHash) -> Vec<MemberId> {
     let shelf = Arc::clone(&shared.shelf);
-    let is_here = tokio::task::spawn_blocking(move || shelf.holds(key)).await;
+    let is_paused = shared.are_uploads_paused();
+    let gives = move || match shelf.summary(key) {
+        Some((_, length)) => !is_paused || length <= SMALL_FILE_BYTES_MAX,
+        None => shelf.holds(key),
+    };
+    let is_here = tokio::task::spawn_blocking(gives).await;
     let mut known = Vec::new();
     if is_here.unwrap_or(false) {
         known.push(MemberId::of(&shared.name));

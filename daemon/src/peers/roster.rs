@@ -182,6 +182,12 @@ impl Roster {
         peers.values().filter(|n| n.is_usable(now)).count()
     }
 
+    /// How many are connected, those who have not said hello yet among them.
+    pub(super) fn connected_count(&self) -> usize {
+        let peers = lock(&self.0);
+        peers.values().filter(|n| n.connections > 0).count()
+    }
+
     /// Whether it is left alone for a lie.
     pub(super) fn is_banned(&self, peer: &PeerId) -> bool {
         let now = Instant::now();

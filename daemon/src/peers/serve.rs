@@ -6,6 +6,9 @@
 //! What the shelf does not have is not looked for elsewhere: no question makes this host ask anybody else. A body that ends
 //! early is cut (the stream is reset), never ended as if it were whole.
 //!
+//! What is sent keeps to the limit of this host: files wait for their turn, small answers are only counted. While uploads are paused
+//! no file above 64 KiB is shown or begun.
+//!
 //! A file is hashed while it is sent, and its last bytes go out only when the hash is right: so a disk that fails under an
 //! honest host looks like a cut and never like a lie.
 
@@ -40,6 +43,8 @@ use super::{Shared, Shelf, greeting, office};
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Bytes that must be taken within [`SEND_STALL_MAX`]: a neighbour on a slow line may take much longer for a whole chunk.
 const TIMED_BYTES: usize = 16 * 1024;
+/// Files up to this size are given also while uploads are paused: what a frame takes costs a battery nothing.
+pub(super) const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Chunks that are read ahead of the network.
 const CHUNKS_AHEAD: usize = 2;
 
@@ -162,10 +167,14 @@ async fn answer_query(
         }
         Ok((query, _)) => {
             let (shelf, signer) = (Arc::clone(&shared.shelf), shared.members.signer.clone());
+            let is_paused = shared.are_uploads_paused();
             let looked =
                 tokio::task::spawn_blocking(move || look_up(&*shelf, signer.as_deref(), query));
-            let looked = looked.await;
-            looked.unwrap_or(Answer::Refused)
+            let mut answer = looked.await.unwrap_or(Answer::Refused);
+            if let Answer::Located { file, .. } = &mut answer {
+                file.take_if(|file| is_paused && file.length > SMALL_FILE_BYTES_MAX);
+            }
+            answer
         }
         Err(FrameError::Codec(_)) => Answer::Refused,
         Err(error) => return Err(error),
@@ -291,6 +300,12 @@ async fn send_file(
         shared.count_sent(&peer, sent);
         return Ok(());
     };
+    if taken.length > SMALL_FILE_BYTES_MAX && shared.are_uploads_paused() {
+        shared.watch.busy();
+        let sent = frames::write(stream, &FILE_BUSY, SEND_STALL_MAX).await?;
+        shared.count_sent(&peer, sent);
+        return Ok(());
+    }
     let mut head_and_first = encode(&header)?;
     head_and_first.extend_from_slice(&taken.first);
     send(shared, &peer, stream, &head_and_first).await?;
@@ -322,9 +337,10 @@ async fn send(
     bytes: &[u8],
 ) -> Result<(), FrameError> {
     for part in bytes.chunks(TIMED_BYTES) {
+        shared.up.pass(part.len() as u64).await;
         let sending = timeout(SEND_STALL_MAX, stream.write_all(part)).await;
         sending.map_err(|_| FrameError::Late)??;
-        shared.count_sent(peer, part.len() as u64);
+        shared.note_sent(peer, part.len() as u64);
     }
     Ok(())
 }

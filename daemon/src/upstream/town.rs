@@ -1,16 +1,18 @@
 //! What all entries share: the client, the places in the queue, and the question with the body that answers it.
 //!
 //! At most so many requests run at a time as there are places; zips may take three quarters of them, since a `.mod`
-//! never waits for a `.zip`.
+//! never waits for a `.zip`. What they bring keeps to one limit; a small one is shared by fewer zips, so that each keeps moving.
 
 use std::sync::Arc;
 
+use modmesh_protocol::control::{CapStatus, RateStatus};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::health::Pauses;
 use super::http::HttpClient;
 use super::{ErrorAnswer, Options, RequestKind, Sink, StartError, UpstreamError, Watch};
+use crate::manners::{Class, Direction, Throttle};
 
 /// What all entries share.
 pub(super) struct Town {
@@ -18,6 +20,9 @@ pub(super) struct Town {
     pub(super) watch: Arc<dyn Watch>,
     all: Semaphore,
     zips: Semaphore,
+    all_max: usize,
+    zips_max: usize,
+    pub(super) throttle: Throttle,
     pub(super) pauses: Pauses,
     pub(super) options: Options,
 }
@@ -106,17 +111,35 @@ impl Town {
         watch: Arc<dyn Watch>,
     ) -> Result<Self, StartError> {
         let places = options.concurrency_max.clamp(1, Semaphore::MAX_PERMITS);
+        let zips = (places - places / 4).max(1);
+        let throttle = Throttle::new(Class::Upstream, Direction::Down, options.limit, zips);
+        let zips = throttle.shares(zips);
         Ok(Self {
             client: HttpClient::new(&options, needs_tls)?,
             watch,
             all: Semaphore::new(places),
-            zips: Semaphore::new((places - places / 4).max(1)),
+            zips: Semaphore::new(zips),
+            all_max: places,
+            zips_max: zips,
+            throttle,
             pauses: Pauses {
                 first: options.pause,
                 max: options.pause_max,
             },
             options,
         })
+    }
+
+    /// For people to see.
+    pub(super) fn limits(&self) -> (RateStatus, Vec<CapStatus>) {
+        let cap = |what, places: &Semaphore, most: usize| {
+            CapStatus::new(what, most.saturating_sub(places.available_permits()), most)
+        };
+        let caps = vec![
+            cap("upstream", &self.all, self.all_max),
+            cap("upstream_zips", &self.zips, self.zips_max),
+        ];
+        (self.throttle.status(), caps)
     }
 
     /// A place among the requests that run. Zips stand in a queue of their own first, so that they never take the

@@ -155,6 +155,8 @@ impl Stranger {
             mdns: false,
             release: "stranger".to_owned(),
             can_fetch: false,
+            limit_upload: None,
+            limit_download: None,
         };
         let peers = Peers::start(config, shelf, Arc::new(Deaf), Arc::new(())).await;
         let peers = peers.expect("a neighbour that listens");

@@ -143,6 +143,8 @@ pub(super) fn config(folder: &TempDir, peers: &[String]) -> PeersConfig {
         mdns: false,
         release: "0.1.0".into(),
         can_fetch: true,
+        limit_upload: None,
+        limit_download: None,
     }
 }
 

@@ -4,6 +4,9 @@
 //! same version where the server names one, the same length in all, beginning at the byte that is missing. It is done
 //! only for files that a hash will judge (`.mod`, `.zip`); the caller is told, so that a file which then proves false can
 //! be fetched again in one piece.
+//!
+//! A zip is taken no faster than the limit of the town allows. The time for which it is held up counts against nobody: the deadlines
+//! of a body run while its next piece is waited for.
 
 use std::sync::Arc;
 
@@ -114,8 +117,31 @@ impl<'a> Reception<'a> {
             if self.bytes > self.question.bytes_max {
                 return Err(self.too_large());
             }
-            body.write(&piece).await?;
+            self.keep(&piece, matches!(incoming, Incoming::Reply(_)), body)
+                .await?;
         }
+    }
+
+    /// Writes a piece. Of a zip it goes part by part, each when the limit allows it; what is smaller is only counted.
+    async fn keep(
+        &self,
+        piece: &[u8],
+        is_from_afar: bool,
+        body: &mut Body<'_>,
+    ) -> Result<(), Trouble> {
+        let throttle = &self.town.throttle;
+        if !is_from_afar || self.kind != RequestKind::Zip {
+            if is_from_afar {
+                throttle.charge(piece.len() as u64);
+            }
+            return Ok(body.write(piece).await?);
+        }
+        let mut came = throttle.came(piece.len() as u64);
+        for part in piece.chunks(throttle.part_bytes()) {
+            came.pass(part.len() as u64).await;
+            body.write(part).await?;
+        }
+        Ok(())
     }
 
     /// The rest of the file, if it can be had from where it broke off.

@@ -1,0 +1,67 @@
+//! The settings of good manners: limits, and what is done on battery.
+
+use std::fmt;
+
+use modmesh_protocol::rate::{Rate, parse_rate};
+
+/// What is done on battery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum OnBattery {
+    /// The same as ever.
+    #[default]
+    Share,
+    /// No large file is sent to neighbours.
+    Pause,
+}
+
+impl OnBattery {
+    /// Reads the word for it.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "share" => Ok(Self::Share),
+            "pause" => Ok(Self::Pause),
+            _ => Err(format!("{text:?} is neither share nor pause")),
+        }
+    }
+}
+
+impl fmt::Display for OnBattery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Share => "share",
+            Self::Pause => "pause",
+        })
+    }
+}
+
+/// Reads a limit: a rate, or `none`.
+pub(super) fn parse_limit(text: &str) -> Result<Option<Rate>, String> {
+    if text.trim().eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
+    parse_rate(text)
+        .map(Some)
+        .map_err(|fault| format!("{fault}; or none for no limit"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_rate_or_none() {
+        assert_eq!(parse_limit("None"), Ok(None));
+        assert_eq!(parse_limit("2MB/s"), Ok(Rate::new(2_000_000)));
+        let refusal = parse_limit("0").unwrap_err();
+        assert!(refusal.contains("none for no limit"), "{refusal}");
+    }
+
+    #[test]
+    fn on_battery_has_two_words() {
+        for what in [OnBattery::Share, OnBattery::Pause] {
+            assert_eq!(OnBattery::parse(&what.to_string().to_uppercase()), Ok(what));
+        }
+        assert!(OnBattery::parse("maybe").unwrap_err().contains("neither"));
+    }
+}

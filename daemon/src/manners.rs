@@ -1,0 +1,318 @@
+//! Good manners: what goes through a line keeps to the limit that its owner set, however many transfers share it.
+//!
+//! A [`Throttle`] stands for a class of traffic in one direction. Those who wait at it are served one after the other, in the order in
+//! which they came; nothing is taken for one that goes away before its turn. How long it held anybody up is told, so that nobody is
+//! blamed for it. Without a limit it counts and costs nothing else.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use modmesh_protocol::control::RateStatus;
+use modmesh_protocol::rate::{Bucket, Meter, PART_BYTES, Rate};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep};
+
+/// Whose traffic it is. Traffic between sites comes with sites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Between this host and its neighbours.
+    Link,
+    /// Between this host and module proxies.
+    Upstream,
+}
+
+/// Which way it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// From this host.
+    Up,
+    /// To this host.
+    Down,
+}
+
+/// Keeps one class of traffic in one direction to its limit.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    class: Class,
+    direction: Direction,
+    limit: Option<Rate>,
+    began: Instant,
+    /// Held by the one whose turn it is; fair, so that the others come in the order in which they asked.
+    turn: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+    /// Nanoseconds for which somebody was held up.
+    held: AtomicU64,
+    /// How many transfers may share a small limit; nothing where there is none.
+    places: Option<Semaphore>,
+}
+
+#[derive(Debug)]
+struct State {
+    bucket: Option<Bucket>,
+    meter: Meter,
+}
+
+/// Bytes that are here already and are paid for part by part; what is left when this is dropped is charged at once.
+#[derive(Debug)]
+pub(crate) struct Came<'a> {
+    throttle: &'a Throttle,
+    left: u64,
+}
+
+impl Throttle {
+    /// Of at most `shares_max` transfers at a time where there is a limit.
+    pub(crate) fn new(
+        class: Class,
+        direction: Direction,
+        limit: Option<Rate>,
+        shares_max: usize,
+    ) -> Self {
+        Self {
+            class,
+            direction,
+            limit,
+            began: Instant::now(),
+            turn: tokio::sync::Mutex::new(()),
+            state: Mutex::new(State {
+                bucket: limit.map(Bucket::new),
+                meter: Meter::default(),
+            }),
+            held: AtomicU64::new(0),
+            places: limit.map(|rate| Semaphore::new(rate.shares(shares_max))),
+        }
+    }
+
+    /// How many transfers may share it: `most`, or fewer where the limit is small.
+    pub(crate) fn shares(&self, most: usize) -> usize {
+        self.limit.map_or(most, |rate| rate.shares(most))
+    }
+
+    /// A place among the transfers that share the limit. Waits for as long as others have them all.
+    pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        match &self.places {
+            // It is never closed.
+            Some(places) => places.acquire().await.ok(),
+            None => None,
+        }
+    }
+
+    /// Bytes that are to go through at a time.
+    pub(crate) fn part_bytes(&self) -> usize {
+        match self.limit {
+            Some(_) => PART_BYTES,
+            None => usize::MAX,
+        }
+    }
+
+    /// Waits until `bytes` may go through, and takes them.
+    pub(crate) async fn pass(&self, bytes: u64) {
+        self.wait_for(bytes).await;
+        self.take(bytes, Bucket::take);
+    }
+
+    /// So many bytes came, and are to be paid for before more are taken from their sender.
+    pub(crate) fn came(&self, bytes: u64) -> Came<'_> {
+        Came {
+            throttle: self,
+            left: bytes,
+        }
+    }
+
+    /// Counts `bytes` that nothing holds up: they are few, or somebody waits for them.
+    pub(crate) fn charge(&self, bytes: u64) {
+        self.take(bytes, Bucket::charge);
+    }
+
+    /// For how long, since the start, somebody was held up here.
+    pub(crate) fn held(&self) -> Duration {
+        Duration::from_nanos(self.held.load(Ordering::Relaxed))
+    }
+
+    /// For people to see.
+    pub(crate) fn status(&self) -> RateStatus {
+        let now = self.began.elapsed();
+        RateStatus {
+            class: self.class.as_str().to_owned(),
+            direction: self.direction.as_str().to_owned(),
+            limit_bytes_per_second: self.limit.map(Rate::bytes_per_second),
+            bytes_per_second: self.lock().meter.bytes_per_second(now),
+            held_ms: u64::try_from(self.held().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    async fn wait_for(&self, bytes: u64) {
+        if self.limit.is_none() {
+            return;
+        }
+        let _turn = self.turn.lock().await;
+        loop {
+            let now = self.began.elapsed();
+            let wait = {
+                let state = self.lock();
+                let bucket = state.bucket.as_ref();
+                bucket.map_or(Duration::ZERO, |bucket| bucket.wait(now, bytes))
+            };
+            if wait.is_zero() {
+                return;
+            }
+            let _held = Held {
+                since: Instant::now(),
+                total: &self.held,
+            };
+            sleep(wait).await;
+        }
+    }
+
+    fn take(&self, bytes: u64, how: impl Fn(&mut Bucket, Duration, u64)) {
+        let now = self.began.elapsed();
+        let mut state = self.lock();
+        state.meter.add(now, bytes);
+        if let Some(bucket) = &mut state.bucket {
+            how(bucket, now, bytes);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Came<'_> {
+    /// Waits until `bytes` of them may have come.
+    pub(crate) async fn pass(&mut self, bytes: u64) {
+        self.throttle.pass(bytes).await;
+        self.left = self.left.saturating_sub(bytes);
+    }
+}
+
+impl Drop for Came<'_> {
+    fn drop(&mut self) {
+        if self.left > 0 {
+            self.throttle.take(self.left, Bucket::take);
+        }
+    }
+}
+
+impl Class {
+    /// The word for it in `status` and the metrics.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+impl Direction {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// Adds the time until it is dropped.
+struct Held<'a> {
+    since: Instant,
+    total: &'a AtomicU64,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let nanoseconds = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.total.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const PART: u64 = PART_BYTES as u64;
+
+    fn throttle(rate: u64) -> Arc<Throttle> {
+        let rate = Some(Rate::new(rate).unwrap());
+        Arc::new(Throttle::new(Class::Link, Direction::Up, rate, 4))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_transfers_together_get_what_one_alone_would() {
+        let throttle = throttle(1_000_000);
+        let began = Instant::now();
+        let transfers = (0..10).map(|_| async {
+            for _ in 0..100 {
+                throttle.pass(2_500).await;
+            }
+        });
+        futures::future::join_all(transfers).await;
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(2_240), "{took:?}");
+        assert!(took <= Duration::from_millis(2_400), "{took:?}");
+        assert!(throttle.held() >= Duration::from_secs(2));
+        assert!(throttle.held() <= took);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_are_served_in_their_order_and_the_gone_take_nothing() {
+        let throttle = throttle(100_000);
+        // All that it holds.
+        throttle.pass(25_000).await;
+        let gone = Arc::clone(&throttle);
+        let gone = tokio::spawn(async move { gone.pass(1_000_000).await });
+        tokio::task::yield_now().await;
+        let waits = Arc::clone(&throttle);
+        let waits = tokio::spawn(async move { waits.pass(10_000).await });
+        tokio::task::yield_now().await;
+        let began = Instant::now();
+        gone.abort();
+        waits.await.unwrap();
+        assert!(began.elapsed() <= Duration::from_millis(102));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_is_paid_for_when_its_taker_goes_away() {
+        let throttle = throttle(100_000);
+        let mut came = throttle.came(225_000);
+        came.pass(25_000).await;
+        drop(came);
+        let began = Instant::now();
+        throttle.pass(1).await;
+        assert!(began.elapsed() >= Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_nobody_waits_and_the_pace_is_seen() {
+        let throttle = Throttle::new(Class::Upstream, Direction::Down, None, 4);
+        let began = Instant::now();
+        for _ in 0..1000 {
+            throttle.pass(PART).await;
+        }
+        let _places = [throttle.place().await, throttle.place().await];
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!(throttle.shares(64), 64);
+        let status = throttle.status();
+        assert_eq!(status.bytes_per_second, 250 * PART);
+        assert_eq!(status.limit_bytes_per_second, None);
+        assert_eq!(
+            (status.class.as_str(), status.direction.as_str()),
+            ("upstream", "down")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_share_a_small_limit() {
+        let throttle = throttle(Rate::LEAST);
+        let _first = throttle.place().await;
+        let second = throttle.place().await;
+        let third = throttle.place();
+        tokio::pin!(third);
+        assert!(futures::poll!(&mut third).is_pending());
+        drop(second);
+        assert!(third.await.is_some());
+    }
+}

@@ -1,0 +1,56 @@
+//! The limits that a host keeps to, with what they are worth at this moment.
+
+use serde::{Deserialize, Serialize};
+
+/// Rates, caps, and whether files are sent at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// Classes of traffic, each in one direction.
+    #[serde(default)]
+    pub rates: Vec<RateStatus>,
+    /// What there is a bounded number of.
+    #[serde(default)]
+    pub caps: Vec<CapStatus>,
+    /// Why no file above 64 KiB is sent to neighbours at the moment, as a fragment for a person.
+    #[serde(default)]
+    pub uploads_paused: Option<String>,
+}
+
+/// One class of traffic in one direction. Readers skip classes that they do not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateStatus {
+    /// `link`: between this host and its neighbours; `upstream`: between it and module proxies.
+    pub class: String,
+    /// `up`: from this host; `down`: to it.
+    pub direction: String,
+    /// The limit; nothing where there is none.
+    pub limit_bytes_per_second: Option<u64>,
+    /// What went through in the last four seconds, in bytes a second.
+    pub bytes_per_second: u64,
+    /// For how many milliseconds since the start the limit has held transfers up.
+    #[serde(default)]
+    pub held_ms: u64,
+}
+
+/// Something of which there is a bounded number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapStatus {
+    /// `neighbours` that are connected, `streams` and `uploads` that are served to them, `upstream` requests, `upstream_zips` among
+    /// them. Readers skip what they do not know.
+    pub what: String,
+    /// How many there are now.
+    pub used: u64,
+    /// How many there can be: the effective number, which may be lower than the built-in one where a rate is small.
+    pub most: u64,
+}
+
+impl CapStatus {
+    /// `used` of `most`.
+    pub fn new(what: &str, used: usize, most: usize) -> Self {
+        Self {
+            what: what.to_owned(),
+            used: used as u64,
+            most: most as u64,
+        }
+    }
+}
