@@ -238,6 +238,48 @@ fn a_size_below_zero_is_refused_as_a_size() {
 }
 
 #[test]
+fn limits_are_shown_as_rates_with_their_sources() {
+    let host = Host::new();
+    let file = host.file("c.toml", "limit-upload = '20Mbit/s'\non-battery = 'pause'");
+    let arguments = [
+        "config",
+        "--config",
+        file.to_str().unwrap(),
+        "--limit-upstream",
+        "2MiB",
+    ];
+    let text = host.modmesh(&arguments).stdout;
+    for (word, value, source) in [
+        ("limit-upload", "2.4 MiB/s", "(key limit-upload in "),
+        ("limit-upstream", "2 MiB/s", "(--limit-upstream)"),
+        ("limit-download", "none", "(built-in)"),
+        ("on-battery", "pause", "(key on-battery in "),
+    ] {
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.starts_with(word)).unwrap();
+        let told = line.strip_prefix(word).unwrap().trim_start();
+        let told = told.strip_prefix(value).unwrap_or_default().trim_start();
+        assert!(told.starts_with(source), "{line}");
+    }
+}
+
+#[test]
+fn what_is_no_limit_is_refused_with_what_would_be_one() {
+    let host = Host::new();
+    for (value, word) in [
+        ("20Mb/s", "bits or bytes"),
+        ("fast", "a rate is expected, such as"),
+        ("-1MB/s", "a rate is expected, such as"),
+        ("0", "none for no limit"),
+    ] {
+        host.modmesh(&["up", "--limit-upload", value])
+            .refused(2, &["limit-upload", "--limit-upload", word]);
+    }
+    host.modmesh(&["up", "--on-battery", "maybe"])
+        .refused(2, &["on-battery", "neither share nor pause"]);
+}
+
+#[test]
 fn what_is_not_in_this_release_is_shown_as_such() {
     let shown = Host::new().modmesh(&["config"]).stdout;
     assert_eq!(shown.matches("(not in this release)").count(), 1, "{shown}");

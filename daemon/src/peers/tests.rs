@@ -4,6 +4,7 @@ mod bounds;
 mod host;
 mod lanes;
 mod locate;
+mod manners;
 mod members;
 mod rogue;
 mod talk;

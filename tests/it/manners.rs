@@ -1,0 +1,145 @@
+//! Limits are kept to by real hosts, and cost nobody anything but time.
+
+use std::time::{Duration, Instant};
+
+use harness::http::Request;
+use harness::{FakeUpstream, Module, TestHost};
+use modmesh_daemon::Daemon;
+use serde_json::Value;
+
+use crate::scene::{neighbour_of, online};
+use crate::trouble::daemon;
+
+/// A zip of 1 MB and some more.
+fn large() -> Module {
+    Module::package("example.com/large", "v1.0.0").bulk("noise.bin", 1_000_000)
+}
+
+/// A megabyte at 500 kB/s, less what the bucket holds at first.
+const TWO_SECONDS_LESS_A_QUARTER: Duration = Duration::from_millis(1750);
+
+fn rate(host: &TestHost, class: &str, direction: &str) -> Value {
+    let status = host.status();
+    let rates = status["limits"]["rates"].as_array().unwrap();
+    let found = rates
+        .iter()
+        .find(|rate| rate["class"] == class && rate["direction"] == direction);
+    found.unwrap_or_else(|| panic!("{status:#}")).clone()
+}
+
+fn took(host: &TestHost, module: &Module) -> Duration {
+    let began = Instant::now();
+    let got = host.get(&module.url_path("zip")).expect_body();
+    assert!(got == module.zip(), "another zip");
+    began.elapsed()
+}
+
+#[test]
+fn a_host_sends_no_faster_than_its_limit() {
+    let upstream = FakeUpstream::start([large()]);
+    let holder = online("A", &upstream)
+        .argument("--limit-upload")
+        .argument("500kB/s")
+        .start();
+    took(&holder, &large());
+    let host = neighbour_of(&holder, &upstream);
+    let took = took(&host, &large());
+    assert!(took >= TWO_SECONDS_LESS_A_QUARTER, "{took:?}");
+    let up = rate(&holder, "link", "up");
+    assert_eq!(up["limit_bytes_per_second"], 500_000);
+    assert!(up["held_ms"].as_u64().unwrap() >= 1_500, "{up}");
+    assert!(up["bytes_per_second"].as_u64().unwrap() > 0, "{up}");
+    let shown = holder.modmesh(&["status"]).stdout;
+    assert!(shown.contains("of at most 488.3 KiB/s"), "{shown}");
+    assert!(shown.contains(" of 15 files sent"), "{shown}");
+}
+
+#[test]
+fn a_neighbour_is_not_taken_for_slow_because_of_our_own_limit() {
+    // At 250 kB/s this takes eight seconds, of which an upstream of which nothing is known is taken to need two.
+    let module = Module::package("example.com/larger", "v1.0.0").bulk("noise.bin", 2_000_000);
+    let upstream = FakeUpstream::start([module.clone()]);
+    let holder = online("A", &upstream).start();
+    took(&holder, &module);
+    upstream.forget();
+    let host = online("B", &upstream)
+        .peer(&holder.peer_address())
+        .argument("--limit-download")
+        .argument("2Mbit/s")
+        .start();
+    host.wait_for_neighbours(1);
+    let took = took(&host, &module);
+    assert!(took >= Duration::from_secs(7), "{took:?}");
+    assert!(rate(&host, "link", "down")["held_ms"].as_u64().unwrap() >= 6_000);
+    assert_eq!(upstream.traffic_of("*.zip").requests, 0);
+    let source = [("kind", "zip"), ("source", "peer")];
+    assert_eq!(host.metric("modmesh_http_requests_total", &source), 1.0);
+    let peers = host.peers();
+    assert!(peers[0]["last_error"].is_null(), "{peers:#}");
+}
+
+#[test]
+fn upstream_is_asked_no_faster_than_the_limit_and_small_answers_go_ahead() {
+    let upstream = FakeUpstream::start([large()]);
+    let host = online("A", &upstream)
+        .argument("--limit-upstream")
+        .argument("500kB/s")
+        .start();
+    let took = took(&host, &large());
+    assert!(took >= TWO_SECONDS_LESS_A_QUARTER, "{took:?}");
+    let down = rate(&host, "upstream", "down");
+    assert_eq!(down["limit_bytes_per_second"], 500_000);
+    assert!(down["held_ms"].as_u64().unwrap() >= 1_500, "{down}");
+    assert_eq!(upstream.traffic_of("*.zip").requests, 1);
+    let status = host.status();
+    let caps = status["limits"]["caps"].as_array().unwrap();
+    let most = |what: &str| caps.iter().find(|cap| cap["what"] == what).unwrap()["most"].clone();
+    assert_eq!(most("upstream"), 64);
+    assert_eq!(most("upstream_zips"), 15);
+    assert_eq!(most("neighbours"), 128);
+    assert_eq!(most("uploads"), 32);
+}
+
+/// Longer than the daemon looks away.
+const SOON: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_battery_nothing_large_is_sent_if_that_is_wanted_until_somebody_plugs_it_in() {
+    let upstream = FakeUpstream::start([large()]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = daemon(&upstream.url(), &upstream.sumdb(), &folder);
+    let supplies = folder.path().join("supplies");
+    let say = |file: &str, text: &str| std::fs::write(supplies.join(file), text).unwrap();
+    for supply in ["AC", "BAT0"] {
+        std::fs::create_dir_all(supplies.join(supply)).unwrap();
+    }
+    say("AC/type", "Mains\n");
+    say("AC/online", "0\n");
+    say("BAT0/type", "Battery\n");
+    say("BAT0/status", "Discharging\n");
+    config.pause_on_battery = Some(supplies.clone());
+    let daemon = Daemon::start(config).await.unwrap();
+    let url = format!("http://{}/api/v1/status", daemon.listen()[0]);
+    let status_when = |paused: bool| {
+        let request = Request::get(&url);
+        tokio::task::spawn_blocking(move || {
+            let deadline = Instant::now() + SOON;
+            loop {
+                let body = request.send().unwrap().expect_body();
+                let status: Value = serde_json::from_slice(&body).unwrap();
+                if status["limits"]["uploads_paused"].is_string() == paused {
+                    return status;
+                }
+                assert!(Instant::now() < deadline, "{status:#}");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        })
+    };
+    let status = status_when(true).await.unwrap();
+    let notices = status["notices"].as_array().unwrap();
+    let is_told = |notice: &Value| notice.as_str().unwrap().contains("--on-battery share");
+    assert!(notices.iter().any(is_told), "{status:#}");
+    say("AC/online", "1\n");
+    status_when(false).await.unwrap();
+    daemon.wait(async {}).await;
+}
