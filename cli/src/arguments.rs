@@ -309,7 +309,7 @@ pub(crate) struct SettingArguments {
     /// Most that is taken from the upstream [default: none]
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     limit_upstream: Option<String>,
-    /// What to do on battery: share, or pause sending files to neighbours [default: share]
+    /// What to do on battery: pause sending files above 64 KiB to neighbours, or share [default: pause]
     #[arg(long, value_name = "WHAT")]
     on_battery: Option<String>,
     /// Configuration file [default: modmesh/config.toml in $XDG_CONFIG_HOME]

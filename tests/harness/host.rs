@@ -240,6 +240,8 @@ impl HostOptions {
         }
         option("--peer-listen", peer_listen);
         option("--upstream", &self.upstream);
+        // The tests are the same on a laptop that runs on battery.
+        option("--on-battery", "share");
         for peer in &self.peers {
             option("--peer", peer);
         }

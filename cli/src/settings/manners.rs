@@ -8,9 +8,9 @@ use modmesh_protocol::rate::{Rate, parse_rate};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum OnBattery {
     /// The same as ever.
-    #[default]
     Share,
     /// No large file is sent to neighbours.
+    #[default]
     Pause,
 }
 

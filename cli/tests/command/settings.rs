@@ -240,7 +240,7 @@ fn a_size_below_zero_is_refused_as_a_size() {
 #[test]
 fn limits_are_shown_as_rates_with_their_sources() {
     let host = Host::new();
-    let file = host.file("c.toml", "limit-upload = '20Mbit/s'\non-battery = 'pause'");
+    let file = host.file("c.toml", "limit-upload = '20Mbit/s'\non-battery = 'share'");
     let arguments = [
         "config",
         "--config",
@@ -253,7 +253,7 @@ fn limits_are_shown_as_rates_with_their_sources() {
         ("limit-upload", "2.4 MiB/s", "(key limit-upload in "),
         ("limit-upstream", "2 MiB/s", "(--limit-upstream)"),
         ("limit-download", "none", "(built-in)"),
-        ("on-battery", "pause", "(key on-battery in "),
+        ("on-battery", "share", "(key on-battery in "),
     ] {
         let mut lines = text.lines();
         let line = lines.find(|line| line.starts_with(word)).unwrap();
