@@ -31,7 +31,14 @@ fn find() -> PathBuf {
         let mut build = Command::new(cargo);
         // As `cargo test --workspace` builds it: by another choice of packages or targets it would be compiled once more,
         // with other features, and take the place of the one that all tests use.
-        build.args(["test", "--quiet", "--no-run", "--workspace", "--test", "command"]);
+        build.args([
+            "test",
+            "--quiet",
+            "--no-run",
+            "--workspace",
+            "--test",
+            "command",
+        ]);
         build.arg("--manifest-path");
         build.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
         // What cargo tells this test of its package would make build scripts run again, and half the crates with them.
