@@ -56,7 +56,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use libp2p::PeerId;
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::control::{CapStatus, Leases, Limits, PeerStatus, UnreachedPeer};
+use modmesh_protocol::control::{CapStatus, Leases, Limits, OwnerName, PeerStatus, UnreachedPeer};
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::directory::{Directory, DirectoryBounds};
 use modmesh_protocol::lease::Road;
@@ -350,6 +350,12 @@ impl Peers {
         road: impl Fn() -> Road + Send + Sync + 'static,
     ) -> Option<Talk> {
         talk::begin(&self.shared, about, road)
+    }
+
+    /// Who would be asked now which host fetches a file of the module at `place` ([`KeyHash::of_place`]), the first one in front;
+    /// nobody where there are no neighbours.
+    pub fn owners(&self, place: &KeyHash) -> Vec<OwnerName> {
+        talk::owner_names(&self.shared, place)
     }
 
     /// As [`Peers::locate`], of those alone that are named.

@@ -11,8 +11,8 @@ mod limits;
 pub mod sumdb;
 
 pub use explain::{
-    Did, Explanation, FileExplanation, FileHere, Neighbours, Outcome, RecordName, Step, Story,
-    Treatment, WouldAsk,
+    Did, Explanation, FileExplanation, FileHere, Neighbours, Outcome, OwnerName, RecordName, Step,
+    Story, Treatment, WouldAsk,
 };
 pub use go_sum::{GO_SUM_NAME_BYTES_MAX, GO_SUM_NAMED_MAX, GoSumFault, GoSumStatus, GoSumTaken};
 pub use limits::{CapStatus, Limits, RateStatus};
@@ -225,6 +225,24 @@ pub struct PeerStatus {
     pub banned_until: Option<String>,
     /// The lies it was caught in.
     pub evidence: Vec<Evidence>,
+    /// For how long it has been up, in seconds, by its own word; nothing while it cannot be asked.
+    #[serde(default)]
+    pub up_seconds: Option<u64>,
+    /// Since it had this host wait in vain: nothing is asked of it as an owner, see [`crate::lease`].
+    #[serde(default)]
+    pub passed_over: Option<PassedOver>,
+    /// Whether this host's user distrusts it; `banned_until` says nothing of use then.
+    #[serde(default)]
+    pub distrusted: bool,
+}
+
+/// That a neighbour is not asked as an owner for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedOver {
+    /// Until when, RFC 3339 in UTC by this host's clock.
+    pub until: String,
+    /// What it did, as a lowercase fragment.
+    pub reason: String,
 }
 
 /// How a neighbour was met.

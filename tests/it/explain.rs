@@ -93,10 +93,27 @@ fn each_host_tells_how_its_files_came_and_who_has_them_now() {
     assert_eq!(holders(&second)["have_it"], json!([first.peer_id()]));
     first.wait_for_neighbours(1);
     assert_eq!(holders(&first)["have_it"], json!([second.peer_id()]));
+    // Both would ask the same owners in the same order.
+    let owners = |host: &TestHost| {
+        let explanation = host.explain(HELLO);
+        let owners = explanation["owners"].as_array().unwrap().iter();
+        let ours = |owner: &&Value| owner["is_this_host"] == true;
+        assert_eq!(owners.clone().filter(ours).count(), 1, "{explanation:#}");
+        owners
+            .map(|owner| owner["peer_id"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(owners(&first), owners(&second));
+    assert_eq!(owners(&first).len(), 2);
     // No explanation asked the upstream.
     assert_eq!(upstream.traffic_of_all().requests, 0);
     let said = second.explained(HELLO).expect_success().stdout;
-    for words in ["here, proven", "from a neighbour", "1 of 1 asked has it"] {
+    for words in [
+        "decided by",
+        "here, proven",
+        "from a neighbour",
+        "1 of 1 asked has it",
+    ] {
         assert!(said.contains(words), "{words} is missing in {said}");
     }
 }
@@ -266,6 +283,7 @@ fn for_a_private_module_no_neighbour_is_asked() {
     let before = answered();
     let private = second.explain("git.corp.example/secret@v1.0.0");
     assert_eq!(private["treatment"], "private");
+    assert_eq!(private["owners"], json!([]));
     for file in private["files"].as_array().unwrap() {
         assert_eq!(file["neighbours"]["asked"], 0, "{file:#}");
         let why = file["neighbours"]["not_asked"].as_str().unwrap();

@@ -288,6 +288,7 @@ fn who_is_distrusted_is_left_alone_over_restarts_until_that_is_taken_back() {
             .is_some_and(|why| why.contains("distrusted by this host's user"))
     });
     assert_eq!(host.status()["peers"]["connected"], 0);
+    assert_eq!(host.peers()[0]["distrusted"], true);
     let said = host.distrust(&[&name, "--undo", "--json"]);
     assert!(said.stdout.contains("\"is_distrusted\": false"), "{said}");
     host.wait_for_neighbours(1);

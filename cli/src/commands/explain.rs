@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use modmesh_protocol::artifact::FileKind;
 use modmesh_protocol::control::{
-    Did, Explanation, FileExplanation, FileHere, Neighbours, Outcome, RecordName, Step, Story,
-    Treatment, WouldAsk,
+    Did, Explanation, FileExplanation, FileHere, Neighbours, Outcome, OwnerName, RecordName, Step,
+    Story, Treatment, WouldAsk,
 };
 use modmesh_protocol::module::ModuleVersion;
 
@@ -41,6 +41,12 @@ fn text(explanation: &Explanation) -> String {
     };
     let (module, version) = (plain(&explanation.module), plain(&explanation.version));
     let mut lines = vec![format!("{module}@{version} ({treated})")];
+    if !explanation.owners.is_empty() {
+        lines.push(format!(
+            "who fetches it for all is decided by {}",
+            owners(&explanation.owners)
+        ));
+    }
     for file in &explanation.files {
         lines.push(String::new());
         lines.push(format!(".{}  {}", file.kind, headline(file)));
@@ -54,6 +60,16 @@ fn text(explanation: &Explanation) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// The first owner, and who stands behind it.
+fn owners(owners: &[OwnerName]) -> String {
+    let name = |owner: &OwnerName| match owner.is_this_host {
+        true => "this host".to_owned(),
+        false => owner.peer_id.to_string(),
+    };
+    let names: Vec<String> = owners.iter().map(name).collect();
+    names.join(", or where that is silent by ")
 }
 
 fn headline(file: &FileExplanation) -> String {

@@ -61,6 +61,7 @@ fn neighbours(peers: &[PeerStatus]) -> String {
 
 fn row(peer: &PeerStatus) -> [String; 7] {
     let state = match (&peer.banned_until, peer.connected) {
+        (Some(_), _) if peer.distrusted => "distrusted",
         (Some(_), _) => "banned",
         (None, true) => "connected",
         (None, false) => "gone",
@@ -80,7 +81,7 @@ fn row(peer: &PeerStatus) -> [String; 7] {
 
 fn troubles(peer: &PeerStatus) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(until) = &peer.banned_until {
+    if let Some(until) = peer.banned_until.as_ref().filter(|_| !peer.distrusted) {
         lines.push(format!("  not spoken to until {}", plain(until)));
     }
     for lie in &peer.evidence {
@@ -89,6 +90,12 @@ fn troubles(peer: &PeerStatus) -> Vec<String> {
         lines.push(format!(
             "  lied at {at}: {what} (evidence: {})",
             plain(file)
+        ));
+    }
+    if let Some(passed_over) = &peer.passed_over {
+        let (until, reason) = (plain(&passed_over.until), plain(&passed_over.reason));
+        lines.push(format!(
+            "  not asked until {until} who fetches what several hosts want: it {reason}"
         ));
     }
     if let Some(error) = &peer.last_error {

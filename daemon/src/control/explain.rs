@@ -18,15 +18,11 @@ impl Control {
     /// Everything about `of`. Takes as long as the neighbours may think, two seconds.
     pub(super) async fn explain(&self, of: &ModuleVersion) -> Explanation {
         let treatment = self.fetcher.treatment(&of.module);
-        let file = |kind| {
-            self.explain_file(
-                ArtifactKey {
-                    of: of.clone(),
-                    kind,
-                },
-                treatment,
-            )
+        let key = |kind| ArtifactKey {
+            of: of.clone(),
+            kind,
         };
+        let file = |kind| self.explain_file(key(kind), treatment);
         let (info, go_mod, zip) = tokio::join!(
             file(FileKind::Info),
             file(FileKind::Mod),
@@ -42,6 +38,10 @@ impl Control {
                 Treatment::Unjudged => control::Treatment::Unjudged,
             },
             files: vec![info, go_mod, zip],
+            owners: match self.why_not(&key(FileKind::Zip), treatment) {
+                None => self.peers.owners(&KeyHash::of_place(&of.module)),
+                Some(_) => Vec::new(),
+            },
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libp2p::PeerId;
-use modmesh_protocol::control::{Evidence, FoundBy, PeerStatus, rfc3339};
+use modmesh_protocol::control::{Evidence, FoundBy, PassedOver, PeerStatus, rfc3339};
 use modmesh_protocol::lease::{Member, MemberId};
 use modmesh_protocol::limits::{
     ADDRESSES_PER_PEER_MAX, ANNOUNCEMENTS_BURST_MAX, ANNOUNCEMENTS_PER_SECOND_MAX, BAN,
@@ -64,8 +64,8 @@ struct Neighbour {
     last_error: Option<String>,
     /// For how long it had been up at a moment, by its own word.
     up_before: (Instant, Duration),
-    /// Until when it is not asked as an owner.
-    vain_until: Option<Instant>,
+    /// Until when it is not asked as an owner, and for whom it had this host wait.
+    vain_until: Option<(Instant, String)>,
     slow_until: Option<Instant>,
     doubted_until: Option<Instant>,
     banned_until: Option<Instant>,
@@ -271,10 +271,9 @@ impl Roster {
     pub(super) fn settled(&self) -> Vec<Settled> {
         let now = Instant::now();
         let peers = lock(&self.0);
-        let able = peers.iter().filter(|(_, n)| {
-            let is_vain = n.vain_until.is_some_and(|until| now < until);
-            n.is_usable(now) && !is_vain
-        });
+        let able = peers
+            .iter()
+            .filter(|(_, n)| n.is_usable(now) && n.vain(now).is_none());
         let settled = able.map(|(peer, n)| {
             let (at, up) = n.up_before;
             let member = Member {
@@ -292,8 +291,7 @@ impl Roster {
     /// `peer`, as an owner, said to wait for `holder`, in vain.
     pub(super) fn waited_in_vain(&self, peer: &PeerId, holder: &str) {
         self.change(peer, |n| {
-            n.vain_until = Some(Instant::now() + BAN);
-            n.last_error = Some(format!("had this host wait for {holder}, in vain"));
+            n.vain_until = Some((Instant::now() + BAN, holder.to_owned()));
         });
     }
 
@@ -406,6 +404,13 @@ impl Neighbour {
         self.banned_until.is_some_and(|until| now < until)
     }
 
+    /// For how long it is still not asked as an owner, and for whom it had this host wait.
+    fn vain(&self, now: Instant) -> Option<(Duration, &str)> {
+        let (until, holder) = self.vain_until.as_ref()?;
+        let left = until.saturating_duration_since(now);
+        (!left.is_zero()).then_some((left, holder))
+    }
+
     fn is_usable(&self, now: Instant) -> bool {
         self.connections > 0 && self.greeted && !self.is_banned(now)
     }
@@ -434,6 +439,16 @@ impl Neighbour {
             last_error: self.last_error.clone(),
             banned_until: left.map(|left| text_of(SystemTime::now() + left)),
             evidence: self.lies.iter().map(evidence).collect(),
+            up_seconds: self.is_usable(now).then(|| {
+                let (at, up) = self.up_before;
+                up.saturating_add(now.saturating_duration_since(at))
+                    .as_secs()
+            }),
+            passed_over: self.vain(now).map(|(left, holder)| PassedOver {
+                until: text_of(SystemTime::now() + left),
+                reason: format!("had this host wait for {holder}, in vain"),
+            }),
+            distrusted: left.is_some_and(|left| left > FOR_GOOD / 2),
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::PeerId;
 use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::control::OwnerName;
 use modmesh_protocol::lease::{
     Act, Ask, Asker, Circumstances, Claim, Fetched, MemberId, OWNERS, Progress, Road, Word, owners,
 };
@@ -24,7 +25,7 @@ use super::frames::{self, FrameError};
 use super::office::{Visit, known_holders};
 use super::roster::Settled;
 use super::streams::Purpose;
-use super::{PeerError, Shared, ask};
+use super::{PeerError, Shared, ask, name_of};
 
 /// How often the conversation's clock is looked at: a first answer is expected within 100 ms.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -201,6 +202,22 @@ struct Owner {
     id: MemberId,
     /// Nothing for this host.
     peer: Option<PeerId>,
+}
+
+/// Who would be asked about a thing at `place` now, the first one in front; nobody where this host has no neighbours.
+pub(super) fn owner_names(shared: &Shared, place: &KeyHash) -> Vec<OwnerName> {
+    let settled = shared.roster.settled();
+    if settled.is_empty() {
+        return Vec::new();
+    }
+    let owners = owners_of(shared, place, &settled);
+    let named = owners.into_iter().flatten().map(|owner| OwnerName {
+        peer_id: owner
+            .peer
+            .map_or(shared.name.clone(), |peer| name_of(&peer)),
+        is_this_host: owner.peer.is_none(),
+    });
+    named.collect()
 }
 
 fn owners_of(shared: &Shared, place: &KeyHash, settled: &[Settled]) -> [Option<Owner>; OWNERS] {

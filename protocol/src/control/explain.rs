@@ -21,6 +21,19 @@ pub struct Explanation {
     pub treatment: Treatment,
     /// Its files: `.info`, `.mod` and `.zip`, in this order.
     pub files: Vec<FileExplanation>,
+    /// Who would be asked, the first one in front, which of the hosts that want a file of the module fetches it, see
+    /// [`crate::lease`]. Nobody where this host has no neighbours, or neighbours never hear of the module.
+    #[serde(default)]
+    pub owners: Vec<OwnerName>,
+}
+
+/// A host that decides who fetches a module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerName {
+    /// Who it is.
+    pub peer_id: PeerName,
+    /// Whether it is the host that was asked.
+    pub is_this_host: bool,
 }
 
 /// How a host treats a module, by its path and the settings.

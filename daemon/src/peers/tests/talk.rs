@@ -130,7 +130,7 @@ async fn an_owner_that_says_wait_for_ever_costs_the_own_way_and_two_seconds_once
     assert!(took < Duration::from_secs(8), "{took:?}");
     first.end(Fetched::Here).await;
     let peer = host.peers.snapshot().remove(0);
-    assert!(peer.last_error.unwrap().contains("in vain"));
+    assert!(peer.passed_over.unwrap().reason.contains("in vain"));
     // It is asked no more, so that it costs nothing.
     let about = About {
         key: KEY,
