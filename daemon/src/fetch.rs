@@ -320,7 +320,7 @@ impl Fetcher {
                     list,
                 } => (expected, retry_after, failed, useless, list),
             };
-            let of_member = self.ask_members(&want, treatment, haste, &mut expected);
+            let of_member = self.ask_members(&want, treatment, haste, &mut expected, &[]);
             if let Some(landed) = of_member.await? {
                 return Ok(landed);
             }

@@ -34,6 +34,7 @@ mod judge;
 mod leaving;
 mod manners;
 mod members;
+mod members_together;
 mod members_word;
 mod offline;
 mod old_clients;

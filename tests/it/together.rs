@@ -8,10 +8,10 @@ use crate::scene::online;
 
 /// Fetches of one thing instead of one, on a machine whose processors are so busy that a host takes an owner for silent which has not
 /// had its turn. That it is one otherwise is shown by `lab stampede`.
-const STARVED: u64 = 2;
+pub(crate) const STARVED: u64 = 2;
 
 /// A zip of 1.2 MB, that takes upstream two seconds.
-fn large() -> Module {
+pub(crate) fn large() -> Module {
     Module::package("example.com/large", "v1.0.0").bulk("noise.bin", 1_200_000)
 }
 
@@ -38,7 +38,7 @@ fn mesh(upstream: &FakeUpstream, count: usize) -> Vec<TestHost> {
 }
 
 /// Has every host asked for the path at the same moment, and expects the bytes of all.
-fn ask_all(hosts: &[TestHost], path: &str, bytes: &[u8]) {
+pub(crate) fn ask_all(hosts: &[TestHost], path: &str, bytes: &[u8]) {
     thread::scope(|scope| {
         for host in hosts {
             scope.spawn(move || {

@@ -56,13 +56,15 @@ impl Fetcher {
         all
     }
 
-    /// The file on the word of a member, if nothing can prove it and one has it. `expected` is what is known of it so far.
+    /// The file on the word of a member, if nothing can prove it and one has it. `expected` is what is known of it so far, and
+    /// `named` are those that were said to have it.
     pub(super) async fn ask_members(
         &self,
         want: &Want,
         treatment: Treatment,
         haste: Haste,
         expected: &mut Option<Expected>,
+        named: &[PeerName],
     ) -> Result<Option<Landed>, FetchError> {
         let peers = &self.inner.peers;
         let is_settled = matches!(expected, Some(Expected::Listed(_) | Expected::Pending(_)));
@@ -73,7 +75,7 @@ impl Fetcher {
             return Ok(None);
         }
         let (file, began) = (KeyHash::of_file(&want.key), Instant::now());
-        let mut stated = peers.stated(file, haste).await;
+        let mut stated = peers.stated(file, haste, named).await;
         let distrusted = peers.distrusted();
         // Their word counts no more when others hand it on.
         stated.found.retain(|one| !distrusted.contains(&one.author));

@@ -34,8 +34,9 @@ impl Fetcher {
         mut list: Listing,
     ) -> Result<Landed, FetchError> {
         let mut talk = match expected {
-            // Where the bytes could not be held against anything nobody gives them on.
-            Some(Expected::Unlisted(_) | Expected::Pending(_)) => None,
+            // Where the bytes could not be held against anything nobody gives them on, but a member to members.
+            Some(Expected::Pending(_)) => None,
+            Some(Expected::Unlisted(_)) if !self.inner.peers.is_closed() => None,
             _ => self.talk(want),
         };
         if let Some(talk) = &mut talk {
@@ -52,9 +53,9 @@ impl Fetcher {
                     break;
                 }
                 holders.retain(|holder| !useless.contains(holder));
-                let holders = self.located(want, &holders).await;
+                let located = self.located(want, &holders).await;
                 let haste = Haste::OthersWait;
-                let asked = self.take_from(want, treatment, haste, holders, expected, list);
+                let asked = self.take_from(want, treatment, haste, located, expected, list);
                 match asked.await? {
                     Asked::Kept(landed) => {
                         talk.taken(true).await;
@@ -70,19 +71,25 @@ impl Fetcher {
                         (expected, list) = (known, left);
                     }
                 }
+                // What nothing proves a member gives on its word.
+                let stated = self.ask_members(want, treatment, haste, &mut expected, &holders);
+                if let Some(landed) = stated.await? {
+                    talk.taken(true).await;
+                    return Ok(landed);
+                }
                 talk.taken(false).await;
             }
         }
         let asked = self.ask_upstream(want, treatment, expected, list).await;
         if let Some(talk) = talk {
-            talk.end(ending(&asked)).await;
+            talk.end(self.ending(&asked)).await;
         }
         asked.map(|stored| Landed::new(stored, Source::Upstream))
     }
 
-    /// A conversation with the owners of the file, where it may be asked of neighbours at all and there are any.
+    /// A conversation with the owners of the file, where it may be asked of neighbours at all, as any may of members, and there are some.
     fn talk(&self, want: &Want) -> Option<Talk> {
-        if !self.may_ask_neighbours(&want.key) {
+        if !self.may_ask_neighbours(&want.key) && !self.inner.peers.is_closed() {
             return None;
         }
         let about = About {
@@ -100,7 +107,7 @@ impl Fetcher {
 
     /// Those of `holders` that do have the file.
     async fn located(&self, want: &Want, holders: &[PeerName]) -> Vec<Holder> {
-        if holders.is_empty() {
+        if holders.is_empty() || !self.may_ask_neighbours(&want.key) {
             return Vec::new();
         }
         let (hash, began) = (KeyHash::of_file(&want.key), Instant::now());
@@ -112,19 +119,29 @@ impl Fetcher {
         found.sort_by_key(|holder| holders.iter().position(|named| *named == holder.peer));
         found
     }
-}
 
-/// What the owners are told of how it ended.
-fn ending(asked: &Result<Stored, FetchError>) -> Fetched {
-    match asked {
-        Ok(stored) if stored.entry.proof.is_shareable() => Fetched::Here,
-        Ok(_) => Fetched::ForItself,
-        Err(FetchError::Upstream(error)) => match &**error {
-            UpstreamError::Refused(answer) => Fetched::Failed {
-                status: answer.status,
+    /// What the owners are told of how it ended.
+    fn ending(&self, asked: &Result<Stored, FetchError>) -> Fetched {
+        match asked {
+            Ok(stored) if self.gives_on(stored) => Fetched::Here,
+            Ok(_) => Fetched::ForItself,
+            Err(FetchError::Upstream(error)) => match &**error {
+                UpstreamError::Refused(answer) => Fetched::Failed {
+                    status: answer.status,
+                },
+                _ => Fetched::Failed { status: 502 },
             },
-            _ => Fetched::Failed { status: 502 },
-        },
-        Err(_) => Fetched::Failed { status: 502 },
+            Err(_) => Fetched::Failed { status: 502 },
+        }
+    }
+
+    /// Whether those who wait for the file can have it from this host: by its proof, or as members on this host's word.
+    fn gives_on(&self, stored: &Stored) -> bool {
+        let proof = &stored.entry.proof;
+        let for_members = || {
+            let hash = KeyHash::of_file(proof.key());
+            self.inner.peers.is_closed() && self.inner.store.for_members(hash).is_some()
+        };
+        proof.is_shareable() || for_members()
     }
 }

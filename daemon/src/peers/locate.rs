@@ -23,6 +23,8 @@ use super::{
 /// How long a round of sixteen is waited for before the next sixteen are asked as well: all of the most neighbours a host
 /// can have are asked within the two seconds that such a question may take.
 const ROUND: Duration = Duration::from_millis(100);
+/// Members said to have a file that nothing proves that are waited for: each may be silent for two seconds.
+const STATERS_NAMED_MAX: usize = 2;
 
 /// A question to many.
 struct Question<'a> {
@@ -41,6 +43,16 @@ struct Answers<T> {
     asked: usize,
     silent: usize,
     found: Vec<(PeerName, T)>,
+}
+
+impl<T> Answers<T> {
+    fn none() -> Self {
+        Self {
+            asked: 0,
+            silent: 0,
+            found: Vec::new(),
+        }
+    }
 }
 
 /// See [`super::Peers::locate`]; `akin` are files whose holders are likely to have what is looked for.
@@ -144,24 +156,40 @@ pub(super) async fn versions(
 }
 
 /// See [`super::Peers::stated`].
-pub(super) async fn stated(shared: &Shared, file: KeyHash, haste: Haste) -> Statements {
-    let question = Question {
-        query: Query::Stated { file: file.0 },
-        among: None,
-        turn: Some(file),
-        akin: &[file],
-        haste,
-    };
-    let answers = ask_many(shared, &question, |peer, answer| {
-        let Answer::Stated(Some(stated)) = answer else {
-            return None;
+pub(super) async fn stated(
+    shared: &Shared,
+    file: KeyHash,
+    haste: Haste,
+    named: &[PeerName],
+) -> Statements {
+    let named = &named[..named.len().min(STATERS_NAMED_MAX)];
+    let ask = |haste, among| async move {
+        let query = Query::Stated { file: file.0 };
+        let question = Question {
+            query,
+            among,
+            turn: Some(file),
+            akin: &[file],
+            haste,
         };
-        statements::checked(peer, file, stated)
-    })
-    .await;
+        let sift = |peer: &PeerName, answer| match answer {
+            Answer::Stated(Some(stated)) => statements::checked(peer, file, stated),
+            _ => None,
+        };
+        ask_many(shared, &question, sift).await
+    };
+    // All are asked, for members may contradict each other.
+    let of_all = ask(haste, None);
+    let (mut answers, all) = match named.is_empty() {
+        true => (Answers::none(), of_all.await),
+        false => tokio::join!(ask(Haste::NobodyElse, Some(named)), of_all),
+    };
+    let of_others = all.found.into_iter();
+    let of_others = of_others.filter(|(peer, _)| !named.contains(peer));
+    answers.found.extend(of_others);
     Statements {
-        asked: answers.asked,
-        silent: answers.silent,
+        asked: answers.asked.max(all.asked),
+        silent: answers.silent.max(all.silent),
         found: answers
             .found
             .into_iter()

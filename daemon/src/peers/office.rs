@@ -188,9 +188,14 @@ pub(super) async fn serve(
 pub(super) async fn known_holders(shared: &Arc<Shared>, key: KeyHash) -> Vec<MemberId> {
     let shelf = Arc::clone(&shared.shelf);
     let is_paused = shared.are_uploads_paused();
-    let gives = move || match shelf.summary(key) {
-        Some((_, length)) => !is_paused || length <= SMALL_FILE_BYTES_MAX,
-        None => shelf.holds(key),
+    let is_closed = shared.members.is_closed();
+    let gives = move || {
+        let stated = || is_closed.then(|| shelf.statement(key)).flatten();
+        let length = shelf.summary(key).map(|(_, length)| length);
+        match length.or_else(|| stated().map(|stated| stated.length)) {
+            Some(length) => !is_paused || length <= SMALL_FILE_BYTES_MAX,
+            None => shelf.holds(key),
+        }
     };
     let is_here = tokio::task::spawn_blocking(gives).await;
     let mut known = Vec::new();

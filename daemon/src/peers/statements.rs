@@ -65,11 +65,12 @@ pub struct NoteOfMember {
 }
 
 impl Peers {
-    /// Asks the members, like [`Peers::locate`], what they have as `file` that nothing proves. Statements that their authors did not
+    /// Asks the members, like [`Peers::locate`], what they have as `file` that nothing proves. The first two of those that are `named` are
+    /// asked in any case, given the time that nobody else would be, and come first. Statements that their authors did not
     /// sign are left out. Nothing on an open host.
-    pub async fn stated(&self, file: KeyHash, haste: Haste) -> Statements {
+    pub async fn stated(&self, file: KeyHash, haste: Haste, named: &[PeerName]) -> Statements {
         match self.shared.members.is_closed() {
-            true => locate::stated(&self.shared, file, haste).await,
+            true => locate::stated(&self.shared, file, haste, named).await,
             false => Statements::default(),
         }
     }

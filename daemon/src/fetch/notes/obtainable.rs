@@ -211,7 +211,12 @@ impl Fetcher {
         let ask = |(version, zip, peers): (Version, KeyHash, Peers)| async move {
             let holders = peers.locate(Some(zip), None, Haste::NobodyElse).await;
             let is_there = !holders.is_empty()
-                || of_members && !peers.stated(zip, Haste::NobodyElse).await.found.is_empty();
+                || of_members
+                    && !peers
+                        .stated(zip, Haste::NobodyElse, &[])
+                        .await
+                        .found
+                        .is_empty();
             (version, zip, is_there)
         };
         let mut answers = stream::iter(unknown)
