@@ -16,6 +16,7 @@ mod notes;
 mod pace;
 mod race;
 mod said;
+mod sayings;
 mod sources;
 mod stories;
 mod story;
@@ -32,6 +33,7 @@ use modmesh_protocol::module::ModulePath;
 
 pub(crate) use error::FetchError;
 pub(crate) use notes::{NoteAnswer, NoteKey, info_of};
+pub(crate) use sayings::Sayings;
 // The two doors speak to the corridor alone, in the words that the corridor's own signatures use.
 pub(crate) use crate::policy::{Client, Treatment};
 pub(crate) use crate::trust::Permanence;
@@ -48,6 +50,7 @@ use story::Story;
 use turns::Turns;
 
 use crate::flight::Flights;
+use crate::lately::Longest;
 use crate::metrics::{Metrics, Source};
 use crate::peers::{Haste, Peers};
 use crate::policy::{Asker, Policy};
@@ -80,6 +83,8 @@ struct Inner {
     files: Flights<(ArtifactKey, Asker), Result<Landed, FetchError>>,
     notes: Flights<(NoteKey, Asker), Result<NoteAnswer, FetchError>>,
     upstream_pace: UpstreamPace,
+    /// How long upstream took for notes.
+    notes_took: Longest,
     zips_asked: ZipsAsked,
     /// What became of the last fetches.
     stories: Stories,
@@ -99,6 +104,8 @@ pub(crate) struct Parts {
     /// Nothing when this host is to stay offline.
     pub upstream: Option<Upstream>,
     pub metrics: Metrics,
+    /// What upstream said just now, for members to hear.
+    pub sayings: Arc<Sayings>,
     /// Until then a host that has no upstream waits for a first neighbour.
     pub settled_at: Instant,
 }
@@ -146,6 +153,7 @@ impl Fetcher {
                 files: Flights::new("file", shutdown.clone()),
                 notes: Flights::new("note", shutdown.clone()),
                 upstream_pace: UpstreamPace::default(),
+                notes_took: Longest::default(),
                 zips_asked: ZipsAsked::default(),
                 stories: Stories::default(),
                 judging: Turns::of_this_machine(),

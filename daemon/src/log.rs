@@ -25,8 +25,8 @@ mod tiles;
 mod verdict;
 
 pub(crate) use ask::{
-    Advice, AskError, Council, LogSource, LookupAnswer, Part, Surroundings, TileBytes,
-    VersionsAnswer,
+    Advice, AskError, Council, LogSource, LookupAnswer, Part, Surroundings, TileBytes, TileOf,
+    Together, VersionsAnswer,
 };
 pub(crate) use contradiction::short;
 pub(crate) use database::{BeginError, BegunAnew, Database, Instead, Opening, refused};

@@ -39,6 +39,7 @@ mod reason;
 mod remembered;
 mod roads;
 mod roster;
+mod sayings;
 mod serve;
 mod statements;
 mod streams;
@@ -75,6 +76,7 @@ pub use listen::check_peer_name;
 pub use members::Membership;
 pub use named::check_peer_address;
 pub use raw::{RawProtocol, RawStream};
+pub use sayings::{SayingOfMember, ShelvedSaying};
 pub use statements::{NoteOfMember, ShelvedStatement, StatedFile, Statements};
 use talk::Talks;
 pub use talk::{About, SoFar, Talk, Turn};
@@ -141,7 +143,8 @@ pub enum Haste {
 }
 
 impl Haste {
-    fn deadline(self) -> Duration {
+    /// How long an answer is waited for.
+    pub(crate) const fn deadline(self) -> Duration {
         match self {
             Self::OthersWait => Duration::from_millis(100),
             Self::NobodyElse => NO_PROGRESS_MAX,
@@ -302,6 +305,20 @@ impl Peers {
     ) -> Result<Vec<Option<Tile>>, PeerError> {
         let id = self.usable(peer)?;
         ask::tiles(&self.shared, &id, database, coordinates).await
+    }
+
+    /// As [`Peers::tiles`], and among them may be what the neighbour's upstream gave just now and nobody has proved.
+    ///
+    /// # Errors
+    /// As [`Peers::tiles`].
+    pub async fn fresh_tiles(
+        &self,
+        peer: &PeerName,
+        database: DatabaseId,
+        coordinates: &[(u8, u64, u16)],
+    ) -> Result<Vec<Option<Tile>>, PeerError> {
+        let id = self.usable(peer)?;
+        ask::fresh_tiles(&self.shared, &id, database, coordinates).await
     }
 
     /// The neighbour's signed head.

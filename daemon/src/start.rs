@@ -23,7 +23,7 @@ pub use running::{Event, Running};
 
 use crate::config::Config;
 use crate::control::{BackDoor, Control};
-use crate::fetch::{Fetcher, Judges, Parts};
+use crate::fetch::{Fetcher, Judges, Parts, Sayings};
 use crate::log::{Database, Mirrors, Opening};
 use crate::metrics::Metrics;
 use crate::os;
@@ -35,7 +35,7 @@ use crate::state::{State, StateError};
 use crate::store::{Store, StoreError};
 use crate::trust::Authority;
 use crate::upstream::{self, SumdbAddress, Upstream};
-use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, UpstreamLog, Way};
+use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, SharedTiles, UpstreamLog, Way};
 use databases::Databases;
 use go_sums::GoSumFiles;
 use mesh_secret::MeshSecret;
@@ -86,6 +86,13 @@ impl Daemon {
             began,
         )?;
         let (events, _) = broadcast::channel(EVENTS_MAX);
+        let sayings = Arc::new(Sayings::default());
+        let shelf = OpenShelf {
+            store: store.clone(),
+            mirrors: mirrors.clone(),
+            around: around.clone(),
+            sayings: Arc::clone(&sayings),
+        };
         let news = NeighbourNews {
             mirrors: mirrors.clone(),
             around,
@@ -96,7 +103,7 @@ impl Daemon {
         }
         let peers = Peers::start(
             peers_config(&config, &state, upstream.is_some(), secrets),
-            Arc::new(OpenShelf::new(store.clone(), mirrors.clone())),
+            Arc::new(shelf),
             Arc::new(news),
             Arc::new(Counting(metrics.clone())),
         )
@@ -106,6 +113,7 @@ impl Daemon {
         let judges_modules = mirrors.judge().is_some();
         let fetcher = Fetcher::new(
             Parts {
+                sayings,
                 store: store.clone(),
                 judges: judges(&mirrors),
                 policy: Policy::new(config.private.clone(), judges_modules),
@@ -306,6 +314,7 @@ fn open_mirrors(
             metrics: metrics.clone(),
             settled_at: began + SETTLE,
             lookups_took: Arc::default(),
+            tiles: Arc::new(SharedTiles::new(shutdown)),
         });
         around.insert(database, surroundings.clone());
         let opened = Database::open(Opening {

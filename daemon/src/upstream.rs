@@ -29,6 +29,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::control::{CapStatus, RateStatus};
 use modmesh_protocol::goproxy::{EntryOutcome, ProxyEntry, ProxyList, Scheme, Step};
 use modmesh_protocol::rate::Rate;
@@ -276,6 +277,12 @@ impl Upstream {
             inner: Arc::clone(&self.inner),
             may_go_direct: true,
         }
+    }
+
+    /// The name of the list among members, where each of them would hear the same from it: [`ProxyList::is_alike`].
+    pub(crate) fn name_among_members(&self) -> Option<KeyHash> {
+        let list = &self.inner.list;
+        list.is_alike().then(|| KeyHash::of_list(&list.to_string()))
     }
 
     /// Whether the list has `direct` in it.

@@ -3,9 +3,11 @@
 mod councils;
 mod givers;
 mod log_sources;
+mod shared_tiles;
 mod shelf;
 mod watches;
 
 pub(crate) use log_sources::{AroundUs, UpstreamLog, Way};
+pub(crate) use shared_tiles::SharedTiles;
 pub(crate) use shelf::{NeighbourNews, OpenShelf};
 pub(crate) use watches::Counting;

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Hasher, hex};
+use crate::log::{DatabaseId, TileCoordinate};
 use crate::module::{ModulePath, ModuleVersion};
 
 /// The kinds of file that a module version has.
@@ -113,6 +114,36 @@ impl KeyHash {
     /// conversation partner knows of all of them. See [`owners`](crate::lease::owners).
     pub fn of_place(module: &ModulePath) -> Self {
         Self::of(&["place"], module, "")
+    }
+
+    /// The name of a tile of a checksum database: level, index and the number of hashes that are wanted of it. It belongs to no
+    /// module, so that it is its own place, too.
+    pub fn of_tile(database: DatabaseId, at: TileCoordinate) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(b"modmesh/1\0tile\0");
+        hasher.update(&database.0);
+        hasher.update(&[at.level]);
+        hasher.update(&at.index.to_be_bytes());
+        hasher.update(&at.width.to_be_bytes());
+        Self(hasher.finish())
+    }
+
+    /// The name of what the upstream of a list says about a path below it (`example.com/m/@v/list`). `list` is the SHA-256 of
+    /// `modmesh/1`, `list` and the list's text, see [`KeyHash::of_list`]: other lists say other things.
+    pub fn of_saying(list: KeyHash, path: &str) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(b"modmesh/1\0saying\0");
+        hasher.update(&list.0);
+        hasher.update(path.as_bytes());
+        Self(hasher.finish())
+    }
+
+    /// The name of a list of proxies, by its text.
+    pub fn of_list(text: &str) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(b"modmesh/1\0list\0");
+        hasher.update(text.as_bytes());
+        Self(hasher.finish())
     }
 
     fn of(kind: &[&str], module: &ModulePath, version: &str) -> Self {

@@ -128,6 +128,15 @@ impl ProxyList {
         }
     }
 
+    /// Whether it asks the same of everybody, whoever has it: no entry carries userinfo, which may open to one what it does not open to
+    /// another, and none is a folder, which is another on each host.
+    pub fn is_alike(&self) -> bool {
+        self.entries().all(|entry| match entry {
+            ProxyEntry::Url(url) => url.scheme() != Scheme::File && !url.has_userinfo(),
+            ProxyEntry::Direct | ProxyEntry::Off => true,
+        })
+    }
+
     /// Whether nobody is to be asked at all: the list begins with `off`, or nothing is left of it.
     pub fn is_off(&self) -> bool {
         matches!(self.entries.first(), None | Some((ProxyEntry::Off, _)))

@@ -8,11 +8,13 @@
 
 mod greeting;
 mod proof;
+mod saying;
 mod secret;
 mod statement;
 
 pub use greeting::{Refusal, Rules, Verdict, Words};
 pub use proof::{PROOF_BYTES, Proof, Role};
+pub use saying::{Saying, is_worth_saying};
 pub use secret::{
     SECRET_BYTES, SECRET_FILE_BYTES_MAX, SECRET_PREFIX, SECRETS_MAX, Secret, Secrets, SecretsError,
 };

@@ -15,8 +15,8 @@ pub use codec::{CodecError, FRAME_HEAD_BYTES, FrameHead, Message, decode, decode
 pub(crate) use codec::{Decode, Encode};
 pub use message::{
     Acquaintance, Announcement, Answer, CAN_FETCH, FileAnswer, FileRequest, FileStatement,
-    FileSummary, HeadSummary, Hello, Query, RecordAnswer, RecordQuestion, SharedNote, TileBytes,
-    TileName, VersionRecord,
+    FileSummary, HeadSummary, Hello, Query, RecordAnswer, RecordQuestion, SaidByUpstream,
+    SharedNote, TileBytes, TileName, VersionRecord,
 };
 
 /// The version of the frame's form, its fifth byte.

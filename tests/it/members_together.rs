@@ -1,5 +1,8 @@
 //! Members that want at the same moment what nothing proves: one of them asks upstream, and the others have it on its word.
 
+use std::thread;
+use std::time::Duration;
+
 use harness::{FakeUpstream, Fault, HostOptions, Module, TestHost};
 
 use crate::members::Files;
@@ -77,4 +80,95 @@ fn a_file_that_the_database_does_not_list_is_fetched_once_for_six_members() {
                 .is_some_and(|all| { all.iter().all(|peer| peer["banned_until"].is_null()) })
         );
     }
+}
+
+#[test]
+fn what_six_members_ask_upstream_at_once_one_of_them_asks() {
+    let (files, module) = (Files::new(), large());
+    let upstream = FakeUpstream::start([module.clone()]);
+    upstream.fault("*/@*", Fault::Late(Duration::from_millis(700)));
+    let hosts = members(&files, &upstream, |host| host.only_sumdb(&upstream.sumdb()));
+    let info = module.url_path("info");
+    for path in [
+        "example.com/large/@v/list",
+        "example.com/large/@latest",
+        info.as_str(),
+    ] {
+        thread::scope(|scope| {
+            let answers = hosts.iter().map(|host| scope.spawn(move || host.get(path)));
+            let answers: Vec<_> = answers.collect();
+            let mut sources = Vec::new();
+            for answer in answers {
+                let answer = answer.join().unwrap();
+                sources.push(answer.header("x-modmesh-source").to_owned());
+                assert!(!answer.expect_body().is_empty(), "{path}");
+            }
+            assert!(
+                sources.iter().any(|source| source == "peer"),
+                "{path}: {sources:?}"
+            );
+        });
+        assert_asked_once(&upstream, path);
+    }
+}
+
+#[test]
+fn that_there_is_no_such_thing_one_of_six_members_asks() {
+    let (files, upstream) = (Files::new(), FakeUpstream::start([]));
+    let late = Fault::Late(Duration::from_millis(700));
+    upstream.fault("*/@*", late);
+    let hosts = members(&files, &upstream, |host| host.only_sumdb(&upstream.sumdb()));
+    let path = "example.com/nothing/@v/list";
+    thread::scope(|scope| {
+        for host in &hosts {
+            scope.spawn(move || {
+                let no = host.get(path);
+                assert_eq!(no.status, 404, "{}", host.log());
+            });
+        }
+    });
+    assert_asked_once(&upstream, path);
+    // Some of them have it from a member, and say so.
+    let told = hosts.iter().map(|host| host.get(path).text());
+    assert!(
+        told.into_iter()
+            .any(|text| text.contains("upstream said so to member"))
+    );
+    // And what is proven is given whatever an upstream says.
+    let module = large();
+    upstream.publish(&module);
+    upstream.heal();
+    hosts[0].get(&module.url_path("zip")).expect_body();
+    upstream.fault("*.zip", Fault::status(404, "not found: gone"));
+    for host in &hosts {
+        assert_eq!(
+            host.get(&module.url_path("zip")).expect_body(),
+            module.zip()
+        );
+    }
+}
+
+#[test]
+fn a_no_of_a_member_that_asks_another_upstream_says_nothing() {
+    let (files, module) = (Files::new(), large());
+    let (with, without) = (
+        FakeUpstream::start([module.clone()]),
+        FakeUpstream::start([]),
+    );
+    let start = |name: &str, upstream: &FakeUpstream, peers: &[String]| {
+        let host = HostOptions::new(name).upstream(&upstream.url());
+        let host = peers
+            .iter()
+            .fold(files.member(host), |host, peer| host.peer(peer));
+        host.only_sumdb(&with.sumdb_with_url()).start()
+    };
+    let one = start("A", &without, &[]);
+    let other = start("B", &with, &[one.peer_address()]);
+    one.wait_for_neighbours(1);
+    other.wait_for_neighbours(1);
+    let list = "example.com/large/@v/list";
+    assert_eq!(one.get(list).status, 404);
+    assert_eq!(other.get(list).text(), "v1.0.0");
+    // Nor does what it lists count for the one whose upstream has it not.
+    assert_eq!(one.get(list).status, 404);
 }

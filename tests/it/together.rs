@@ -1,6 +1,7 @@
 //! Hosts that want the same thing at the same moment: one of them fetches it, and the others have it from that one.
 
 use std::thread;
+use std::time::Duration;
 
 use harness::{FakeUpstream, Fault, Module, TestHost};
 
@@ -94,4 +95,74 @@ fn a_project_that_six_hosts_build_at_once_crosses_upstreams_line_once() {
             "{pattern}: {requests}"
         );
     }
+}
+
+fn small(count: usize) -> Vec<Module> {
+    let module = |number| Module::package(&format!("example.com/m{number}"), "v1.0.0");
+    (0..count).map(module).collect()
+}
+
+/// An upstream with these modules in the second tile of its log, which has three.
+fn of_three_tiles(modules: &[Module]) -> FakeUpstream {
+    let upstream = FakeUpstream::start([]);
+    upstream.log(|log| log.pad_to(300));
+    modules.iter().for_each(|module| upstream.publish(module));
+    upstream.log(|log| log.pad_to(600));
+    upstream
+}
+
+#[test]
+fn a_false_tile_of_anothers_upstream_costs_the_tile_and_nobody_is_banned() {
+    let modules = small(2);
+    let (honest, lying) = (of_three_tiles(&modules), of_three_tiles(&modules));
+    let forged = lying.log(|log| log.forged_tile(0, 1, 256, 50)).unwrap();
+    lying.fault("*/tile/8/0/001", Fault::body(forged));
+    // The deceived host has the false tile, and not the others without which it cannot find out.
+    let held = lying.hold("*/tile/8/1/*");
+    let deceived = online("deceived", &lying).start();
+    let host = online("host", &honest)
+        .peer(&deceived.peer_address())
+        .start();
+    host.wait_for_neighbours(1);
+    deceived.wait_for_neighbours(1);
+    thread::scope(|scope| {
+        scope.spawn(|| deceived.get(&modules[0].url_path("mod")));
+        lying.wait_for("*/tile/8/0/001", 1, Duration::from_secs(20));
+        lying.wait_for("*/tile/8/1/*", 1, Duration::from_secs(20));
+        let got = host.get(&modules[1].url_path("mod")).expect_body();
+        assert_eq!(got, modules[1].go_mod());
+        drop(held);
+    });
+    assert!(honest.traffic_of("*/tile/8/0/001").requests >= 1);
+    host.wait_for_line("handed on a false part of the checksum database");
+    for one in [&host, &deceived] {
+        assert!(one.peers()[0]["banned_until"].is_null(), "{}", one.log());
+    }
+}
+
+#[test]
+fn a_tile_that_six_hosts_need_for_different_records_is_fetched_once() {
+    // The records stand in one tile, and the right edge of the tree has two more: each host would ask for all three.
+    let modules = small(6);
+    let upstream = of_three_tiles(&modules);
+    let hosts = mesh(&upstream, 6);
+    thread::scope(|scope| {
+        for (module, host) in modules.iter().zip(&hosts) {
+            scope.spawn(move || host.get(&module.url_path("mod")).expect_body());
+        }
+    });
+    let mut tiles: Vec<String> = upstream
+        .requests()
+        .into_iter()
+        .map(|seen| seen.path)
+        .filter(|path| path.contains("/tile/"))
+        .collect();
+    tiles.sort();
+    let all = tiles.len();
+    tiles.dedup();
+    // Each once; a host whose turn did not come in time may ask once more.
+    assert!(
+        (1..=STARVED as usize * tiles.len()).contains(&all),
+        "{tiles:?}: {all}"
+    );
 }

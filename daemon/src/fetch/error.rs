@@ -6,6 +6,7 @@ use std::sync::Arc;
 use modmesh_protocol::artifact::ArtifactKey;
 
 use super::not_here::NotHere;
+use super::notes::SaidToMember;
 use super::sources::Miss;
 use crate::flight::Crashed;
 use crate::peers::PeerError;
@@ -23,6 +24,9 @@ pub(crate) enum FetchError {
     /// Upstream is gone; this is what it said when it was there.
     #[error("{} (upstream cannot be reached now; it said so {} s ago)", .0.text.trim_end(), .0.age.as_secs())]
     SaidBefore(Arc<KeptRefusal>),
+    /// A member has just asked the same upstream, and this is what that said.
+    #[error("{} (upstream said so to member {} {} s ago)", .0.text.trim_end(), .0.member, .0.age.as_secs())]
+    SaidToMember(Arc<SaidToMember>),
     /// Upstream cannot be reached, and nobody else has it.
     #[error("{what}, and upstream cannot be reached: {reason}")]
     Unreachable { what: NotHere, reason: Arc<str> },

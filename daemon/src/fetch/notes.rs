@@ -5,6 +5,7 @@
 mod known;
 mod obtainable;
 mod of_members;
+mod together;
 mod without;
 mod words;
 
@@ -19,6 +20,7 @@ use tokio::time::timeout;
 
 pub(super) use self::known::is_commit;
 pub(super) use self::obtainable::ZipsAsked;
+pub(crate) use self::together::SaidToMember;
 use self::words::check;
 pub(crate) use self::words::info_of;
 use super::stories::Telling;
@@ -204,10 +206,22 @@ impl Fetcher {
         if let Some(answer) = self.info_of_member(key, asker).await {
             return Ok(answer);
         }
-        let error = match self.ask_for_note(key, asker, story).await {
+        let mut consultation = self.consult(key, asker);
+        if let Some(consultation) = &mut consultation
+            && let Some(told) = self.told_to_member(consultation, key).await
+        {
+            return told;
+        }
+        let asked = self.ask_for_note(key, asker, story).await;
+        if let Ok(Ok(answer)) = &asked {
+            self.keep_note(key, answer.body.clone(), answer.by_direct)
+                .await;
+        }
+        if let Some(consultation) = consultation {
+            self.tell_members(consultation, &asked).await;
+        }
+        let error = match asked {
             Ok(Ok(answer)) => {
-                self.keep_note(key, answer.body.clone(), answer.by_direct)
-                    .await;
                 return Ok(NoteAnswer {
                     bytes: answer.body,
                     source: Source::Upstream,

@@ -76,6 +76,11 @@ pub(crate) trait LogSource: Send + Sync + fmt::Debug {
     /// What it is counted as.
     fn source(&self) -> Source;
 
+    /// Whether it hands on what others' upstreams gave it, which it has not proved: no reason to call it a liar.
+    fn is_hearsay(&self) -> bool {
+        false
+    }
+
     /// How it is asked, for people.
     fn road(&self) -> String {
         self.name()
@@ -127,6 +132,21 @@ pub(crate) trait Council: Send {
     fn end(self: Box<Self>, is_here: bool) -> BoxFuture<'static, ()>;
 }
 
+/// The answer of one source about one tile, and who is to be named for it.
+pub(crate) type TileOf = (Result<TileBytes, AskError>, Arc<dyn LogSource>);
+
+/// The hosts of this network that may want the same tiles at the same moment, of which one asks the upstream.
+pub(crate) trait Together: Send + Sync + fmt::Debug {
+    /// The upstream that each of them would ask.
+    fn upstream(&self) -> Arc<dyn LogSource>;
+
+    /// The tiles at `coordinates`, in their order: of the upstream, asked here or by another host, or of a neighbour that has proved
+    /// it. Nothing where the upstream is still to be asked. What another host's upstream gave nobody has proved; it comes from a source
+    /// that is not blamed as a liar would be. Ends within the time that this host's own way to the upstream takes, and two seconds.
+    fn tiles<'a>(&'a self, coordinates: &'a [TileCoordinate])
+    -> BoxFuture<'a, Vec<Option<TileOf>>>;
+}
+
 /// Who can be asked, best first.
 pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
     /// The neighbours that have the record of `of`, quickest first; none is asked twice for it.
@@ -156,6 +176,11 @@ pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
 
     /// Two signed tree heads of the database were found to contradict each other.
     fn contradicted(&self);
+
+    /// Whom to consult before the upstream is asked for tiles; nothing where nobody else could want them.
+    fn together(&self) -> Option<Arc<dyn Together>> {
+        None
+    }
 
     /// The database through the upstream; nothing when this host is to stay offline.
     fn upstream(&self) -> Option<Arc<dyn LogSource>>;

@@ -2,12 +2,14 @@
 //!
 //! Who could not be asked, or gave something false, is asked no more by the same request: so a silent source costs it one
 //! silence, however many tiles are needed. Where a proxy said something that is no tile, the database behind it is asked.
+//! Before the upstream is asked, the hosts are that may want the same at this moment ([`Together`]), until something false came: what
+//! one of them has just fetched nobody has proved, and the upstream's own word is the better one then.
 
 use std::sync::Arc;
 
 use modmesh_protocol::log::{Tile, TileCoordinate};
 
-use super::ask::{AskError, LogSource, TileBytes};
+use super::ask::{AskError, LogSource, TileBytes, TileOf, Together};
 use crate::metrics::Source as Kind;
 
 /// The sources that are left, best first.
@@ -15,6 +17,7 @@ use crate::metrics::Source as Kind;
 pub(super) struct Sources {
     left: Vec<Arc<dyn LogSource>>,
     word: Option<AskError>,
+    together: Option<Arc<dyn Together>>,
 }
 
 /// Who shows a head.
@@ -33,7 +36,13 @@ impl Sources {
         Self {
             left: sources.into_iter().collect(),
             word: None,
+            together: None,
         }
+    }
+
+    /// The same, and `together` before the upstream.
+    pub(super) fn with(self, together: Option<Arc<dyn Together>>) -> Self {
+        Self { together, ..self }
     }
 
     /// The best of them.
@@ -50,14 +59,19 @@ impl Sources {
         self.word.as_ref()
     }
 
-    /// Which of `some` stands first here.
+    /// Which of `some` stands first here; before them who does not stand here, and gave what it had from others.
     pub(super) fn best_of(&self, some: &[Arc<dyn LogSource>]) -> Option<Arc<dyn LogSource>> {
+        let is_left = |one: &Arc<dyn LogSource>| self.left.iter().any(|other| is_same(other, one));
+        if let Some(hearsay) = some.iter().find(|one| one.is_hearsay() && !is_left(one)) {
+            return Some(Arc::clone(hearsay));
+        }
         let among = |source: &&Arc<dyn LogSource>| some.iter().any(|one| is_same(one, source));
         self.left.iter().find(among).or(some.first()).cloned()
     }
 
-    /// Asks `source` no more; who stands behind it takes its place.
+    /// Asks `source` no more; who stands behind it takes its place. Nor is anybody asked any more for what was not proved.
     pub(super) fn give_up(&mut self, source: &Arc<dyn LogSource>) {
+        self.together = None;
         if let Some(place) = self.left.iter().position(|one| is_same(one, source)) {
             self.left.splice(place..=place, source.behind());
         } else {
@@ -78,14 +92,16 @@ impl Sources {
             if missing.is_empty() {
                 break;
             }
-            let answer = ask(&source, missing).await;
+            let together = self.together.as_ref();
+            let together = together.filter(|together| is_same(&together.upstream(), &source));
+            let answer = ask(&source, together, missing).await;
             given.extend(answer.tiles);
             missing = answer.unanswered;
             self.note(answer.why);
             if !answer.no_tiles.is_empty() {
                 match source.behind() {
                     Some(behind) => {
-                        let answer = ask(&behind, answer.no_tiles).await;
+                        let answer = ask(&behind, None, answer.no_tiles).await;
                         given.extend(answer.tiles);
                         missing.extend(answer.unanswered);
                         missing.extend(answer.no_tiles);
@@ -125,8 +141,12 @@ struct Said {
     why: Option<AskError>,
 }
 
-async fn ask(source: &Arc<dyn LogSource>, missing: Vec<TileCoordinate>) -> Said {
-    let answers = source.tiles(&missing).await;
+async fn ask(
+    source: &Arc<dyn LogSource>,
+    together: Option<&Arc<dyn Together>>,
+    missing: Vec<TileCoordinate>,
+) -> Said {
+    let answers = answers(source, together, &missing).await;
     let mut said = Said {
         tiles: Vec::new(),
         unanswered: Vec::new(),
@@ -136,13 +156,13 @@ async fn ask(source: &Arc<dyn LogSource>, missing: Vec<TileCoordinate>) -> Said 
     };
     for (index, asked) in missing.into_iter().enumerate() {
         match answers.get(index) {
-            Some(Err(silence @ AskError::Unreachable(_))) => {
+            Some((Err(silence @ AskError::Unreachable(_)), _)) => {
                 said.why = Some(silence.clone());
                 said.unanswered.push(asked);
             }
             None => said.unanswered.push(asked),
-            Some(answer) => match as_tile(asked, answer) {
-                Ok(tile) => said.tiles.push((tile, Arc::clone(source))),
+            Some((answer, giver)) => match as_tile(asked, answer) {
+                Ok(tile) => said.tiles.push((tile, Arc::clone(giver))),
                 Err(why) => {
                     said.why = Some(why);
                     said.no_tiles.push(asked);
@@ -152,6 +172,30 @@ async fn ask(source: &Arc<dyn LogSource>, missing: Vec<TileCoordinate>) -> Said 
     }
     said.is_out_of_reach = said.tiles.is_empty() && said.no_tiles.is_empty();
     said
+}
+
+/// What is answered to each of `missing`, and by whom, in their order.
+async fn answers(
+    source: &Arc<dyn LogSource>,
+    together: Option<&Arc<dyn Together>>,
+    missing: &[TileCoordinate],
+) -> Vec<TileOf> {
+    let mut before = match together {
+        Some(together) => together.tiles(missing).await,
+        None => Vec::new(),
+    };
+    before.resize_with(missing.len(), || None);
+    let left = missing.iter().zip(&before);
+    let left: Vec<_> = left
+        .filter_map(|(at, answer)| answer.is_none().then_some(*at))
+        .collect();
+    let mut given = match left.is_empty() {
+        true => Vec::new().into_iter(),
+        false => source.tiles(&left).await.into_iter(),
+    };
+    let or_given =
+        |answer: Option<TileOf>| answer.or_else(|| Some((given.next()?, Arc::clone(source))));
+    before.into_iter().map_while(or_given).collect()
 }
 
 /// A tile as a source gave it, if it has the form of one that is wide enough.

@@ -7,5 +7,6 @@ mod given_up;
 mod heads;
 mod lookups;
 mod tiles;
+mod together;
 mod versions;
 mod world;

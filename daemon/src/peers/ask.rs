@@ -16,7 +16,9 @@ use modmesh_protocol::limits::{
     NO_PROGRESS_MAX, PROGRESS_BYTES_MIN, RETRY_AFTER_MS, TILES_PER_QUERY_MAX,
 };
 use modmesh_protocol::log::DatabaseId;
-use modmesh_protocol::wire::{Answer, FileAnswer, FileRequest, Query, TileBytes, TileName};
+use modmesh_protocol::wire::{
+    Answer, FileAnswer, FileRequest, Query, SaidByUpstream, TileBytes, TileName,
+};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -105,16 +107,40 @@ pub(super) async fn tiles(
     database: DatabaseId,
     coordinates: &[(u8, u64, u16)],
 ) -> Result<Vec<Option<Tile>>, PeerError> {
+    let question = |coordinates| Query::Tiles {
+        database: database.0,
+        coordinates,
+    };
+    tiles_by(shared, peer, question, coordinates).await
+}
+
+/// See [`super::Peers::fresh_tiles`].
+pub(super) async fn fresh_tiles(
+    shared: &Shared,
+    peer: &PeerId,
+    database: DatabaseId,
+    coordinates: &[(u8, u64, u16)],
+) -> Result<Vec<Option<Tile>>, PeerError> {
+    let question = |coordinates| Query::FreshTiles {
+        database: database.0,
+        coordinates,
+    };
+    tiles_by(shared, peer, question, coordinates).await
+}
+
+async fn tiles_by(
+    shared: &Shared,
+    peer: &PeerId,
+    question: impl Fn(Vec<TileName>) -> Query,
+    coordinates: &[(u8, u64, u16)],
+) -> Result<Vec<Option<Tile>>, PeerError> {
     let queries = coordinates.chunks(TILES_PER_QUERY_MAX).map(|part| {
         let coordinates = part.iter().map(|&(level, index, width)| TileName {
             level,
             index,
             width,
         });
-        let query = Query::Tiles {
-            database: database.0,
-            coordinates: coordinates.collect(),
-        };
+        let query = question(coordinates.collect());
         async move { check_tiles(part, query_patiently(shared, peer, &query).await?) }
     });
     // Boxed: the compiler cannot see through the closure's lifetimes otherwise.
@@ -144,6 +170,18 @@ fn check_tiles(asked: &[(u8, u64, u16)], answer: Answer) -> Result<Vec<Option<Ti
         tile => Ok(tile.map(|tile| (tile.width, tile.bytes))),
     };
     tiles.into_iter().zip(asked).map(check).collect()
+}
+
+/// What the upstream of a member said; see [`super::Peers::said`].
+pub(super) async fn said(
+    shared: &Shared,
+    peer: &PeerId,
+    key: KeyHash,
+) -> Result<Option<SaidByUpstream>, PeerError> {
+    match query_patiently(shared, peer, &Query::Said { key: key.0 }).await? {
+        Answer::Said(said) => Ok(said),
+        _ => Err(PeerError::Protocol("another answer than a saying")),
+    }
 }
 
 /// The signed head; see [`super::Peers::head`].

@@ -13,7 +13,7 @@ use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::rate::Rate;
 use modmesh_protocol::wire::RecordAnswer;
 
-use super::{Membership, ShelvedStatement};
+use super::{Membership, ShelvedSaying, ShelvedStatement};
 
 /// What this host shows to its neighbours. Called on threads where blocking on small reads is fine.
 ///
@@ -52,6 +52,21 @@ pub trait Shelf: Send + Sync + 'static {
         index: u64,
         width_min: u16,
     ) -> Option<(u16, Vec<u8>)>;
+    /// The tile at that place as the upstream gave it just now, when it has at least `width_min` hashes: width and bytes. Nobody
+    /// has proved it.
+    fn fresh_tile(
+        &self,
+        _database: DatabaseId,
+        _level: u8,
+        _index: u64,
+        _width_min: u16,
+    ) -> Option<(u16, Vec<u8>)> {
+        None
+    }
+    /// Among members: what the upstream said just now, by [`KeyHash::of_saying`].
+    fn saying(&self, _key: KeyHash) -> Option<ShelvedSaying> {
+        None
+    }
     /// The current signed head, at most 16 KiB.
     fn head(&self, database: DatabaseId) -> Option<String>;
     /// The databases mirrored here with the sizes of their heads; 0 for one without a head yet.

@@ -216,6 +216,23 @@ fn look_up(shelf: &dyn Shelf, signer: Option<&Signer>, query: Query) -> Answer {
             };
             Answer::Tiles(coordinates.into_iter().map(tile).collect())
         }
+        Query::FreshTiles {
+            database,
+            coordinates,
+        } => {
+            let database = DatabaseId(database);
+            let tile = |c: modmesh_protocol::wire::TileName| {
+                let proved = shelf.tile(database, c.level, c.index, c.width);
+                let (width, bytes) =
+                    proved.or_else(|| shelf.fresh_tile(database, c.level, c.index, c.width))?;
+                (width >= c.width).then_some(TileBytes { width, bytes })
+            };
+            Answer::Tiles(coordinates.into_iter().map(tile).collect())
+        }
+        Query::Said { key } => match signer {
+            Some(signer) => signer.said(shelf, KeyHash(key)),
+            None => Answer::Said(None),
+        },
         // Answered before, for the shelf does not know.
         Query::Acquaint { .. } => Answer::Refused,
         Query::Head { database } => Answer::Head(shelf.head(DatabaseId(database))),

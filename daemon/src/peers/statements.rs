@@ -97,6 +97,11 @@ impl Signer {
         Self { key, ours }
     }
 
+    /// The signature of `bytes`, where the key gives one.
+    pub(super) fn sign(&self, bytes: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        self.key.sign(bytes).ok()?.try_into().ok()
+    }
+
     /// What this host states of `file`. Blocks like the shelf.
     pub(super) fn state(&self, shelf: &dyn Shelf, file: KeyHash) -> Answer {
         let stated = shelf.statement(file).and_then(|here| {
@@ -108,10 +113,7 @@ impl Signer {
             };
             let (author, signature) = match here.by {
                 Some(by) => by,
-                None => {
-                    let signature = self.key.sign(&statement.to_signed()).ok()?;
-                    (self.ours.clone(), signature.try_into().ok()?)
-                }
+                None => (self.ours.clone(), self.sign(&statement.to_signed())?),
             };
             Some(FileStatement {
                 author: author.to_string(),
@@ -148,14 +150,19 @@ pub(super) fn checked(
         blob: BlobId(stated.blob),
         length: stated.length,
     };
-    let key = key_of(&peer_id_of(&author)?)?;
-    let is_signed = key.verify(&statement.to_signed(), &stated.signature);
+    let is_signed = is_signed_by(&author, &statement.to_signed(), &stated.signature);
     is_signed.then(|| StatedFile {
         giver: giver.clone(),
         author,
         statement,
         signature: stated.signature,
     })
+}
+
+/// Whether `author` signed `bytes`.
+pub(super) fn is_signed_by(author: &PeerName, bytes: &[u8], signature: &[u8]) -> bool {
+    let key = peer_id_of(author).and_then(|id| key_of(&id));
+    key.is_some_and(|key| key.verify(bytes, signature))
 }
 
 /// The key that an Ed25519 peer id is: its multihash is the identity of the encoded key (libp2p's peer id specification).

@@ -176,6 +176,9 @@ fn status_of(error: &FetchError) -> StatusCode {
         FetchError::SaidBefore(refusal) => {
             StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::NOT_FOUND)
         }
+        FetchError::SaidToMember(no) => {
+            StatusCode::from_u16(no.status).unwrap_or(StatusCode::NOT_FOUND)
+        }
         FetchError::Offline(_) | FetchError::InsideHeld(_) => StatusCode::NOT_FOUND,
         FetchError::Unreachable { .. } => StatusCode::GATEWAY_TIMEOUT,
         FetchError::Untrue(_) | FetchError::Nonsense { .. } | FetchError::Neighbour { .. } => {

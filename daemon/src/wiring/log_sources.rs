@@ -14,9 +14,11 @@ use tokio::time::timeout;
 
 use super::councils::RecordCouncil;
 use super::givers::Givers;
+use super::shared_tiles::{SharedTiles, TilesTogether};
 use crate::lately::Longest;
 use crate::log::{
-    AskError, Council, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
+    AskError, Council, LogSource, LookupAnswer, Part, Surroundings, TileBytes, Together,
+    VersionsAnswer,
 };
 use crate::metrics::{Metrics, Source};
 use crate::peers::{Haste, Lie, Located, PeerError, Peers};
@@ -71,6 +73,7 @@ pub(crate) struct AroundUs {
     /// Until then a host that has no upstream waits for a first neighbour.
     pub settled_at: Instant,
     pub lookups_took: Arc<Longest>,
+    pub tiles: Arc<SharedTiles>,
 }
 
 /// One neighbour, with the record it said it has.
@@ -222,7 +225,7 @@ impl UpstreamLog {
     }
 
     /// Partial tiles of old heads are served only by luck; the full one, where there is one by now, holds them.
-    async fn tile(&self, coordinate: TileCoordinate) -> Result<TileBytes, AskError> {
+    pub(super) async fn tile(&self, coordinate: TileCoordinate) -> Result<TileBytes, AskError> {
         let full = coordinate.with_width(256);
         let mut wanted = vec![coordinate];
         if coordinate != full {
@@ -431,6 +434,16 @@ impl AroundUs {
         sources.collect()
     }
 
+    /// The neighbour `peer` as a source of tiles that it has proved.
+    pub(super) fn known_neighbour(&self, peers: &Peers, peer: PeerName) -> Arc<dyn LogSource> {
+        self.neighbour(peers, peer, None, None)
+    }
+
+    /// A tile as the upstream gave it just now, for those who wait for it.
+    pub(super) fn fresh_tile(&self, level: u8, index: u64, width_min: u16) -> Option<TileBytes> {
+        self.tiles.fresh().get(level, index, width_min)
+    }
+
     fn neighbour(
         &self,
         peers: &Peers,
@@ -531,6 +544,11 @@ impl Surroundings for AroundUs {
 
     fn contradicted(&self) {
         self.metrics.sumdb_contradicted(&self.name);
+    }
+
+    fn together(&self) -> Option<Arc<dyn Together>> {
+        let together = TilesTogether::of(self)?;
+        Some(Arc::new(together))
     }
 
     fn upstream(&self) -> Option<Arc<dyn LogSource>> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::Method;
 use modmesh_protocol::artifact::KeyHash;
@@ -13,9 +13,9 @@ use modmesh_protocol::wire::RecordAnswer;
 use tokio::sync::broadcast;
 
 use crate::Event;
-use crate::fetch::info_of;
+use crate::fetch::{Sayings, info_of};
 use crate::log::Mirrors;
-use crate::peers::{NeighbourEvent, Shelf, Shelved, ShelvedStatement};
+use crate::peers::{NeighbourEvent, Shelf, Shelved, ShelvedSaying, ShelvedStatement};
 use crate::proxy::{Route, parse_route};
 use crate::store::Store;
 use crate::trust::Scope;
@@ -25,14 +25,10 @@ use super::AroundUs;
 /// The store and the log, as far as anybody may have them.
 #[derive(Debug)]
 pub(crate) struct OpenShelf {
-    store: Store,
-    mirrors: Mirrors,
-}
-
-impl OpenShelf {
-    pub(crate) fn new(store: Store, mirrors: Mirrors) -> Self {
-        Self { store, mirrors }
-    }
+    pub store: Store,
+    pub mirrors: Mirrors,
+    pub around: HashMap<DatabaseId, Arc<AroundUs>>,
+    pub sayings: Arc<Sayings>,
 }
 
 impl Shelf for OpenShelf {
@@ -64,7 +60,8 @@ impl Shelf for OpenShelf {
             let mut mirrors = all.iter().map(|database| database.mirror());
             mirrors.any(|mirror| mirror.kept_record_of(key).is_some())
         };
-        self.store.shareable_summary(key).is_some() || is_record()
+        let is_saying = || self.sayings.get(key).is_some();
+        self.store.shareable_summary(key).is_some() || is_saying() || is_record()
     }
 
     fn statement(&self, key: KeyHash) -> Option<ShelvedStatement> {
@@ -121,6 +118,27 @@ impl Shelf for OpenShelf {
         let tile = self.mirrors.by_id(database)?.kept_tile(level, index)?;
         let width = tile.coordinate().width;
         (width >= width_min).then(|| (width, tile.bytes().to_vec()))
+    }
+
+    fn saying(&self, key: KeyHash) -> Option<ShelvedSaying> {
+        let (said, age) = self.sayings.get(key)?;
+        Some(ShelvedSaying {
+            status: said.status,
+            bytes: said.bytes.to_vec(),
+            age,
+            at: said.at.duration_since(UNIX_EPOCH).unwrap_or_default(),
+        })
+    }
+
+    fn fresh_tile(
+        &self,
+        database: DatabaseId,
+        level: u8,
+        index: u64,
+        width_min: u16,
+    ) -> Option<(u16, Vec<u8>)> {
+        let around = self.around.get(&database)?;
+        around.fresh_tile(level, index, width_min)
     }
 
     fn head(&self, database: DatabaseId) -> Option<String> {

@@ -88,6 +88,24 @@ fn an_entry_that_no_proxy_can_have_says_what_is_wrong_with_it() {
 }
 
 #[test]
+fn a_list_is_alike_on_all_hosts_without_userinfo_and_folders() {
+    for (text, alike) in [
+        ("https://proxy.example", true),
+        ("http://proxy.example/go|https://other.example,direct", true),
+        ("off", true),
+        ("https://anna@proxy.example", false),
+        (
+            "https://proxy.example,https://anna:secret@other.example",
+            false,
+        ),
+        ("file:///srv/go", false),
+        ("https://proxy.example|file:///srv/go", false),
+    ] {
+        assert_eq!(list(text).is_alike(), alike, "{text}");
+    }
+}
+
+#[test]
 fn userinfo_goes_to_the_request_and_to_nobody_else() {
     let secret = "https://anna:s%40cret@proxy.example/go|direct";
     let parsed = list(secret);

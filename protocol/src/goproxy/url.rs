@@ -115,6 +115,11 @@ impl ProxyUrl {
         &self.text
     }
 
+    /// Whether userinfo is in it.
+    pub fn has_userinfo(&self) -> bool {
+        self.userinfo.is_some()
+    }
+
     /// The whole URL without its userinfo.
     pub fn without_userinfo(&self) -> String {
         self.with_userinfo(None)

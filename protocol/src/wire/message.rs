@@ -97,6 +97,19 @@ pub enum Query {
         /// Over IPv6.
         v6: u16,
     },
+    /// "Send me these tiles, as your upstream gave them just now": what nobody has proved yet may be among them, and whoever asks
+    /// proves them itself. At most [`TILES_PER_QUERY_MAX`]; answered with [`Answer::Tiles`].
+    FreshTiles {
+        /// The database they belong to.
+        database: [u8; 32],
+        /// Which tiles; the answer keeps the order.
+        coordinates: Vec<TileName>,
+    },
+    /// Among members: "What did your upstream say to this just now?"
+    Said {
+        /// [`KeyHash::of_saying`](crate::artifact::KeyHash::of_saying).
+        key: [u8; 32],
+    },
 }
 
 /// A neighbour of a neighbour, as an element of [`Answer::Acquaintances`]. It is where it was last seen.
@@ -166,6 +179,8 @@ pub enum Answer {
     Note(Option<SharedNote>),
     /// To [`Query::Acquaint`]: neighbours on the asker's link, at most [`ACQUAINTANCES_MAX`].
     Acquaintances(Vec<Acquaintance>),
+    /// To [`Query::Said`]; nothing where it said nothing of late.
+    Said(Option<SaidByUpstream>),
 }
 
 /// A file that a holder can send.
@@ -199,6 +214,21 @@ pub struct SharedNote {
     pub bytes: Vec<u8>,
     /// How long ago, in seconds, by the member's clock.
     pub age_seconds: u64,
+}
+
+/// What an upstream said to a member, signed by the member that says so; see [`Saying`](crate::membership::Saying).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SaidByUpstream {
+    /// The status of HTTP: 200, 404 or 410.
+    pub status: u16,
+    /// The body, or for a person the reason; at most [`SHARED_NOTE_BYTES_MAX`].
+    pub bytes: Vec<u8>,
+    /// How long ago, in milliseconds, by the member's clock that nobody sets.
+    pub age_ms: u64,
+    /// When, in seconds since 1970, by the member's clock on the wall: it is signed, and nothing is decided by it.
+    pub at_seconds: u64,
+    /// The member's signature.
+    pub signature: [u8; SIGNATURE_BYTES],
 }
 
 /// A record with what is needed to start proving it.
@@ -285,7 +315,7 @@ impl Message for Hello {
 impl Message for Query {
     fn check(&self) -> Result<(), CodecError> {
         match self {
-            Self::Tiles { coordinates, .. } => {
+            Self::Tiles { coordinates, .. } | Self::FreshTiles { coordinates, .. } => {
                 bound("coordinates", coordinates.len(), TILES_PER_QUERY_MAX)
             }
             Self::Note { path } => bound("path", path.len(), NOTE_PATH_BYTES_MAX),
@@ -293,7 +323,8 @@ impl Message for Query {
             | Self::Head { .. }
             | Self::Versions { .. }
             | Self::Stated { .. }
-            | Self::Acquaint { .. } => Ok(()),
+            | Self::Acquaint { .. }
+            | Self::Said { .. } => Ok(()),
         }
     }
 }
@@ -314,6 +345,7 @@ impl Message for Answer {
                 bound("tile", longest.unwrap_or(0), TILE_BYTES_MAX)
             }
             Self::Stated(Some(stated)) => bound("author", stated.author.len(), AUTHOR_BYTES_MAX),
+            Self::Said(Some(said)) => bound("saying", said.bytes.len(), SHARED_NOTE_BYTES_MAX),
             Self::Note(Some(note)) => bound("note", note.bytes.len(), SHARED_NOTE_BYTES_MAX),
             Self::Head(Some(note)) => bound("head", note.len(), NOTE_BYTES_MAX),
             Self::Versions { head, records } => {
@@ -335,6 +367,7 @@ impl Message for Answer {
             | Self::Head(None)
             | Self::Stated(None)
             | Self::Note(None)
+            | Self::Said(None)
             | Self::Busy { .. }
             | Self::Refused => Ok(()),
         }

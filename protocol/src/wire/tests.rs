@@ -141,6 +141,29 @@ fn the_bytes_of_each_message_are_for_good() {
     };
     is(&Answer::Note(Some(note)), "0000000701 07 01 0176 fbfb00");
     is(&Answer::Note(None), "0000000201 07 00");
+    let coordinates = vec![TileName {
+        level: 1,
+        index: 300,
+        width: 256,
+    }];
+    let fresh = Query::FreshTiles {
+        database: a,
+        coordinates,
+    };
+    is(&fresh, &format!("0000002901 07{aa} 01 01 fb2c01 fb0001"));
+    is(&Query::Said { key: b }, &format!("0000002101 08{bb}"));
+    let said = SaidByUpstream {
+        status: 404,
+        bytes: b"no".to_vec(),
+        age_ms: 250,
+        at_seconds: 251,
+        signature: [5; 64],
+    };
+    is(
+        &Answer::Said(Some(said)),
+        &format!("0000004c01 09 01 fb9401 026e6f fa fbfb00 {signature}"),
+    );
+    is(&Answer::Said(None), "0000000201 09 00");
     is(
         &FileRequest::Whole { file: a },
         &format!("0000002101 00{aa}"),
@@ -327,6 +350,17 @@ fn lists_and_texts_beyond_their_bounds_neither_leave_nor_enter() {
     exceeds(&versions(1, 16385, 0), "record text");
     exceeds(&versions(64, 513, 0), "record texts");
     exceeds(&versions(0, 0, 16385), "head");
+    let said = |bytes| {
+        Answer::Said(Some(SaidByUpstream {
+            status: u16::MAX,
+            bytes: vec![0; bytes],
+            age_ms: u64::MAX,
+            at_seconds: u64::MAX,
+            signature: [0; 64],
+        }))
+    };
+    fits(&said(48 * 1024));
+    exceeds(&said(48 * 1024 + 1), "saying");
     let acquaintances = |count, name: usize, address| {
         let one = Acquaintance {
             peer: "n".repeat(name),
@@ -470,6 +504,7 @@ fn query() -> impl Strategy<Value = Query> {
         index,
         width,
     });
+    let fresh = name.clone();
     prop_oneof![
         locate.prop_map(|(file, record)| Query::Locate { file, record }),
         (hash(), vec(name, 0..=7)).prop_map(|(database, coordinates)| Query::Tiles {
@@ -481,6 +516,11 @@ fn query() -> impl Strategy<Value = Query> {
         hash().prop_map(|file| Query::Stated { file }),
         "[ -~]{0,1024}".prop_map(|path| Query::Note { path }),
         any::<(u16, u16)>().prop_map(|(v4, v6)| Query::Acquaint { v4, v6 }),
+        (hash(), vec(fresh, 0..=7)).prop_map(|(database, coordinates)| Query::FreshTiles {
+            database,
+            coordinates
+        }),
+        hash().prop_map(|key| Query::Said { key }),
     ]
 }
 
@@ -506,6 +546,20 @@ fn answer() -> impl Strategy<Value = Answer> {
     });
     let note = (vec(any::<u8>(), 0..=48 * 1024), any::<u64>());
     let note = note.prop_map(|(bytes, age_seconds)| SharedNote { bytes, age_seconds });
+    let said = (
+        any::<(u16, u64, u64)>(),
+        vec(any::<u8>(), 0..=48 * 1024),
+        any::<[u8; 64]>(),
+    );
+    let said = said.prop_map(
+        |((status, age_ms, at_seconds), bytes, signature)| SaidByUpstream {
+            status,
+            bytes,
+            age_ms,
+            at_seconds,
+            signature,
+        },
+    );
     let tile = (any::<u16>(), vec(any::<u8>(), 0..=8192));
     let tile = tile.prop_map(|(width, bytes)| TileBytes { width, bytes });
     prop_oneof![
@@ -519,6 +573,7 @@ fn answer() -> impl Strategy<Value = Answer> {
             .prop_map(|(head, records)| Answer::Versions { head, records }),
         option::of(statement).prop_map(Answer::Stated),
         option::of(note).prop_map(Answer::Note),
+        option::of(said).prop_map(Answer::Said),
     ]
 }
 

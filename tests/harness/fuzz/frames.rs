@@ -161,6 +161,13 @@ impl Frames {
                 database: self.hash(dice),
                 key: self.hash(dice),
             },
+            3 if dice.in_thousand(500) => Query::FreshTiles {
+                database: self.hash(dice),
+                coordinates: (0..dice.below(8)).map(|_| tile_name(dice)).collect(),
+            },
+            4 if dice.in_thousand(500) => Query::Said {
+                key: self.hash(dice),
+            },
             3 => Query::Stated {
                 file: self.hash(dice),
             },

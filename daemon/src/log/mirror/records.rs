@@ -177,7 +177,8 @@ impl Mirror {
         });
         let others = upstream.into_iter().chain(surroundings.neighbours());
         let others = others.filter(|other| other.name() != giver.name());
-        Sources::new([Arc::clone(giver)].into_iter().chain(others))
+        let sources = Sources::new([Arc::clone(giver)].into_iter().chain(others));
+        sources.with(surroundings.together())
     }
 }
 

@@ -66,7 +66,7 @@ impl Mirror {
         let from_neighbours = fetch(Sources::new(surroundings.neighbours()));
         let from_upstream = surroundings
             .upstream()
-            .map(|upstream| fetch(Sources::new([upstream])));
+            .map(|upstream| fetch(Sources::new([upstream]).with(surroundings.together())));
         match neighbours_first(from_neighbours, from_upstream).await {
             Ok(Some((tile, source))) => TileAnswer::Here(tile.into_bytes(), source),
             Ok(None) => TileAnswer::NotToBeHad(format!("no tile {}", coordinate.path())),

@@ -18,7 +18,8 @@ use modmesh_protocol::log::{
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
 
 use super::super::ask::{
-    AskError, Council, LogSource, LookupAnswer, Part, Surroundings, TileBytes, VersionsAnswer,
+    AskError, Council, LogSource, LookupAnswer, Part, Surroundings, TileBytes, TileOf, Together,
+    VersionsAnswer,
 };
 use super::super::database::{Database, Opening};
 use super::super::mirror::Mirror;
@@ -171,6 +172,8 @@ pub(super) struct Fake {
     pub tells_latest: bool,
     /// Whether it says which head it has itself.
     pub tells_head: bool,
+    /// Whether it hands on what others gave it.
+    pub is_hearsay: bool,
     pub latest_asked: AtomicUsize,
     pub looked_up: AtomicUsize,
     pub asked: AtomicUsize,
@@ -189,6 +192,7 @@ impl Fake {
             heads_cached_by: size,
             tells_latest: true,
             tells_head: true,
+            is_hearsay: false,
             latest_asked: AtomicUsize::default(),
             looked_up: AtomicUsize::default(),
             asked: AtomicUsize::default(),
@@ -312,6 +316,10 @@ impl LogSource for Fake {
         Some(behind)
     }
 
+    fn is_hearsay(&self) -> bool {
+        self.is_hearsay
+    }
+
     fn blame(&self, _: Part<'_>, what: &str, _: &[u8]) {
         self.blamed.lock().unwrap().push(what.to_owned());
     }
@@ -322,6 +330,33 @@ impl LogSource for Fake {
 pub(super) struct Shown {
     pub by: Arc<Fake>,
     pub records: Vec<Record>,
+}
+
+/// Hosts that may want the same tiles: one of them was given them.
+#[derive(Debug)]
+pub(super) struct Fellows {
+    pub upstream: Arc<Fake>,
+    pub hearsay: Arc<Fake>,
+}
+
+impl Together for Fellows {
+    fn upstream(&self) -> Arc<dyn LogSource> {
+        Arc::<Fake>::clone(&self.upstream)
+    }
+
+    fn tiles<'a>(
+        &'a self,
+        coordinates: &'a [TileCoordinate],
+    ) -> BoxFuture<'a, Vec<Option<TileOf>>> {
+        Box::pin(async move {
+            let given = self.hearsay.tiles(coordinates).await.into_iter();
+            let by_them = given.map(|given| {
+                let giver: Arc<dyn LogSource> = Arc::<Fake>::clone(&self.hearsay);
+                given.is_ok().then_some((given, giver))
+            });
+            by_them.collect()
+        })
+    }
 }
 
 /// Everybody around a mirror.
@@ -335,6 +370,7 @@ pub(super) struct Around {
     /// How often neighbours were asked for those.
     pub versions_asked: AtomicUsize,
     pub upstream: Option<Arc<Fake>>,
+    pub together: Option<Arc<Fellows>>,
     pub advanced: Mutex<Vec<String>>,
     pub contradictions: AtomicUsize,
 }
@@ -392,6 +428,11 @@ impl Surroundings for Around {
 
     fn contradicted(&self) {
         self.contradictions.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn together(&self) -> Option<Arc<dyn Together>> {
+        let together = self.together.clone()?;
+        Some(together)
     }
 
     fn upstream(&self) -> Option<Arc<dyn LogSource>> {
