@@ -343,7 +343,8 @@ impl Fetcher {
                 Err(error) => error,
             };
             if !error.is_absence() {
-                let is_a_no = matches!(error, FetchError::Upstream(_));
+                let is_a_no =
+                    matches!(error, FetchError::Upstream(_) | FetchError::SaidToMember(_));
                 if alone || haste == Haste::NobodyElse || !is_a_no {
                     return Err(error);
                 }

@@ -208,7 +208,7 @@ impl Fetcher {
         }
         let mut consultation = self.consult(key, asker);
         if let Some(consultation) = &mut consultation
-            && let Some(told) = self.told_to_member(consultation, key).await
+            && let Some(told) = self.told_to_member(consultation, key, story).await
         {
             return told;
         }

@@ -39,6 +39,7 @@ impl Fetcher {
             Some(Expected::Unlisted(_)) if !self.inner.peers.is_closed() => None,
             _ => self.talk(want),
         };
+        let mut refused = None;
         if let Some(talk) = &mut talk {
             loop {
                 let began = Instant::now();
@@ -50,6 +51,7 @@ impl Fetcher {
                 let had_it = holders.clone();
                 want.story.tell(began, Did::Together { had_it });
                 if holders.is_empty() {
+                    refused = self.no_of_one_waited_for(talk, want).await;
                     break;
                 }
                 holders.retain(|holder| !useless.contains(holder));
@@ -80,8 +82,12 @@ impl Fetcher {
                 talk.taken(false).await;
             }
         }
-        let asked = self.ask_upstream(want, treatment, expected, list).await;
+        let asked = match refused {
+            Some(no) => Err(no),
+            None => self.ask_upstream(want, treatment, expected, list).await,
+        };
         if let Some(talk) = talk {
+            self.tell_members_no(want, &asked);
             talk.end(self.ending(&asked)).await;
         }
         asked.map(|stored| Landed::new(stored, Source::Upstream))
@@ -126,11 +132,14 @@ impl Fetcher {
             Ok(stored) if self.gives_on(stored) => Fetched::Here,
             Ok(_) => Fetched::ForItself,
             Err(FetchError::Upstream(error)) => match &**error {
-                UpstreamError::Refused(answer) => Fetched::Failed {
-                    status: answer.status,
-                },
+                UpstreamError::Refused(answer) | UpstreamError::NotFound(answer) => {
+                    Fetched::Failed {
+                        status: answer.status,
+                    }
+                }
                 _ => Fetched::Failed { status: 502 },
             },
+            Err(FetchError::SaidToMember(no)) => Fetched::Failed { status: no.status },
             Err(_) => Fetched::Failed { status: 502 },
         }
     }

@@ -5,8 +5,8 @@
 //! host's neighbours: nobody is called because of it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::{AsyncReadExt, AsyncWriteExt};
@@ -25,7 +25,7 @@ use super::frames::{self, FrameError};
 use super::office::{Visit, known_holders};
 use super::roster::Settled;
 use super::streams::Purpose;
-use super::{PeerError, Shared, ask, name_of};
+use super::{PeerError, Shared, ask, lock, name_of};
 
 /// How often the conversation's clock is looked at: a first answer is expected within 100 ms.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -142,6 +142,7 @@ pub enum Turn {
 #[derive(Debug)]
 pub struct Talk {
     turns: mpsc::Receiver<Turn>,
+    waited_for: Arc<Mutex<Vec<PeerName>>>,
     told: mpsc::Sender<Told>,
 }
 
@@ -155,6 +156,12 @@ impl Talk {
     /// What to do next. Takes as long as the owners say that somebody fetches it, within the bounds of [`Asker`].
     pub async fn next(&mut self) -> Turn {
         self.turns.recv().await.unwrap_or(Turn::Nobody)
+    }
+
+    /// Neighbours that this host waited for before it was told to fetch it itself, the first in front, three at most: they know why
+    /// they did not get it.
+    pub fn waited_for(&self) -> Vec<PeerName> {
+        lock(&self.waited_for).clone()
     }
 
     /// Whether it is here now from one of those that were named.
@@ -181,7 +188,9 @@ pub(super) fn begin(
     let (turns_in, turns) = mpsc::channel(WAITING_MAX);
     let (told, told_in) = mpsc::channel(WAITING_MAX);
     let (words_in, words) = mpsc::channel(WAITING_MAX);
+    let waited_for = Arc::default();
     let conversation = Conversation {
+        waited_for: Arc::clone(&waited_for),
         owners: owners_of(shared, &about.place, &settled),
         counted: Counted::waits(shared),
         shared: Arc::clone(shared),
@@ -193,7 +202,11 @@ pub(super) fn begin(
         turns: turns_in,
     };
     tokio::spawn(conversation.lead(words, told_in, road));
-    Some(Talk { turns, told })
+    Some(Talk {
+        turns,
+        waited_for,
+        told,
+    })
 }
 
 /// An owner: this host itself, or a neighbour.
@@ -282,6 +295,7 @@ struct Conversation {
     serial: u64,
     words_in: mpsc::Sender<Heard>,
     turns: mpsc::Sender<Turn>,
+    waited_for: Arc<Mutex<Vec<PeerName>>>,
 }
 
 impl Conversation {
@@ -359,6 +373,7 @@ impl Conversation {
                 }
                 Act::Fetch => {
                     self.counted.fetches();
+                    *lock(&self.waited_for) = self.known(asker.waited_for());
                     self.turn(Turn::Fetch);
                 }
                 Act::Nobody => self.turn(Turn::Nobody),

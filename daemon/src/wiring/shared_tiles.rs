@@ -9,6 +9,9 @@
 //! evidence, nobody is banned for it, and that host's hearsay is not asked for again for a while. The tiles are then asked of this host's own
 //! upstream, as if there were no neighbours.
 
+mod fresh;
+mod givers;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,23 +22,18 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::lease::{Fetched, Road};
 use modmesh_protocol::limits::NEIGHBOURS_MAX;
 use modmesh_protocol::log::TileCoordinate;
-use modmesh_protocol::module::ModuleVersion;
 use modmesh_protocol::peer_name::PeerName;
 use tokio::time::timeout;
 
+use self::fresh::FreshTiles;
+use self::givers::{FetchedHere, Hearsay};
 use super::log_sources::{AroundUs, UpstreamLog};
 use crate::flight::Flights;
 use crate::lately::Longest;
-use crate::log::{AskError, LogSource, LookupAnswer, Part, TileBytes, TileOf, Together};
-use crate::metrics::{Metrics, Source};
+use crate::log::{AskError, LogSource, TileBytes, TileOf, Together};
 use crate::peers::{About, Haste, Peers, SoFar, Turn};
-use crate::seldom::Seldom;
 use crate::shutdown::Shutdown;
 
-/// Tiles that are held for others, of one database: 1 MiB at most.
-const FRESH_TILES_MAX: usize = 128;
-/// How long: an owner remembers for as long who has one.
-const FRESH_FOR: Duration = Duration::from_secs(30);
 /// How long a host whose hearsay was false is not asked for more.
 const UNHEARD_FOR: Duration = Duration::from_secs(10 * 60);
 /// How long a tile is taken to need of which nothing was measured.
@@ -46,8 +44,6 @@ const PROVED_WAIT_MAX: Duration = Haste::OthersWait.deadline();
 const HANDED_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Holders of a tile that are tried for one word of an owner.
 const HOLDERS_MAX: usize = 2;
-
-static FALSE_HEARSAY: Seldom = Seldom::new();
 
 /// What is known of tiles that are wanted here, of one database.
 #[derive(Debug)]
@@ -71,10 +67,6 @@ enum Got {
     /// Nobody was found, and the upstream was not asked.
     Nothing,
 }
-
-/// Tiles as this host's upstream gave them just now, for those who wait for them.
-#[derive(Debug, Default)]
-pub(crate) struct FreshTiles(Mutex<HashMap<(u8, u64), (TileBytes, Instant)>>);
 
 impl SharedTiles {
     pub(crate) fn new(shutdown: &Shutdown) -> Self {
@@ -111,37 +103,6 @@ impl SharedTiles {
         Road {
             pace: None,
             first_byte: Some(self.took.get().unwrap_or(TILE_ASSUMED)),
-        }
-    }
-}
-
-impl FreshTiles {
-    /// The tile, if one at least as wide came of late.
-    pub(super) fn get(&self, level: u8, index: u64, width_min: u16) -> Option<TileBytes> {
-        let fresh = lock(&self.0);
-        let (tile, came) = fresh.get(&(level, index))?;
-        (tile.0 >= width_min && came.elapsed() < FRESH_FOR).then(|| tile.clone())
-    }
-
-    /// Keeps one that came, in the place of a narrower or older one; the oldest goes where there is no room.
-    fn put(&self, at: TileCoordinate, tile: &TileBytes) {
-        let (mut fresh, place) = (lock(&self.0), (at.level, at.index));
-        fresh.retain(|_, (_, came)| came.elapsed() < FRESH_FOR);
-        if fresh.len() >= FRESH_TILES_MAX && !fresh.contains_key(&place) {
-            let oldest = fresh.iter().min_by_key(|(_, (_, came))| *came);
-            if let Some(oldest) = oldest.map(|(place, _)| *place) {
-                fresh.remove(&oldest);
-            }
-        }
-        if fresh.get(&place).is_none_or(|(held, _)| held.0 <= tile.0) {
-            fresh.insert(place, (tile.clone(), Instant::now()));
-        }
-    }
-
-    fn forget(&self, at: &[TileCoordinate]) {
-        let mut fresh = lock(&self.0);
-        for at in at {
-            fresh.remove(&(at.level, at.index));
         }
     }
 }
@@ -288,123 +249,15 @@ impl Together for TilesTogether {
     }
 }
 
-/// This host's upstream, for tiles that are held for others: a false one is held no longer.
-#[derive(Debug)]
-struct FetchedHere {
-    upstream: Arc<UpstreamLog>,
-    shared: Arc<SharedTiles>,
-}
-
-impl LogSource for FetchedHere {
-    fn name(&self) -> String {
-        self.upstream.name()
-    }
-
-    fn source(&self) -> Source {
-        self.upstream.source()
-    }
-
-    fn lookup<'a>(
-        &'a self,
-        of: &'a ModuleVersion,
-    ) -> BoxFuture<'a, Result<LookupAnswer, AskError>> {
-        self.upstream.lookup(of)
-    }
-
-    fn tiles<'a>(
-        &'a self,
-        coordinates: &'a [TileCoordinate],
-    ) -> BoxFuture<'a, Vec<Result<TileBytes, AskError>>> {
-        self.upstream.tiles(coordinates)
-    }
-
-    fn head(&self) -> BoxFuture<'_, Option<Vec<u8>>> {
-        self.upstream.head()
-    }
-
-    fn latest(&self) -> BoxFuture<'_, Result<Vec<u8>, AskError>> {
-        self.upstream.latest()
-    }
-
-    fn behind(&self) -> Option<Arc<dyn LogSource>> {
-        self.upstream.behind()
-    }
-
-    fn blame(&self, part: Part<'_>, what: &str, evidence: &[u8]) {
-        if let Part::Tiles(at) = part {
-            self.shared.fresh.forget(at);
-        }
-        self.upstream.blame(part, what, evidence);
-    }
-}
-
-/// A neighbour that hands on what its upstream gave it.
-#[derive(Debug)]
-struct Hearsay {
-    peer: PeerName,
-    shared: Arc<SharedTiles>,
-    metrics: Metrics,
-}
-
-impl LogSource for Hearsay {
-    fn name(&self) -> String {
-        format!("the upstream of neighbour {}", self.peer)
-    }
-
-    fn source(&self) -> Source {
-        Source::Peer
-    }
-
-    fn lookup<'a>(&'a self, _: &'a ModuleVersion) -> BoxFuture<'a, Result<LookupAnswer, AskError>> {
-        Box::pin(async { Err(AskError::Missing) })
-    }
-
-    fn tiles<'a>(
-        &'a self,
-        coordinates: &'a [TileCoordinate],
-    ) -> BoxFuture<'a, Vec<Result<TileBytes, AskError>>> {
-        let none = coordinates.iter().map(|_| Err(AskError::Missing));
-        Box::pin(std::future::ready(none.collect()))
-    }
-
-    fn head(&self) -> BoxFuture<'_, Option<Vec<u8>>> {
-        Box::pin(async { None })
-    }
-
-    fn latest(&self) -> BoxFuture<'_, Result<Vec<u8>, AskError>> {
-        Box::pin(async { Err(AskError::Missing) })
-    }
-
-    fn behind(&self) -> Option<Arc<dyn LogSource>> {
-        None
-    }
-
-    fn is_hearsay(&self) -> bool {
-        true
-    }
-
-    fn blame(&self, _: Part<'_>, what: &str, _: &[u8]) {
-        self.metrics.verification_failure(Source::Peer);
-        self.shared.hear_no_more(&self.peer);
-        if let Some(left_out) = FALSE_HEARSAY.turn() {
-            tracing::warn!(
-                peer = %self.peer,
-                what,
-                left_out,
-                "a neighbour handed on a false part of the checksum database that nobody had proved; for a while it is not asked for such"
-            );
-        }
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::log::Part;
+    use crate::metrics::Metrics;
 
     fn at(index: u64, width: u16) -> TileCoordinate {
         TileCoordinate {
@@ -412,35 +265,6 @@ mod tests {
             index,
             width,
         }
-    }
-
-    fn tile(width: u16) -> TileBytes {
-        (width, vec![7; usize::from(width) * 32])
-    }
-
-    #[test]
-    fn a_fresh_tile_is_had_where_it_is_wide_enough() {
-        let fresh = FreshTiles::default();
-        fresh.put(at(3, 100), &tile(100));
-        assert_eq!(fresh.get(0, 3, 100), Some(tile(100)));
-        assert_eq!(fresh.get(0, 3, 101), None);
-        assert_eq!(fresh.get(1, 3, 1), None);
-        fresh.put(at(3, 200), &tile(256));
-        fresh.put(at(3, 100), &tile(100));
-        assert_eq!(fresh.get(0, 3, 200), Some(tile(256)));
-        fresh.forget(&[at(3, 200)]);
-        assert_eq!(fresh.get(0, 3, 1), None);
-    }
-
-    #[test]
-    fn the_oldest_gives_way() {
-        let fresh = FreshTiles::default();
-        for index in 0..=FRESH_TILES_MAX as u64 {
-            fresh.put(at(index, 1), &tile(1));
-        }
-        assert_eq!(lock(&fresh.0).len(), FRESH_TILES_MAX);
-        assert_eq!(fresh.get(0, 0, 1), None);
-        assert!(fresh.get(0, FRESH_TILES_MAX as u64, 1).is_some());
     }
 
     #[tokio::test]

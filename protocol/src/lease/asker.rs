@@ -31,6 +31,8 @@ const PACE_MIN: f64 = PROGRESS_BYTES_MIN as f64 / 2.0;
 const PACE_WINDOW: Duration = Duration::from_millis(3500);
 /// Holders of one thing that one after the other are waited for.
 const HOLDERS_MAX: u8 = 3;
+/// Who is waited for where the owner names nobody yet.
+const NOBODY: MemberId = MemberId([0; 32]);
 /// How often an owner may name holders that do not give it, before the next owner is asked.
 const MISSES_MAX: u8 = 4;
 /// What a file is taken to have at least, in bytes, where its holder does not tell it.
@@ -94,6 +96,8 @@ pub struct Asker {
     drips: Option<MemberId>,
     /// How often those that the present owner named did not give it.
     misses: u8,
+    /// Holders that it waited for, the first in front.
+    waited_for: Vec<MemberId>,
 }
 
 #[derive(Debug)]
@@ -143,6 +147,7 @@ impl Asker {
             late: 0,
             drips: None,
             misses: 0,
+            waited_for: Vec::new(),
         };
         let mut acts = Vec::new();
         asker.ask_next(now, Claim::Nothing, &mut acts);
@@ -303,6 +308,11 @@ impl Asker {
         acts
     }
 
+    /// Whom it waited for, the first in front, a few at most: they know why they did not get it.
+    pub fn waited_for(&self) -> &[MemberId] {
+        &self.waited_for
+    }
+
     /// Whether nothing more is to be done.
     pub fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
@@ -329,7 +339,7 @@ impl Asker {
             }
             Word::Queued => {
                 if !matches!(self.stage, Stage::Waiting(_)) {
-                    self.wait(now, at, MemberId([0; 32]));
+                    self.wait(now, at, NOBODY);
                 }
                 if let Stage::Waiting(waiting) = &mut self.stage {
                     (waiting.at, waiting.heard) = (at, now);
@@ -351,6 +361,10 @@ impl Asker {
 
     /// This owner says to wait for that holder.
     fn wait(&mut self, now: Duration, at: usize, holder: MemberId) {
+        let is_new = holder != NOBODY && !self.waited_for.contains(&holder);
+        if is_new && self.waited_for.len() < usize::from(HOLDERS_MAX) {
+            self.waited_for.push(holder);
+        }
         if let Stage::Waiting(waiting) = &mut self.stage {
             (waiting.at, waiting.heard) = (at, now);
             // A new holder begins anew, and so does the patience with it; but not for ever.

@@ -2,24 +2,28 @@
 //!
 //! A word counts where both would ask the same list of proxies, and it lasts for half a minute, which is less than this host's own
 //! answers last: so nobody hears anything older than what it might have from itself. That there is no such thing counts as well, with
-//! its reason. Nothing of it is kept, and it says nothing of files: a proven one is given whatever any upstream says.
+//! its reason. Nothing of it is kept. Of a file a no is heard as well, and stops no neighbour that has it proven.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::control::Did;
 use modmesh_protocol::lease::{Fetched, Road};
 use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::peer_name::PeerName;
 use tokio::time::timeout;
 
 use super::super::sayings::{SAID_FOR, Said};
+use super::super::sources::Want;
+use super::super::story::Story;
 use super::words::check;
 use super::{FetchError, Fetcher, NoteAnswer, NoteKey};
 use crate::metrics::Source;
 use crate::peers::{About, SayingOfMember, SoFar, Talk, Turn};
 use crate::policy::Asker;
-use crate::upstream::{Answer, UpstreamError};
+use crate::store::Stored;
+use crate::upstream::{Answer, ErrorAnswer, UpstreamError};
 
 /// How long upstream is taken to need for a note, of which nothing was measured: a proxy that asks the repository itself.
 const NOTE_ASSUMED: Duration = Duration::from_secs(4);
@@ -81,8 +85,21 @@ impl Fetcher {
         &self,
         consultation: &mut Consultation,
         key: &NoteKey,
+        story: Option<&Story>,
     ) -> Option<Result<NoteAnswer, FetchError>> {
-        while let Turn::Take(members) = consultation.talk.next().await {
+        loop {
+            let began = Instant::now();
+            let members = match consultation.talk.next().await {
+                Turn::Take(members) => members,
+                Turn::Fetch | Turn::Nobody => Vec::new(),
+            };
+            if let Some(story) = story {
+                let had_it = members.clone();
+                story.tell(began, Did::Together { had_it });
+            }
+            if members.is_empty() {
+                break;
+            }
             for member in members.into_iter().take(MEMBERS_MAX) {
                 let asking = self.inner.peers.said(&member, consultation.key);
                 if let Ok(Ok(Some(said))) = timeout(NO_PROGRESS_MAX, asking).await
@@ -105,22 +122,16 @@ impl Fetcher {
         asked: &Result<Result<Answer, FetchError>, UpstreamError>,
     ) {
         let said = match asked {
-            Ok(Ok(answer)) => Some((200, answer.body.clone())),
-            Err(error @ UpstreamError::NotFound(answer)) => {
-                let text = answer.text.clone().unwrap_or_else(|| error.to_string());
-                Some((answer.status, text.into()))
-            }
+            Ok(Ok(answer)) => Some(Said {
+                status: 200,
+                bytes: answer.body.clone(),
+                at: SystemTime::now(),
+            }),
+            Err(error @ UpstreamError::NotFound(answer)) => Some(no_as_said(error, answer)),
             Ok(Err(_)) | Err(_) => None,
         };
         let is_answered = said.is_some();
-        let is_told = said.is_some_and(|(status, bytes)| {
-            let said = Said {
-                status,
-                bytes,
-                at: SystemTime::now(),
-            };
-            self.inner.sayings.put(consultation.key, said)
-        });
+        let is_told = said.is_some_and(|said| self.inner.sayings.put(consultation.key, said));
         if is_answered {
             let took = consultation.asked.elapsed();
             self.inner.notes_took.measured(took);
@@ -138,6 +149,76 @@ impl Fetcher {
     }
 }
 
+/// Of files, it is heard alone that there is none, from whom one has waited for.
+impl Fetcher {
+    /// The no of the upstream that this host would ask too, which a member heard for whom it waited.
+    pub(in crate::fetch) async fn no_of_one_waited_for(
+        &self,
+        talk: &Talk,
+        want: &Want,
+    ) -> Option<FetchError> {
+        let key = self.saying_of_file(want)?;
+        for member in talk.waited_for() {
+            let asking = self.inner.peers.said(&member, key);
+            if let Ok(Ok(Some(said))) = timeout(NO_PROGRESS_MAX, asking).await
+                && let Some(no) = no_of(said)
+            {
+                return Some(no);
+            }
+        }
+        None
+    }
+
+    /// Holds the no of upstream for members that wait.
+    pub(in crate::fetch) fn tell_members_no(
+        &self,
+        want: &Want,
+        asked: &Result<Stored, FetchError>,
+    ) {
+        let Err(FetchError::Upstream(error)) = asked else {
+            return;
+        };
+        if let (UpstreamError::NotFound(answer), Some(key)) = (&**error, self.saying_of_file(want))
+        {
+            self.inner.sayings.put(key, no_as_said(error, answer));
+        }
+    }
+
+    /// What is asked of the upstream, as members name it; nothing where another would hear something else.
+    fn saying_of_file(&self, want: &Want) -> Option<KeyHash> {
+        let upstream = self.upstream_for(want.asker)?;
+        // For anybody the list ends before `direct`, which may have it for a member's own user.
+        let is_whole_list = want.asker == Asker::Owner || !upstream.has_direct();
+        if !is_whole_list || !self.inner.peers.is_closed() {
+            return None;
+        }
+        let list = upstream.name_among_members()?;
+        Some(KeyHash::of_saying(list, &want.key.url_path()))
+    }
+}
+
+fn no_as_said(error: &UpstreamError, answer: &ErrorAnswer) -> Said {
+    let text = answer.text.clone().unwrap_or_else(|| error.to_string());
+    Said {
+        status: answer.status,
+        bytes: text.into(),
+        at: SystemTime::now(),
+    }
+}
+
+/// A member's word that there is none, where it counts.
+fn no_of(said: SayingOfMember) -> Option<FetchError> {
+    if said.age >= SAID_FOR || said.status == 200 {
+        return None;
+    }
+    Some(FetchError::SaidToMember(Arc::new(SaidToMember {
+        status: said.status,
+        text: String::from_utf8(said.bytes).ok()?,
+        member: said.member,
+        age: said.age,
+    })))
+}
+
 /// What a member's word means here, where it counts.
 fn judged(key: &NoteKey, said: SayingOfMember) -> Option<Result<NoteAnswer, FetchError>> {
     if said.age >= SAID_FOR {
@@ -152,12 +233,7 @@ fn judged(key: &NoteKey, said: SayingOfMember) -> Option<Result<NoteAnswer, Fetc
             newer: None,
         }));
     }
-    Some(Err(FetchError::SaidToMember(Arc::new(SaidToMember {
-        status: said.status,
-        text: String::from_utf8(said.bytes).ok()?,
-        member: said.member,
-        age: said.age,
-    }))))
+    no_of(said).map(Err)
 }
 
 #[cfg(test)]

@@ -239,3 +239,22 @@ fn an_owner_that_names_one_after_the_other_that_do_not_have_it_is_passed_over() 
         }
     }
 }
+
+#[test]
+fn it_is_remembered_whom_one_waited_for_when_the_lease_comes_to_oneself() {
+    let mut asker = begin(true);
+    assert!(asker.waited_for().is_empty());
+    asker.hear(ms(1), 0, wait(7));
+    asker.hear(ms(2), 0, wait(7));
+    asker.hear(ms(3), 0, Word::Queued);
+    asker.hear(ms(4), 0, wait(8));
+    let acts = asker.hear(ms(5), 0, Word::Fetch);
+    assert!(acts.contains(&Act::Fetch));
+    assert_eq!(asker.waited_for(), [who(7), who(8)]);
+    // An owner that names one after the other fills nothing.
+    let mut asker = begin(true);
+    for holder in 10..200 {
+        asker.hear(ms(1), 0, wait(holder));
+    }
+    assert_eq!(asker.waited_for(), [who(10), who(11), who(12)]);
+}
