@@ -6,7 +6,7 @@ use std::time::Duration;
 use harness::{FakeUpstream, Fault, HostOptions, Module, TestHost};
 
 use crate::members::Files;
-use crate::together::{STARVED, ask_all, large};
+use crate::together::{STARVED, ask_all, assert_crossed_once, build, large, of_three_tiles, small};
 
 const MEMBERS: usize = 6;
 
@@ -110,6 +110,17 @@ fn what_six_members_ask_upstream_at_once_one_of_them_asks() {
         });
         assert_asked_once(&upstream, path);
     }
+}
+
+#[test]
+fn a_project_that_six_members_build_at_once_crosses_upstreams_line_once() {
+    let (files, modules) = (Files::new(), small(12));
+    let upstream = of_three_tiles(&modules);
+    let hosts = members(&files, &upstream, |host| host.only_sumdb(&upstream.sumdb()));
+    build(&hosts, &modules, &["list", "info", "mod", "zip"]);
+    let of_modules = ["*/list", "*.info", "*.mod", "*.zip", "sumdb/*/lookup/*"];
+    assert_crossed_once(&upstream, &of_modules.map(|pattern| (pattern, 12)));
+    assert_crossed_once(&upstream, &[("*/tile/*", 3)]);
 }
 
 #[test]

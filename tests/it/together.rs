@@ -66,44 +66,52 @@ fn what_six_hosts_want_at_once_is_fetched_once() {
 
 #[test]
 fn a_project_that_six_hosts_build_at_once_crosses_upstreams_line_once() {
-    let modules: Vec<Module> = (0..12)
-        .map(|number| Module::package(&format!("example.com/m{number}"), "v1.0.0"))
-        .collect();
-    let upstream = FakeUpstream::start(modules.clone());
+    let modules = small(12);
+    let upstream = of_three_tiles(&modules);
     let hosts = mesh(&upstream, 6);
+    build(&hosts, &modules, &["mod", "zip"]);
+    assert_crossed_once(&upstream, &[("*.mod", 12), ("*.zip", 12)]);
+    assert_crossed_once(&upstream, &[("sumdb/*/lookup/*", 12), ("*/tile/*", 3)]);
+}
+
+/// Has every host asked for these files of all modules at the same time, each host in another order.
+pub(crate) fn build(hosts: &[TestHost], modules: &[Module], files: &[&str]) {
     thread::scope(|scope| {
         for (turn, host) in hosts.iter().enumerate() {
-            let mut modules = modules.clone();
-            modules.rotate_left(turn);
-            scope.spawn(move || {
-                thread::scope(|scope| {
-                    for module in &modules {
-                        scope.spawn(move || {
-                            host.get(&module.url_path("mod")).expect_body();
-                            host.get(&module.url_path("zip")).expect_body();
-                        });
+            for module in modules.iter().cycle().skip(turn).take(modules.len()) {
+                scope.spawn(move || {
+                    for file in files {
+                        let path = match *file {
+                            "list" => format!("{}/@v/list", module.path()),
+                            file => module.url_path(file),
+                        };
+                        host.get(&path).expect_body();
                     }
                 });
-            });
+            }
         }
     });
-    for pattern in ["*.mod", "*.zip", "sumdb/*/lookup/*"] {
-        // Seventy-two, if each fetched its own.
+}
+
+/// Expects that of so many things of each kind hardly any was asked for twice: six times, if each host fetched its own.
+#[track_caller]
+pub(crate) fn assert_crossed_once(upstream: &FakeUpstream, kinds: &[(&str, u64)]) {
+    for (pattern, things) in kinds {
         let requests = upstream.traffic_of(pattern).requests;
         assert!(
-            (12..=12 * STARVED).contains(&requests),
+            (*things..=things * STARVED).contains(&requests),
             "{pattern}: {requests}"
         );
     }
 }
 
-fn small(count: usize) -> Vec<Module> {
+pub(crate) fn small(count: usize) -> Vec<Module> {
     let module = |number| Module::package(&format!("example.com/m{number}"), "v1.0.0");
     (0..count).map(module).collect()
 }
 
 /// An upstream with these modules in the second tile of its log, which has three.
-fn of_three_tiles(modules: &[Module]) -> FakeUpstream {
+pub(crate) fn of_three_tiles(modules: &[Module]) -> FakeUpstream {
     let upstream = FakeUpstream::start([]);
     upstream.log(|log| log.pad_to(300));
     modules.iter().for_each(|module| upstream.publish(module));
@@ -151,18 +159,5 @@ fn a_tile_that_six_hosts_need_for_different_records_is_fetched_once() {
             scope.spawn(move || host.get(&module.url_path("mod")).expect_body());
         }
     });
-    let mut tiles: Vec<String> = upstream
-        .requests()
-        .into_iter()
-        .map(|seen| seen.path)
-        .filter(|path| path.contains("/tile/"))
-        .collect();
-    tiles.sort();
-    let all = tiles.len();
-    tiles.dedup();
-    // Each once; a host whose turn did not come in time may ask once more.
-    assert!(
-        (1..=STARVED as usize * tiles.len()).contains(&all),
-        "{tiles:?}: {all}"
-    );
+    assert_crossed_once(&upstream, &[("*/tile/*", 3)]);
 }
