@@ -39,6 +39,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         offline: false,
         limit_upload: None,
         limit_download: None,
+        limit_site: None,
+        site_budget_bytes: None,
         pause_on_battery: None,
         idle_exit: None,
         road: modmesh_daemon::upstream::Options::default(),

@@ -293,8 +293,8 @@ pub(crate) struct SettingArguments {
     /// A neighbour that is a member by its name alone, if it names this host too; may be repeated: nobody else is dealt with
     #[arg(long, value_name = "PEER-ID")]
     member: Vec<String>,
-    /// Not in this release yet: the site this host belongs to
-    #[arg(long, value_name = "NAME", hide = true)]
+    /// The site this host belongs to, such as berlin: hosts of one name share as on one link [default: the link]
+    #[arg(long, value_name = "NAME")]
     site: Option<String>,
     /// Never ask the upstream or the checksum database
     #[arg(long)]
@@ -309,6 +309,12 @@ pub(crate) struct SettingArguments {
     /// Most that is taken from the upstream [default: none]
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     limit_upstream: Option<String>,
+    /// Most that goes to other sites, and most that comes from them [default: none]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    limit_site: Option<String>,
+    /// Most that goes to and comes from other sites in 24 hours, such as 2GiB [default: none]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    site_budget: Option<String>,
     /// What to do on battery: pause sending files above 64 KiB to neighbours, or share [default: pause]
     #[arg(long, value_name = "WHAT")]
     on_battery: Option<String>,
@@ -347,6 +353,8 @@ impl SettingArguments {
             (Name::LimitUpload, one(&self.limit_upload)),
             (Name::LimitDownload, one(&self.limit_download)),
             (Name::LimitUpstream, one(&self.limit_upstream)),
+            (Name::LimitSite, one(&self.limit_site)),
+            (Name::SiteBudget, one(&self.site_budget)),
             (Name::OnBattery, one(&self.on_battery)),
             (Name::Log, one(&self.log)),
             (Name::LogFormat, one(&self.log_format)),

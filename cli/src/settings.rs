@@ -26,6 +26,7 @@ use modmesh_protocol::log::SumdbSetting;
 use modmesh_protocol::module::Patterns;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::rate::Rate;
+use modmesh_protocol::site::Site;
 use tracing_subscriber::filter::Targets;
 
 use crate::logging::LogFormat;
@@ -60,6 +61,9 @@ pub(crate) struct Settings {
     pub(crate) limit_upload: Value<Option<Rate>>,
     pub(crate) limit_download: Value<Option<Rate>>,
     pub(crate) limit_upstream: Value<Option<Rate>>,
+    pub(crate) site: Value<Option<Site>>,
+    pub(crate) limit_site: Value<Option<Rate>>,
+    pub(crate) site_budget_bytes: Value<Option<u64>>,
     pub(crate) on_battery: Value<OnBattery>,
     pub(crate) log: Value<Targets>,
     pub(crate) log_format: Value<LogFormat>,
@@ -85,8 +89,6 @@ pub(crate) enum SettingsError {
         source_of_value: Source,
         fault: String,
     },
-    #[error("{} is not in this release yet: take it out of {from}", .name.word())]
-    NotYet { name: Name, from: Source },
     #[error("{0} cannot be used: it is not Unicode")]
     NotUnicode(String),
     #[error("the configuration file {} cannot be read: {}; name one that can with --config FILE or {CONFIG_VARIABLE}, or leave both out", .0.display(), .1)]
@@ -289,10 +291,12 @@ impl Settings {
             mesh_secret_file: self.mesh_secret_file.value.clone(),
             members: self.members.value.clone(),
             mdns: !self.no_mdns.value,
-            site: None,
+            site: self.site.value.clone(),
             offline: self.offline.value,
             limit_upload: self.limit_upload.value,
             limit_download: self.limit_download.value,
+            limit_site: self.limit_site.value,
+            site_budget_bytes: self.site_budget_bytes.value,
             pause_on_battery: match self.on_battery.value {
                 OnBattery::Share => None,
                 OnBattery::Pause => Some(PathBuf::from(POWER_SUPPLIES)),

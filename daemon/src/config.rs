@@ -9,6 +9,7 @@ use modmesh_protocol::log::SumdbSetting;
 use modmesh_protocol::module::Patterns;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::rate::Rate;
+use modmesh_protocol::site::Site;
 
 /// The settings of one daemon.
 #[derive(Debug, Clone)]
@@ -45,14 +46,18 @@ pub struct Config {
     pub members: Vec<PeerName>,
     /// Whether neighbours are looked for by multicast.
     pub mdns: bool,
-    /// The site of this host; not used yet.
-    pub site: Option<String>,
+    /// The name of this host's site; nothing where the site is its link.
+    pub site: Option<Site>,
     /// Whether upstream is never asked.
     pub offline: bool,
     /// What this host sends to its neighbours, all together, at most; nothing for no limit.
     pub limit_upload: Option<Rate>,
     /// What this host takes from its neighbours, all together, at most; nothing for no limit.
     pub limit_download: Option<Rate>,
+    /// What goes between this host and other sites, at most, in each direction; nothing for no limit.
+    pub limit_site: Option<Rate>,
+    /// Bytes that go between this host and other sites in 24 hours, at most, both ways together; nothing for no limit.
+    pub site_budget_bytes: Option<u64>,
     /// Where the power supplies of this machine are told of, when no large file is to be sent to neighbours while it runs on
     /// battery: `/sys/class/power_supply`.
     pub pause_on_battery: Option<PathBuf>,

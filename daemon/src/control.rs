@@ -294,6 +294,7 @@ impl Showing for Control {
             },
             leases: self.peers.leases(),
             membership: self.peers.membership(),
+            site: self.peers.site(),
             limits: self.limits(),
             unreached_peers: self.peers.unreached(),
             peer_port_in_use: self.peers.port_in_use(),
@@ -312,6 +313,8 @@ impl Showing for Control {
         self.metrics.peers(self.peers.connected());
         self.metrics.leases(&self.peers.leases());
         self.metrics.members(self.peers.members());
+        let site = self.peers.site();
+        self.metrics.budget_left(site.budget_left_bytes);
         for database in self.mirrors.all() {
             let size = database.mirror().tree_size();
             self.metrics.tree_size(database.name(), size);

@@ -5,6 +5,7 @@
 //! laid to; how bytes are got is in [`sources`], what they must be in `trust`, and who may have them in `policy`.
 
 mod attempt;
+mod counted_sink;
 mod error;
 mod gate;
 mod go_sum;
@@ -13,6 +14,7 @@ mod members;
 mod neighbours;
 mod not_here;
 mod notes;
+mod outside;
 mod pace;
 mod race;
 mod said;
@@ -43,6 +45,7 @@ use members::Contradicted;
 use neighbours::Asked;
 use not_here::Sought;
 use notes::ZipsAsked;
+use outside::NotGiven;
 use pace::UpstreamPace;
 use sources::{Miss, Want};
 use stories::Stories;
@@ -338,9 +341,12 @@ impl Fetcher {
             let asked = self
                 .ask_outside(&want, treatment, expected, useless, list)
                 .await;
-            let error = match asked {
+            let NotGiven {
+                error,
+                failed: failed_there,
+            } = match asked {
                 Ok(landed) => return Ok(landed),
-                Err(error) => error,
+                Err(not_given) => not_given,
             };
             if !error.is_absence() {
                 let is_a_no =
@@ -352,7 +358,7 @@ impl Fetcher {
                 (haste, refused) = (Haste::NobodyElse, Some(error));
                 continue;
             }
-            let error = error.beside(failed);
+            let error = error.beside(failed_there.or(failed));
             if alone {
                 // Shortly after the start a first neighbour may still come.
                 if !self.inner.peers.somebody_by(self.inner.settled_at).await {

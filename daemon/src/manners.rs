@@ -13,11 +13,13 @@ use modmesh_protocol::rate::{Bucket, Meter, PART_BYTES, Rate};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
-/// Whose traffic it is. Traffic between sites comes with sites.
+/// Whose traffic it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
     /// Between this host and its neighbours.
     Link,
+    /// Between this host and neighbours of other sites, which are in [`Class::Link`] as well.
+    Site,
     /// Between this host and module proxies.
     Upstream,
 }
@@ -94,6 +96,14 @@ impl Throttle {
             // It is never closed.
             Some(places) => places.acquire().await.ok(),
             None => None,
+        }
+    }
+
+    /// As [`Throttle::place`], without waiting; nothing where others have them all.
+    pub(crate) fn place_now(&self) -> Option<Option<SemaphorePermit<'_>>> {
+        match &self.places {
+            Some(places) => places.try_acquire().ok().map(Some),
+            None => Some(None),
         }
     }
 
@@ -199,6 +209,7 @@ impl Class {
     fn as_str(self) -> &'static str {
         match self {
             Self::Link => "link",
+            Self::Site => "site",
             Self::Upstream => "upstream",
         }
     }
@@ -293,6 +304,7 @@ mod tests {
             throttle.pass(PART).await;
         }
         let _places = [throttle.place().await, throttle.place().await];
+        assert!(throttle.place_now().is_some_and(|place| place.is_none()));
         assert_eq!(began.elapsed(), Duration::ZERO);
         assert_eq!(throttle.shares(64), 64);
         let status = throttle.status();
@@ -312,6 +324,7 @@ mod tests {
         let third = throttle.place();
         tokio::pin!(third);
         assert!(futures::poll!(&mut third).is_pending());
+        assert!(throttle.place_now().is_none());
         drop(second);
         assert!(third.await.is_some());
     }

@@ -34,6 +34,8 @@ struct Inner {
     upstream_received: Counter,
     peer_received: Counter,
     peer_sent: Counter,
+    crossed: [Counter; 2],
+    budget_left: Gauge,
     peers: Gauge,
     leases: Family<LeaseLabels, Gauge>,
     members: Gauge,
@@ -187,6 +189,24 @@ impl Metrics {
             "Bytes sent to neighbours",
             peer_sent.clone(),
         );
+        let crossed: [Counter; 2] = Default::default();
+        let [crossed_in, crossed_out] = crossed.clone();
+        registry.register(
+            "site_received_bytes",
+            "Bytes received from neighbours of other sites",
+            crossed_in,
+        );
+        registry.register(
+            "site_sent_bytes",
+            "Bytes sent to neighbours of other sites",
+            crossed_out,
+        );
+        let budget_left = Gauge::default();
+        registry.register(
+            "site_budget_left_bytes",
+            "Bytes that may go between sites now; -1 where there is no budget",
+            budget_left.clone(),
+        );
         registry.register("peers", "Neighbours connected", peers.clone());
         let (members, strangers) = (Gauge::default(), Counter::default());
         registry.register(
@@ -265,6 +285,8 @@ impl Metrics {
                 upstream_received,
                 peer_received,
                 peer_sent,
+                crossed,
+                budget_left,
                 peers,
                 leases,
                 members,
@@ -317,6 +339,22 @@ impl Metrics {
 
     pub(crate) fn peer_sent(&self, bytes: u64) {
         self.inner.peer_sent.inc_by(bytes);
+    }
+
+    pub(crate) fn crossed_in(&self, bytes: u64) {
+        let [received, _] = &self.inner.crossed;
+        received.inc_by(bytes);
+    }
+
+    pub(crate) fn crossed_out(&self, bytes: u64) {
+        let [_, sent] = &self.inner.crossed;
+        sent.inc_by(bytes);
+    }
+
+    /// Nothing where there is no budget.
+    pub(crate) fn budget_left(&self, bytes: Option<u64>) {
+        let left = bytes.map_or(-1, |left| i64::try_from(left).unwrap_or(i64::MAX));
+        self.inner.budget_left.set(left);
     }
 
     pub(crate) fn peers(&self, connected: usize) {

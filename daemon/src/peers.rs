@@ -15,6 +15,7 @@ mod acquaint;
 mod ask;
 mod company;
 mod counter;
+mod crossing;
 mod distrust;
 mod door;
 mod driver;
@@ -41,6 +42,7 @@ mod roads;
 mod roster;
 mod sayings;
 mod serve;
+mod sites;
 mod statements;
 mod streams;
 mod swarm;
@@ -68,6 +70,7 @@ use modmesh_protocol::wire::{CAN_FETCH, RecordAnswer, VersionRecord};
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 
+pub use crossing::CrossingLimits;
 pub use distrust::DistrustError;
 pub use error::{PeerError, PeersError};
 pub use given::{Listener, NeighbourEvent, PeersConfig, Shelf, Shelved, Watch};
@@ -83,9 +86,11 @@ pub use talk::{About, SoFar, Talk, Turn};
 
 use company::Company;
 use counter::Counter;
+use crossing::Crossing;
 use distrust::Distrusted;
 use evidence::EvidenceRing;
 use lanes::Lanes;
+use locate::Reach;
 use members::Members;
 use office::Office;
 use outbox::Outbox;
@@ -93,7 +98,7 @@ use roads::Unreached;
 use roster::Roster;
 
 use crate::lately::Longest;
-use crate::manners::Throttle;
+use crate::manners::{Direction, Throttle};
 
 /// How long another machine with this host's identity is told of after it was heard: hosts that are content speak hourly.
 const TWIN_REMEMBERED: Duration = Duration::from_secs(2 * 3600);
@@ -245,7 +250,7 @@ impl Peers {
         self.shared.roster.usable()
     }
 
-    /// Asks "who has it": all neighbours up to 16, of more those that announced the file and some others, and where there is
+    /// Asks "who has it" within this host's site: all neighbours up to 16, of more those that announced the file and some others, and where there is
     /// nobody else and these have nothing, 16 more every 100 ms. Returns when all answered or at the deadline: those that
     /// delivered proven files first, those last that were silent lately or did not give what they said they have, and among
     /// equals the quickest answer first. Neighbours that have neither are not listed.
@@ -266,7 +271,7 @@ impl Peers {
         haste: Haste,
     ) -> Survey {
         let akin = file.as_slice();
-        locate::locate(&self.shared, file, record, akin, haste).await
+        locate::locate(&self.shared, file, record, akin, haste, Reach::OwnSite).await
     }
 
     /// As [`Peers::locate`], for a record alone: who announced one of the files `akin` that it covers is likely to have it.
@@ -278,7 +283,8 @@ impl Peers {
         haste: Haste,
     ) -> Vec<Located> {
         let record = Some((database, record));
-        let survey = locate::locate(&self.shared, None, record, akin, haste);
+        let reach = Reach::OwnSite;
+        let survey = locate::locate(&self.shared, None, record, akin, haste, reach);
         survey.await.found
     }
 
@@ -404,15 +410,24 @@ impl Peers {
         let mut caps = vec![CapStatus::new("neighbours", neighbours, NEIGHBOURS_MAX)];
         caps.extend(shared.counter.caps());
         Limits {
-            rates: vec![shared.up.status(), shared.down.status()],
+            rates: vec![
+                shared.up.status(),
+                shared.down.status(),
+                shared.crossing.up.status(),
+                shared.crossing.down.status(),
+            ],
             caps,
             uploads_paused: lock(&shared.paused).clone(),
         }
     }
 
-    /// For how long, since the start, this host's own limit has held up files that come from neighbours.
-    pub(crate) fn held_back(&self) -> Duration {
-        self.shared.down.held()
+    /// For how long, since the start, this host's own limits have held up files that come from neighbours such as `peer`.
+    pub(crate) fn held_back(&self, peer: &PeerName) -> Duration {
+        let held = self.shared.down.held();
+        match self.is_across(peer) {
+            true => held + self.shared.crossing.down.held(),
+            false => held,
+        }
     }
 
     /// Sends no file above 64 KiB any more, or does so again. `why` is told to people.
@@ -551,6 +566,7 @@ struct Shared {
     /// What goes to neighbours and what comes from them.
     up: Throttle,
     down: Throttle,
+    crossing: Crossing,
     /// Why no large file is sent.
     paused: Mutex<Option<String>>,
     lanes: Lanes,
@@ -574,27 +590,43 @@ impl Shared {
     /// Bytes that nothing holds up, because they are few or somebody waits for them.
     fn count_received(&self, peer: &PeerId, bytes: u64) {
         self.down.charge(bytes);
-        self.note_received(peer, bytes);
+        if self.note_received(peer, bytes) {
+            self.crossing.charge(Direction::Down, bytes);
+        }
     }
 
     /// As [`Shared::count_received`], of an answer; see there.
     fn count_sent(&self, peer: &PeerId, bytes: u64) {
         self.up.charge(bytes);
-        self.note_sent(peer, bytes);
+        if self.note_sent(peer, bytes) {
+            self.crossing.charge(Direction::Up, bytes);
+        }
     }
 
     fn are_uploads_paused(&self) -> bool {
         lock(&self.paused).is_some()
     }
 
-    fn note_received(&self, peer: &PeerId, bytes: u64) {
-        self.roster.received(peer, bytes);
+    /// Whether they came from another site.
+    fn note_received(&self, peer: &PeerId, bytes: u64) -> bool {
+        let is_across = self.roster.received(peer, bytes);
         self.watch.received(bytes);
+        if is_across {
+            self.crossing.received(bytes);
+            self.watch.crossed_in(bytes);
+        }
+        is_across
     }
 
-    fn note_sent(&self, peer: &PeerId, bytes: u64) {
-        self.roster.sent(peer, bytes);
+    /// Whether they went to another site.
+    fn note_sent(&self, peer: &PeerId, bytes: u64) -> bool {
+        let is_across = self.roster.sent(peer, bytes);
         self.watch.sent(bytes);
+        if is_across {
+            self.crossing.sent(bytes);
+            self.watch.crossed_out(bytes);
+        }
+        is_across
     }
 
     /// Tells the listener, unless it is so far behind that the queue is full: the roster stays right in any case.

@@ -27,7 +27,7 @@ use crate::fetch::{Fetcher, Judges, Parts, Sayings};
 use crate::log::{Database, Mirrors, Opening};
 use crate::metrics::Metrics;
 use crate::os;
-use crate::peers::{Membership, Peers, PeersConfig};
+use crate::peers::{CrossingLimits, Membership, Peers, PeersConfig};
 use crate::policy::Policy;
 use crate::proxy::{DoorKeeper, FrontDoor, Listener};
 use crate::shutdown::Shutdown;
@@ -358,6 +358,11 @@ fn peers_config(config: &Config, state: &State, can_fetch: bool, secrets: Secret
         can_fetch,
         limit_upload: config.limit_upload,
         limit_download: config.limit_download,
+        crossing: CrossingLimits {
+            site: config.site.clone(),
+            rate: config.limit_site,
+            bytes_a_day: config.site_budget_bytes,
+        },
     }
 }
 

@@ -65,6 +65,9 @@ pub struct Status {
     /// By what this host knows its members; nothing when it has neither mesh secret nor list, and deals with everybody.
     #[serde(default)]
     pub membership: Option<MembershipStatus>,
+    /// The site of this host, and what goes between it and others.
+    #[serde(default)]
+    pub site: SiteStatus,
     /// The limits that it keeps to.
     #[serde(default)]
     pub limits: Limits,
@@ -169,6 +172,23 @@ pub struct Leases {
     pub waits: u64,
 }
 
+/// A host's site, and what goes between it and other sites.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SiteStatus {
+    /// Its name; nothing where a person gave none, and the site is the link.
+    pub name: Option<String>,
+    /// Neighbours of other sites that can be asked now.
+    pub neighbours_across: u64,
+    /// Bytes of answers and files that came from other sites.
+    pub received_bytes: u64,
+    /// Bytes of answers and files that went to other sites.
+    pub sent_bytes: u64,
+    /// Bytes that may go between sites in 24 hours, both ways together; nothing where there is no budget.
+    pub budget_bytes: Option<u64>,
+    /// What is left of it now.
+    pub budget_left_bytes: Option<u64>,
+}
+
 /// By what a host knows its members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MembershipStatus {
@@ -213,6 +233,12 @@ pub struct PeerStatus {
     pub found_by: FoundBy,
     /// Whether it proved membership.
     pub member: bool,
+    /// The name of its site, by its own word; nothing where it has none, or does not know of sites.
+    #[serde(default)]
+    pub site: Option<String>,
+    /// Whether that is another site than this host's.
+    #[serde(default)]
+    pub across: bool,
     /// The latest measured round trip, in milliseconds.
     pub rtt_ms: Option<f64>,
     /// Bytes of answers and files received from it.

@@ -18,5 +18,6 @@ pub mod membership;
 pub mod module;
 pub mod peer_name;
 pub mod rate;
+pub mod site;
 pub mod wire;
 pub mod zip;

@@ -32,6 +32,8 @@ pub const VERSIONS_RECORDS_MAX: usize = 64;
 pub const VERSIONS_TEXT_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of the name of a statement's author: as many as a peer id may have.
 pub const AUTHOR_BYTES_MAX: usize = 64;
+/// Bytes of the name of a site: a word that people read in a table.
+pub const SITE_NAME_BYTES_MAX: usize = 32;
 /// Bytes of the path of a note: twice the longest module path and version that anybody has seen, with their escapes.
 pub const NOTE_PATH_BYTES_MAX: usize = 1024;
 /// Bytes of a note that members give each other: three quarters of a frame. The longest lists of public modules are below it.

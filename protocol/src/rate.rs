@@ -1,16 +1,18 @@
-//! How much may go through a line: a rate as people write it, and the bucket that keeps to it.
+//! How much may go through a line: a rate as people write it, the bucket that keeps to it, and a budget for a day.
 //!
 //! Pure: no clock and no waiting. Moments are durations since a start that the caller chooses, and they never go back; what comes out is how long to
 //! wait. One bucket stands for a class of traffic in one direction and not for one transfer, so that ten transfers together
 //! get what one alone would.
 
 mod bucket;
+mod budget;
 mod meter;
 mod text;
 
 use std::num::NonZeroU64;
 
 pub use bucket::Bucket;
+pub use budget::Budget;
 pub use meter::Meter;
 pub use text::parse_rate;
 

@@ -187,6 +187,7 @@ impl LyingPeer {
             can_fetch: false,
             limit_upload: None,
             limit_download: None,
+            crossing: Default::default(),
         };
         let shown: Arc<dyn Shelf> = Arc::clone(&shelf) as _;
         let starting = runtime

@@ -70,8 +70,8 @@ fn an_unusable_file_is_named() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_and_not_ignored() {
-    let host = HostOptions::new("A").argument("--site").argument("hall-3");
+fn what_is_no_name_of_a_site_is_refused_and_not_ignored() {
+    let host = HostOptions::new("A").argument("--site").argument("hall/3");
     expect(host.run_to_end(), 2, &["--site"]);
 }
 

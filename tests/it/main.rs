@@ -45,6 +45,7 @@ mod run;
 mod scene;
 mod serve;
 mod service;
+mod sites;
 mod slow_peers;
 mod together;
 mod trouble;

@@ -139,6 +139,8 @@ pub(crate) fn daemon(upstream: &str, sumdb: &str, state: &TempDir) -> Config {
         offline: false,
         limit_upload: None,
         limit_download: None,
+        limit_site: None,
+        site_budget_bytes: None,
         pause_on_battery: None,
         idle_exit: None,
         road: short(),

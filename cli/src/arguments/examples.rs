@@ -25,6 +25,7 @@ Examples:
   modmesh up --upstream https://goproxy.corp.example,direct --sumdb off
   modmesh up --limit-upload 20Mbit/s --limit-upstream 5MiB/s
   modmesh up --upstream off --peer /ip4/10.1.0.7/tcp/8485
+  modmesh up --site berlin --peer /dns4/hq.corp.example/tcp/8485 --site-budget 5GiB
   modmesh up --mesh-secret-file ~/.config/modmesh/mesh-secret
   modmesh up --offline";
 

@@ -39,7 +39,7 @@ impl Row {
     fn is_limit(&self) -> bool {
         matches!(
             self.name,
-            Name::LimitUpload | Name::LimitDownload | Name::LimitUpstream
+            Name::LimitUpload | Name::LimitDownload | Name::LimitUpstream | Name::LimitSite
         )
     }
 
@@ -55,13 +55,14 @@ impl Row {
     fn to_text(&self) -> [String; 3] {
         let value = match &self.json {
             Json::String(text) => text.clone(),
-            Json::Number(bytes) if self.name == Name::StoreLimit => {
+            Json::Number(bytes) if matches!(self.name, Name::StoreLimit | Name::SiteBudget) => {
                 output::bytes(bytes.as_u64().unwrap_or_default())
             }
             Json::Number(bytes) if self.is_limit() => {
                 output::rate(bytes.as_u64().unwrap_or_default())
             }
-            Json::Null if self.is_limit() => "none".to_owned(),
+            Json::Null if self.is_limit() || self.name == Name::SiteBudget => "none".to_owned(),
+            Json::Null if self.name == Name::Site => "the link".to_owned(),
             Json::Array(items) => items
                 .iter()
                 .map(|item| item.as_str().unwrap_or_default())
@@ -74,10 +75,7 @@ impl Row {
             true => "-".to_owned(),
             false => value,
         };
-        let place = match self.name {
-            Name::Site => "not in this release".to_owned(),
-            _ => self.source.to_string(),
-        };
+        let place = &self.source;
         [self.name.word().to_owned(), value, format!("({place})")]
     }
 }
@@ -135,8 +133,16 @@ fn shown(settings: &Settings, name: Name) -> (Json, Source) {
             (json!(path), file.source.clone())
         }
         Name::Member => list(&settings.members),
-        // Refused when given, so what is left is nothing.
-        Name::Site => (Json::Null, Source::BuiltIn),
+        Name::Site => {
+            let site = &settings.site;
+            let name = site.value.as_ref().map(ToString::to_string);
+            (json!(name), site.source.clone())
+        }
+        Name::LimitSite => limit(&settings.limit_site),
+        Name::SiteBudget => {
+            let budget = &settings.site_budget_bytes;
+            (json!(budget.value), budget.source.clone())
+        }
     }
 }
 

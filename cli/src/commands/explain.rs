@@ -266,7 +266,12 @@ fn done(did: &Did) -> String {
             asked,
             silent,
             have_it,
-        } => format!("neighbours: {}", of_asked(*asked, *silent, have_it.len())),
+            across,
+        } => {
+            let of = if *across { " of other sites" } else { "" };
+            let asked = of_asked(*asked, *silent, have_it.len());
+            format!("neighbours{of}: {asked}")
+        }
         Did::Record {
             from,
             record,
@@ -279,10 +284,13 @@ fn done(did: &Did) -> String {
         },
         Did::Transfer {
             peer,
+            across,
             bytes: sent,
             failed,
         } => {
-            format!("{} from neighbour {peer}{}", bytes(*sent), ended(failed))
+            let of = if *across { " of another site" } else { "" };
+            let sent = bytes(*sent);
+            format!("{sent} from neighbour {peer}{of}{}", ended(failed))
         }
         Did::Upstream {
             url,
@@ -302,6 +310,13 @@ fn done(did: &Did) -> String {
             [] => "nobody else fetches it: this host does".to_owned(),
             [one, ..] => format!("waited for a neighbour that fetched it; {one} has it now"),
         },
+        Did::Way { across, why } => {
+            let first = match across {
+                true => "other sites are asked",
+                false => "the upstream is asked first",
+            };
+            format!("{first}: {why}")
+        }
         Did::Judge { scope, refused } => match (scope, refused) {
             (_, Some(why)) => format!("the gate refused it: {why}"),
             (Some(scope), None) => format!("passed the gate as {scope}"),

@@ -37,6 +37,7 @@ fn neighbours(peers: &[PeerStatus]) -> String {
         return "no neighbours yet: start `modmesh up` on another host of this network, or name one with --peer"
             .to_owned();
     }
+    let has_sites = peers.iter().any(|peer| peer.across || peer.site.is_some());
     let head = [
         "NAME",
         "STATE",
@@ -44,12 +45,16 @@ fn neighbours(peers: &[PeerStatus]) -> String {
         "ROUND TRIP",
         "RECEIVED",
         "SENT",
+        "SITE",
         "ADDRESS",
     ];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(peers.iter().map(row));
     // The troubles of a neighbour stand below its line, so that they do not widen the columns.
-    let table = output::table(&rows);
+    let table = match has_sites {
+        true => output::table(&rows),
+        false => output::table(&rows.into_iter().map(without_site).collect::<Vec<_>>()),
+    };
     let mut lines = table.lines();
     let mut text: Vec<String> = lines.by_ref().take(1).map(str::to_owned).collect();
     for (peer, line) in peers.iter().zip(lines) {
@@ -59,7 +64,7 @@ fn neighbours(peers: &[PeerStatus]) -> String {
     text.join("\n")
 }
 
-fn row(peer: &PeerStatus) -> [String; 7] {
+fn row(peer: &PeerStatus) -> [String; 8] {
     let state = match (&peer.banned_until, peer.connected) {
         (Some(_), _) if peer.distrusted => "distrusted",
         (Some(_), _) => "banned",
@@ -75,8 +80,34 @@ fn row(peer: &PeerStatus) -> [String; 7] {
         round_trip.unwrap_or_else(|| "-".to_owned()),
         bytes(peer.received_bytes),
         bytes(peer.sent_bytes),
+        site(peer),
         plain(peer.addrs.first().map_or("-", String::as_str)),
     ]
+}
+
+fn without_site(row: [String; 8]) -> [String; 7] {
+    let [
+        name,
+        state,
+        found_by,
+        round_trip,
+        received,
+        sent,
+        _,
+        address,
+    ] = row;
+    [name, state, found_by, round_trip, received, sent, address]
+}
+
+/// The name of its site, and whether that is another one than this host's.
+fn site(peer: &PeerStatus) -> String {
+    let name = peer.site.as_deref().map(plain);
+    match (name, peer.across) {
+        (Some(name), true) => format!("{name}, across"),
+        (Some(name), false) => name,
+        (None, true) => "across".to_owned(),
+        (None, false) => "-".to_owned(),
+    }
 }
 
 fn troubles(peer: &PeerStatus) -> Vec<String> {
@@ -117,6 +148,19 @@ mod tests {
             text(&peers, &[]),
             include_str!("peers/example.txt").trim_end()
         );
+    }
+
+    #[test]
+    fn sites_are_shown_where_there_are_any() {
+        let mut peers: Vec<PeerStatus> =
+            serde_json::from_str(include_str!("peers/example.json")).unwrap();
+        assert!(!text(&peers, &[]).contains("SITE"));
+        peers[0].site = Some("berlin".to_owned());
+        peers[1].across = true;
+        let shown = text(&peers, &[]);
+        assert!(shown.contains("  SITE    ADDRESS"), "{shown}");
+        assert!(shown.contains("  0 B   berlin  /ip4/10.0.0.7"), "{shown}");
+        assert!(shown.contains("  0 B   across  -"), "{shown}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use modmesh_protocol::control::{
-    CapStatus, Leases, MembershipStatus, RateStatus, Status, UpstreamStatus,
+    CapStatus, Leases, MembershipStatus, RateStatus, SiteStatus, Status, UpstreamStatus,
 };
 
 use super::Failure;
@@ -109,6 +109,7 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
             ),
         ),
     ]);
+    rows.extend(site(&status.site).map(|text| ("site", text)));
     rows.extend(leases(&status.leases).map(|text| ("together", text)));
     let rates = status.limits.rates.iter();
     rows.extend(rates.filter_map(rate).map(|text| ("rate", text)));
@@ -123,6 +124,26 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     let unreached = status.unreached_peers.iter();
     rows.extend(unreached.map(|peer| ("unreached", super::unreached(peer))));
     rows
+}
+
+/// Nothing where there is no other site, and nothing set for one.
+fn site(site: &SiteStatus) -> Option<String> {
+    let is_idle = site.neighbours_across + site.received_bytes + site.sent_bytes == 0;
+    if is_idle && site.name.is_none() && site.budget_bytes.is_none() {
+        return None;
+    }
+    let name = site.name.as_deref().unwrap_or("this link");
+    let across = count(site.neighbours_across, "neighbour");
+    let (received, sent) = (bytes(site.received_bytes), bytes(site.sent_bytes));
+    let budget = match (site.budget_left_bytes, site.budget_bytes) {
+        (Some(left), Some(all)) => {
+            format!("; {} of {} a day left", bytes(left), bytes(all))
+        }
+        _ => String::new(),
+    };
+    Some(format!(
+        "{name}; {across} of other sites: {received} from there, {sent} to there{budget}"
+    ))
 }
 
 /// Nothing where nobody wants anything at this moment.
@@ -156,6 +177,8 @@ fn rate(rate: &RateStatus) -> Option<String> {
     let what = match (rate.class.as_str(), rate.direction.as_str()) {
         ("link", "up") => "to neighbours",
         ("link", "down") => "from neighbours",
+        ("site", "up") => "to other sites",
+        ("site", "down") => "from other sites",
         ("upstream", "down") => "from upstream",
         _ => return None,
     };
@@ -209,6 +232,19 @@ mod tests {
     fn a_status_is_shown_in_words() {
         let status: Status = serde_json::from_str(include_str!("status/example.json")).unwrap();
         assert_eq!(text(&status), include_str!("status/example.txt").trim_end());
+    }
+
+    #[test]
+    fn a_site_is_shown_where_there_are_others_or_it_has_a_name() {
+        let mut of = SiteStatus::default();
+        assert_eq!(site(&of), None);
+        of.name = Some("berlin".to_owned());
+        (of.neighbours_across, of.received_bytes) = (2, 1024);
+        (of.budget_bytes, of.budget_left_bytes) = (Some(4096), Some(3072));
+        assert_eq!(
+            site(&of).unwrap(),
+            "berlin; 2 neighbours of other sites: 1 KiB from there, 0 B to there; 3 KiB of 4 KiB a day left"
+        );
     }
 
     #[test]

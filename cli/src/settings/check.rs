@@ -11,7 +11,7 @@ use modmesh_protocol::goproxy::ProxyList;
 use modmesh_protocol::log::{DatabaseSpec, SumdbSetting};
 use modmesh_protocol::module::Patterns;
 
-use super::manners::{OnBattery, parse_limit};
+use super::manners::{OnBattery, parse_budget, parse_limit, parse_site};
 use super::value::{Given, Layer, Name, Source, Value, parse_size, parse_switch, winner};
 use super::{Settings, SettingsError};
 use crate::addresses::base_url;
@@ -56,7 +56,6 @@ impl Default for FromSetup {
 
 /// Chooses and checks every setting. `layers` begins with the strongest.
 pub(super) fn settings(layers: &[Layer], built_in: &BuiltIn) -> Result<Settings, SettingsError> {
-    refuse_what_is_to_come(layers)?;
     let listen = listen(layers)?;
     let state_dir = state_dir(layers, built_in)?;
     let offline = switch(layers, Name::Offline)?;
@@ -96,6 +95,9 @@ pub(super) fn settings(layers: &[Layer], built_in: &BuiltIn) -> Result<Settings,
         limit_upload: one(layers, Name::LimitUpload, || None, parse_limit)?,
         limit_download: one(layers, Name::LimitDownload, || None, parse_limit)?,
         limit_upstream: one(layers, Name::LimitUpstream, || None, parse_limit)?,
+        site: one(layers, Name::Site, || None, parse_site)?,
+        limit_site: one(layers, Name::LimitSite, || None, parse_limit)?,
+        site_budget_bytes: one(layers, Name::SiteBudget, || None, parse_budget)?,
         on_battery: one(layers, Name::OnBattery, Default::default, OnBattery::parse)?,
         log: one(layers, Name::Log, logging::built_in, logging::parse_filter)?,
         log_format: one(layers, Name::LogFormat, Default::default, str::parse)?,
@@ -146,16 +148,6 @@ fn path(text: &str, built_in: &BuiltIn) -> Result<PathBuf, String> {
         _ => PathBuf::from(text),
     };
     std::path::absolute(path).map_err(|error| format!("{text:?}: {error}"))
-}
-
-fn refuse_what_is_to_come(layers: &[Layer]) -> Result<(), SettingsError> {
-    for name in [Name::Site] {
-        if let Some(given) = winner(layers, name) {
-            let from = given.source.clone();
-            return Err(SettingsError::NotYet { name, from });
-        }
-    }
-    Ok(())
 }
 
 fn store_limit(

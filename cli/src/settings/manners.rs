@@ -1,8 +1,11 @@
-//! The settings of good manners: limits, and what is done on battery.
+//! The settings of good manners: limits, sites and what goes between them, and what is done on battery.
 
 use std::fmt;
 
 use modmesh_protocol::rate::{Rate, parse_rate};
+use modmesh_protocol::site::Site;
+
+use super::value::parse_size;
 
 /// What is done on battery.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,6 +47,27 @@ pub(super) fn parse_limit(text: &str) -> Result<Option<Rate>, String> {
         .map_err(|fault| format!("{fault}; or none for no limit"))
 }
 
+/// Reads the name of a site.
+pub(super) fn parse_site(text: &str) -> Result<Option<Site>, String> {
+    text.trim()
+        .parse()
+        .map(Some)
+        .map_err(|fault| format!("{text:?}: {fault}"))
+}
+
+/// Reads a budget for a day: a size, or `none`.
+pub(super) fn parse_budget(text: &str) -> Result<Option<u64>, String> {
+    if text.trim().eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
+    let bytes = parse_size(text);
+    bytes.map(Some).ok_or_else(|| {
+        format!(
+            "{text:?}: a size is expected, for 24 hours; write 2GiB, 500MB or a number of bytes, 0 for nothing at all, or none for no limit"
+        )
+    })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -55,6 +79,23 @@ mod tests {
         assert_eq!(parse_limit("2MB/s"), Ok(Rate::new(2_000_000)));
         let refusal = parse_limit("0").unwrap_err();
         assert!(refusal.contains("none for no limit"), "{refusal}");
+    }
+
+    #[test]
+    fn a_budget_is_a_size_or_none() {
+        assert_eq!(parse_budget("none"), Ok(None));
+        assert_eq!(parse_budget("2GiB"), Ok(Some(2 << 30)));
+        assert_eq!(parse_budget("0"), Ok(Some(0)));
+        let refusal = parse_budget("2GiB/day").unwrap_err();
+        assert!(refusal.contains("for 24 hours"), "{refusal}");
+    }
+
+    #[test]
+    fn a_site_is_a_short_name() {
+        let site = parse_site(" Berlin ").unwrap().unwrap();
+        assert_eq!(site.as_str(), "berlin");
+        let refusal = parse_site("hall 3").unwrap_err();
+        assert!(refusal.contains("' ' cannot be in a name"), "{refusal}");
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) enum Name {
     LimitUpload,
     LimitDownload,
     LimitUpstream,
+    LimitSite,
+    SiteBudget,
     OnBattery,
     Log,
     LogFormat,
@@ -80,7 +82,7 @@ pub(crate) fn winner(layers: &[Layer], name: Name) -> Option<&Given> {
 
 impl Name {
     /// Every setting, in the order in which `modmesh config` shows them.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Listen,
         Self::AllowHost,
         Self::State,
@@ -99,6 +101,8 @@ impl Name {
         Self::LimitUpload,
         Self::LimitDownload,
         Self::LimitUpstream,
+        Self::LimitSite,
+        Self::SiteBudget,
         Self::OnBattery,
         Self::Log,
         Self::LogFormat,
@@ -125,6 +129,8 @@ impl Name {
             Self::LimitUpload => "limit-upload",
             Self::LimitDownload => "limit-download",
             Self::LimitUpstream => "limit-upstream",
+            Self::LimitSite => "limit-site",
+            Self::SiteBudget => "site-budget",
             Self::OnBattery => "on-battery",
             Self::Log => "log",
             Self::LogFormat => "log-format",

@@ -240,13 +240,16 @@ fn a_size_below_zero_is_refused_as_a_size() {
 #[test]
 fn limits_are_shown_as_rates_with_their_sources() {
     let host = Host::new();
-    let file = host.file("c.toml", "limit-upload = '20Mbit/s'\non-battery = 'share'");
+    let written = "limit-upload = '20Mbit/s'\non-battery = 'share'\nsite = 'Berlin'";
+    let file = host.file("c.toml", written);
     let arguments = [
         "config",
         "--config",
         file.to_str().unwrap(),
         "--limit-upstream",
         "2MiB",
+        "--site-budget",
+        "3GiB",
     ];
     let text = host.modmesh(&arguments).stdout;
     for (word, value, source) in [
@@ -254,6 +257,9 @@ fn limits_are_shown_as_rates_with_their_sources() {
         ("limit-upstream", "2 MiB/s", "(--limit-upstream)"),
         ("limit-download", "none", "(built-in)"),
         ("on-battery", "share", "(key on-battery in "),
+        ("site ", "berlin", "(key site in "),
+        ("limit-site", "none", "(built-in)"),
+        ("site-budget", "3 GiB", "(--site-budget)"),
     ] {
         let mut lines = text.lines();
         let line = lines.find(|line| line.starts_with(word)).unwrap();
@@ -277,12 +283,6 @@ fn what_is_no_limit_is_refused_with_what_would_be_one() {
     }
     host.modmesh(&["up", "--on-battery", "maybe"])
         .refused(2, &["on-battery", "neither share nor pause"]);
-}
-
-#[test]
-fn what_is_not_in_this_release_is_shown_as_such() {
-    let shown = Host::new().modmesh(&["config"]).stdout;
-    assert_eq!(shown.matches("(not in this release)").count(), 1, "{shown}");
 }
 
 #[test]

@@ -84,8 +84,17 @@ fn what_is_to_come_says_so() {
         host.modmesh(&[command, "--undo", "a.example/m@v1.0.0"])
             .refused(2, &[command, "not in this release yet"]);
     }
-    host.modmesh(&["up", "--site", "x"])
-        .refused(2, &["--site", "not in this release yet"]);
-    host.modmesh_with(&[("MODMESH_SITE", "x")], &["up"])
-        .refused(2, &["MODMESH_SITE", "not in this release yet"]);
+}
+
+#[test]
+fn a_site_that_is_no_name_is_refused() {
+    let host = Host::new();
+    host.modmesh(&["up", "--site", "hall 3"])
+        .refused(2, &["--site", "letters, digits"]);
+    host.modmesh_with(&[("MODMESH_SITE", "-x")], &["up"])
+        .refused(2, &["MODMESH_SITE", "begins with a letter"]);
+    host.modmesh(&["up", "--site-budget", "2GiB/day"])
+        .refused(2, &["--site-budget", "for 24 hours"]);
+    host.modmesh(&["up", "--limit-site", "fast"])
+        .refused(2, &["--limit-site", "a rate is expected"]);
 }

@@ -88,7 +88,7 @@ impl Control {
             return nobody("there is none");
         }
         let hash = KeyHash::of_file(key);
-        let survey = self.peers.survey(Some(hash), None, Haste::NobodyElse).await;
+        let survey = self.peers.survey_everywhere(hash, Haste::NobodyElse).await;
         Neighbours {
             asked: count(survey.asked),
             silent: count(survey.silent),

@@ -20,14 +20,23 @@ pub(super) struct Attempt {
     began: Instant,
     /// `None` for the upstream.
     peer: Option<PeerName>,
+    /// Whether that is one of another site.
+    across: bool,
     received: Arc<AtomicU64>,
     is_told: bool,
 }
 
 impl Story {
-    /// `peer` begins to send the file; `received` counts the bytes.
-    pub(super) fn transfer(&self, peer: &PeerName, received: Arc<AtomicU64>) -> Attempt {
-        Attempt::begin(self, Some(peer.clone()), received)
+    /// `peer`, which may be `across`, begins to send the file; `received` counts the bytes.
+    pub(super) fn transfer(
+        &self,
+        peer: &PeerName,
+        across: bool,
+        received: Arc<AtomicU64>,
+    ) -> Attempt {
+        let mut attempt = Attempt::begin(self, Some(peer.clone()), received);
+        attempt.across = across;
+        attempt
     }
 
     /// The upstream is asked; `received` counts the bytes.
@@ -42,6 +51,7 @@ impl Attempt {
             story: story.clone(),
             began: Instant::now(),
             peer,
+            across: false,
             received,
             is_told: false,
         }
@@ -85,6 +95,7 @@ impl Attempt {
         let did = match self.peer.take() {
             Some(peer) => Did::Transfer {
                 peer,
+                across: self.across,
                 bytes,
                 failed,
             },

@@ -49,6 +49,11 @@ pub(crate) enum FetchError {
         "{what} is offered by a neighbour that could not give it now, and there is nobody else to ask: {reason}; try again"
     )]
     Neighbour { what: Arc<str>, reason: Arc<str> },
+    /// Nobody of this site has it, other sites may not be asked any more today, and there is no upstream that could be.
+    #[error(
+        "{what} is not to be had at this site, no upstream answers, and the budget for bytes between sites is used up; try again later, or give more with --site-budget"
+    )]
+    OverBudget { what: Arc<str> },
     /// This client may not have it.
     #[error("{0}")]
     Refused(#[from] Refusal),
@@ -83,6 +88,7 @@ impl FetchError {
         };
         match miss {
             Miss::Store(error) => error.into(),
+            Miss::Peer(PeerError::OverBudget) => Self::OverBudget { what },
             miss => Self::Neighbour {
                 what,
                 reason: miss.to_string().into(),

@@ -83,6 +83,7 @@ impl Fetcher {
             asked: stated.asked as u32,
             silent: stated.silent as u32,
             have_it: stated.found.iter().map(|one| one.giver.clone()).collect(),
+            across: false,
         };
         want.story.tell(began, did);
         if stated.found.is_empty() {

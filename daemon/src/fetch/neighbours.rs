@@ -22,7 +22,7 @@ use crate::trust::{Expected, Giver};
 use crate::upstream::{Begin, Downloaded, Upstream};
 
 /// How many neighbours are tried for one file before the upstream is.
-const HOLDERS_MAX: usize = 4;
+pub(super) const HOLDERS_MAX: usize = 4;
 /// How often the record of a file that is here is asked for again, where nobody but the neighbours can be asked. Each time
 /// may take the two seconds for which a neighbour may be silent, so that this comes to 15 s on a line that is full.
 const PROOF_ASKED_AGAIN_MAX: u32 = 5;

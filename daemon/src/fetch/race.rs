@@ -107,8 +107,11 @@ impl<'a> Race<'a> {
     fn look(&mut self) -> Result<(), FetchError> {
         let now = Instant::now();
         self.look_at = now + PACE_WINDOW;
-        let held = self.fetcher.inner.peers.held_back();
-        self.runners.iter_mut().for_each(|r| r.pace.look(now, held));
+        let peers = &self.fetcher.inner.peers;
+        for runner in &mut self.runners {
+            let held = peers.held_back(&runner.holder.peer);
+            runner.pace.look(now, held);
+        }
         if self.upstream == Beside::UnderWay {
             return Ok(());
         }
@@ -186,7 +189,7 @@ impl<'a> Race<'a> {
                 holder.length,
                 staging.received(),
                 now,
-                self.fetcher.inner.peers.held_back(),
+                self.fetcher.inner.peers.held_back(&holder.peer),
             ),
             holder: holder.clone(),
             stop,

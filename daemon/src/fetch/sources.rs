@@ -9,6 +9,7 @@ use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::control::Did;
 use modmesh_protocol::peer_name::PeerName;
 
+use super::counted_sink::CountedSink;
 use super::pace::UpstreamPace;
 use super::story::Story;
 use super::told_sink::ToldSink;
@@ -115,7 +116,8 @@ impl Holder {
         haste: Haste,
         staging: Staging,
     ) -> Result<Staged, Miss> {
-        let attempt = want.story.transfer(&self.peer, staging.received());
+        let across = peers.is_across(&self.peer);
+        let attempt = want.story.transfer(&self.peer, across, staging.received());
         match self.receive(peers, store, want, haste, staging).await {
             Ok(staged) => {
                 attempt.brought_it(None);
@@ -143,8 +145,13 @@ impl Holder {
             if want.key.kind == FileKind::Zip {
                 staging.take_room(store.room_for(bytes_max).await);
             }
+            if !peers.is_across(&self.peer) {
+                let sink = &mut staging;
+                return peers.fetch(&self.peer, hash, bytes_max, haste, sink).await;
+            }
+            let mut sink = CountedSink::new(&mut staging, &want.so_far, self.length);
             peers
-                .fetch(&self.peer, hash, bytes_max, haste, &mut staging)
+                .fetch(&self.peer, hash, bytes_max, haste, &mut sink)
                 .await
         };
         let fetched = want.within_deadline(transfer).await.unwrap_or_else(|| {

@@ -72,11 +72,21 @@ impl Story {
 
     /// Neighbours were asked who has it.
     pub(super) fn tell_survey(&self, since: Instant, survey: &Survey) {
+        self.tell_asked(since, survey, false);
+    }
+
+    /// Neighbours of other sites were.
+    pub(super) fn tell_survey_across(&self, since: Instant, survey: &Survey) {
+        self.tell_asked(since, survey, true);
+    }
+
+    fn tell_asked(&self, since: Instant, survey: &Survey, across: bool) {
         let holders = survey.found.iter().map(|located| located.peer.clone());
         let did = Did::Locate {
             asked: count(survey.asked),
             silent: count(survey.silent),
             have_it: holders.collect(),
+            across,
         };
         self.tell(since, did);
     }
@@ -192,6 +202,7 @@ fn weight(did: &Did) -> usize {
         Did::Transfer { failed, .. } | Did::Commit { failed } => text(failed),
         Did::Upstream { url, failed, .. } => text(url) + text(failed),
         Did::Judge { scope, refused } => text(scope) + text(refused),
+        Did::Way { why, .. } => why.len(),
         Did::Together { had_it } => had_it.len() * size_of::<PeerName>(),
         Did::Wait | Did::Other => 0,
     };
@@ -232,6 +243,7 @@ mod tests {
                     asked,
                     silent,
                     have_it,
+                    across: false,
                 },
             );
         }

@@ -1,4 +1,4 @@
-//! One download per network: before the upstream is asked for a file that others can have too, its owners are asked who fetches it.
+//! One download per site: before anybody outside is asked for a file that others can have too, its owners are asked who fetches it.
 //!
 //! The owners' word is advice, see [`modmesh_protocol::lease`]: it decides when the upstream is asked, and nothing about what
 //! is true. Who is told to fetch says how far it is and how it ended; who is told to wait waits within bounds and is sent to
@@ -13,9 +13,9 @@ use modmesh_protocol::lease::Fetched;
 use modmesh_protocol::peer_name::PeerName;
 
 use super::neighbours::Asked;
+use super::outside::{NotGiven, Search};
 use super::sources::{Holder, Want};
 use super::{FetchError, Fetcher, Landed, Listing};
-use crate::metrics::Source;
 use crate::peers::{About, Haste, Talk, Turn};
 use crate::policy::Treatment;
 use crate::store::Stored;
@@ -23,7 +23,7 @@ use crate::trust::Expected;
 use crate::upstream::UpstreamError;
 
 impl Fetcher {
-    /// Asks upstream from where `list` stands, unless somebody of this network fetches it already, or has it by then. Who has shown
+    /// Asks upstream from where `list` stands, or other sites, unless somebody of this site fetches it already, or has it by then. Who has shown
     /// to be `useless` for this file is not tried again.
     pub(super) async fn ask_outside(
         &self,
@@ -32,7 +32,7 @@ impl Fetcher {
         mut expected: Option<Expected>,
         mut useless: Vec<PeerName>,
         mut list: Listing,
-    ) -> Result<Landed, FetchError> {
+    ) -> Result<Landed, NotGiven> {
         let mut talk = match expected {
             // Where the bytes could not be held against anything nobody gives them on, but a member to members.
             Some(Expected::Pending(_)) => None,
@@ -83,14 +83,22 @@ impl Fetcher {
             }
         }
         let asked = match refused {
-            Some(no) => Err(no),
-            None => self.ask_upstream(want, treatment, expected, list).await,
+            Some(no) => Err(no.into()),
+            None => {
+                let search = Search {
+                    expected,
+                    useless,
+                    list,
+                    failed: None,
+                };
+                self.ask_out(want, treatment, search).await
+            }
         };
         if let Some(talk) = talk {
             self.tell_members_no(want, &asked);
             talk.end(self.ending(&asked)).await;
         }
-        asked.map(|stored| Landed::new(stored, Source::Upstream))
+        asked
     }
 
     /// A conversation with the owners of the file, where it may be asked of neighbours at all, as any may of members, and there are some.
@@ -102,7 +110,7 @@ impl Fetcher {
             key: KeyHash::of_file(&want.key),
             place: KeyHash::of_place(&want.key.of.module),
             // Who gives nothing large to others need not fetch for them.
-            can_fetch: self.haste(want.asker) == Haste::OthersWait
+            can_fetch: (self.haste(want.asker) == Haste::OthersWait || self.may_cross(want))
                 && !self.inner.peers.are_uploads_paused(),
             so_far: want.so_far.clone(),
         };
@@ -127,9 +135,9 @@ impl Fetcher {
     }
 
     /// What the owners are told of how it ended.
-    fn ending(&self, asked: &Result<Stored, FetchError>) -> Fetched {
-        match asked {
-            Ok(stored) if self.gives_on(stored) => Fetched::Here,
+    fn ending(&self, asked: &Result<Landed, NotGiven>) -> Fetched {
+        match asked.as_ref().map_err(|not_given| &not_given.error) {
+            Ok(landed) if self.gives_on(&landed.stored) => Fetched::Here,
             Ok(_) => Fetched::ForItself,
             Err(FetchError::Upstream(error)) => match &**error {
                 UpstreamError::Refused(answer) | UpstreamError::NotFound(answer) => {

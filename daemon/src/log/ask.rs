@@ -149,11 +149,21 @@ pub(crate) trait Together: Send + Sync + fmt::Debug {
 
 /// Who can be asked, best first.
 pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
-    /// The neighbours that have the record of `of`, quickest first; none is asked twice for it.
+    /// The neighbours of this site that have the record of `of`, quickest first; none is asked twice for it.
     fn neighbours_with<'a>(
         &'a self,
         of: &'a ModuleVersion,
     ) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>>;
+
+    /// Whether other sites are to be asked before the upstream; nothing where they are not to be asked at all.
+    fn is_across_first(&self) -> Option<bool> {
+        None
+    }
+
+    /// The neighbours of other sites that have the record of `of`.
+    fn across_with<'a>(&'a self, _: &'a ModuleVersion) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>> {
+        Box::pin(async { Vec::new() })
+    }
 
     /// Whom to consult before the upstream is asked for the record of `of`; nothing where nobody else could want it.
     fn council(&self, of: &ModuleVersion) -> Option<Box<dyn Council>>;
@@ -164,7 +174,7 @@ pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
         module: &'a ModulePath,
     ) -> BoxFuture<'a, Option<Vec<VersionsAnswer>>>;
 
-    /// A few neighbours, for tiles; where somebody else can be asked, none that was silent lately.
+    /// A few neighbours, for tiles; where somebody else can be asked, none that was silent lately or is of another site.
     fn neighbours(&self) -> Vec<Arc<dyn LogSource>>;
 
     /// The names of those who can be asked for tiles now, as far as that is known: [`Surroundings::neighbours`], and the

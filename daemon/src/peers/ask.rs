@@ -23,6 +23,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
+use super::crossing::Reserved;
 use super::frames::{self, FrameError};
 use super::lanes::FileLane;
 use super::streams::{OpenError, Purpose};
@@ -208,7 +209,11 @@ pub(super) async fn fetch(
     haste: Haste,
     sink: &mut (dyn AsyncWrite + Unpin + Send),
 ) -> Result<(BlobId, u64), PeerError> {
-    // Before the lane: who waits for a share of our own limit is in nobody's way.
+    // Before the lane: who waits for a share of our own limits is in nobody's way, and who waits for one across not on the link.
+    let _crossing = match shared.roster.is_across(peer) {
+        true => shared.crossing.down.place().await,
+        false => None,
+    };
     let _place = shared.down.place().await;
     // Kept while the neighbour is busy: who has waited for it does not go to the end of the queue again.
     let lane = shared.lanes.file(&shared.roster, peer, haste).await?;
@@ -231,6 +236,7 @@ async fn fetch_once(
     lane: &FileLane,
     sink: &mut (dyn AsyncWrite + Unpin + Send),
 ) -> Result<(BlobId, u64), PeerError> {
+    let began = Instant::now();
     let outcome = async {
         let mut stream = open(shared, peer, Purpose::File).await?;
         let request = FileRequest::Whole { file: file.0 };
@@ -249,7 +255,16 @@ async fn fetch_once(
                 bytes_max,
             });
         }
-        receive(shared, peer, &mut stream, length, lane, sink).await?;
+        let first_byte = began.elapsed();
+        let Ok(mut reserved) = shared.reserve(peer, length) else {
+            return Err(PeerError::OverBudget);
+        };
+        let place = shared.roster.place_of(peer);
+        receive(shared, peer, &mut stream, length, lane, sink, &mut reserved).await?;
+        if let Some(place) = place {
+            let crossing = &shared.crossing;
+            crossing.saw(place, length, first_byte, began.elapsed());
+        }
         Ok((blob, length))
     };
     note_failure(shared, peer, outcome.await)
@@ -264,6 +279,7 @@ async fn receive(
     length: u64,
     lane: &FileLane,
     sink: &mut (dyn AsyncWrite + Unpin + Send),
+    reserved: &mut Option<Reserved<'_>>,
 ) -> Result<(), PeerError> {
     let mut buffer = vec![0; length.min(CHUNK_BYTES) as usize];
     let mut left = length;
@@ -287,8 +303,20 @@ async fn receive(
         left -= received as u64;
         shared.note_received(peer, received as u64);
         let mut came = shared.down.came(received as u64);
-        for part in buffer[..received].chunks(shared.down.part_bytes()) {
+        let crossing = &shared.crossing.down;
+        let mut crossed = reserved.as_mut().map(|reserved| {
+            reserved.passed(received as u64);
+            crossing.came(received as u64)
+        });
+        let part_bytes = match crossed {
+            Some(_) => shared.down.part_bytes().min(crossing.part_bytes()),
+            None => shared.down.part_bytes(),
+        };
+        for part in buffer[..received].chunks(part_bytes) {
             came.pass(part.len() as u64).await;
+            if let Some(crossed) = &mut crossed {
+                crossed.pass(part.len() as u64).await;
+            }
             lane.moved(part.len() as u64);
             sink.write_all(part).await.map_err(PeerError::Sink)?;
         }
@@ -328,7 +356,11 @@ fn note_failure<T>(
     match &outcome {
         Ok(_)
         | Err(
-            PeerError::LanesFull | PeerError::Busy { .. } | PeerError::NotHere | PeerError::Sink(_),
+            PeerError::LanesFull
+            | PeerError::Busy { .. }
+            | PeerError::NotHere
+            | PeerError::OverBudget
+            | PeerError::Sink(_),
         ) => {}
         Err(error) => {
             shared.roster.failed(peer, error.to_string());

@@ -243,7 +243,7 @@ impl Driver {
     }
 
     fn on_connected(&mut self, peer: PeerId, id: ConnectionId, at: &Multiaddr, called: bool) {
-        self.note_place(&peer, at, called);
+        let on_link = self.note_place(&peer, at, called);
         let road = self.roads.arrived(id, peer);
         self.publish_unreached();
         let found_by = road.or_else(|| self.roads.found_by(&peer));
@@ -251,6 +251,8 @@ impl Driver {
         self.shared
             .roster
             .connected(&peer, at.to_string(), found_by);
+        let home = self.shared.crossing.home.as_ref();
+        self.shared.roster.stands(&peer, on_link, home);
         if called {
             tokio::spawn(greeting::speak(Arc::clone(&self.shared), peer));
         }

@@ -92,6 +92,9 @@ pub enum PeerError {
         /// Bytes that were promised.
         promised: u64,
     },
+    /// It is of another site, and so much may not cross any more today.
+    #[error("the budget for bytes between sites does not allow for it")]
+    OverBudget,
     /// The fault is here: what takes the bytes failed.
     #[error("cannot keep the bytes: {0}")]
     Sink(#[source] io::Error),
@@ -101,7 +104,9 @@ impl PeerError {
     /// Whether it comes from a neighbour that said it has a file, and did not give it though nothing was in its way.
     pub(super) fn breaks_a_word(&self) -> bool {
         match self {
-            Self::LanesFull | Self::Busy { .. } | Self::Gone | Self::Sink(_) => false,
+            Self::LanesFull | Self::Busy { .. } | Self::Gone | Self::OverBudget | Self::Sink(_) => {
+                false
+            }
             Self::NotHere
             | Self::Refused
             | Self::Stalled

@@ -13,7 +13,7 @@ use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::rate::Rate;
 use modmesh_protocol::wire::RecordAnswer;
 
-use super::{Membership, ShelvedSaying, ShelvedStatement};
+use super::{CrossingLimits, Membership, ShelvedSaying, ShelvedStatement};
 
 /// What this host shows to its neighbours. Called on threads where blocking on small reads is fine.
 ///
@@ -116,6 +116,10 @@ pub trait Watch: Send + Sync + 'static {
     fn received(&self, _bytes: u64) {}
     /// Bytes of answers and files sent to neighbours.
     fn sent(&self, _bytes: u64) {}
+    /// Bytes among them that came from other sites.
+    fn crossed_in(&self, _bytes: u64) {}
+    /// Bytes among them that went to other sites.
+    fn crossed_out(&self, _bytes: u64) {}
     /// Neighbours that can be asked now.
     fn neighbours(&self, _now: usize) {}
     /// A neighbour was told "busy".
@@ -159,4 +163,6 @@ pub struct PeersConfig {
     pub limit_upload: Option<Rate>,
     /// What is taken from all neighbours together, at most; nothing for no limit.
     pub limit_download: Option<Rate>,
+    /// This host's site, and what may go between it and others.
+    pub crossing: CrossingLimits,
 }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::frames::{self, FrameError};
 use super::streams::Purpose;
-use super::{NeighbourEvent, Shared, Tiding, ask, name_of};
+use super::{NeighbourEvent, Shared, Tiding, ask, name_of, sites};
 
 /// What the other side said, and whether this host has to do with it.
 type Greeted = (Hello, Result<(), Refusal>);
@@ -40,6 +40,9 @@ pub(super) async fn speak(shared: Arc<Shared>, peer: PeerId) {
         (theirs, judged)
     });
     drop(greeting);
+    if matches!(outcome, Ok((_, Ok(())))) {
+        sites::exchange(&shared, peer).await;
+    }
     settle(&shared, peer, Role::Answers, outcome);
 }
 

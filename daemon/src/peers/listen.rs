@@ -25,9 +25,9 @@ use super::remembered::Remembered;
 use super::roads::Roads;
 use super::swarm::{Behaviour, build};
 use super::{
-    CAN_FETCH, Company, Counter, Directory, DirectoryBounds, Distrusted, EvidenceRing, Lanes,
-    Listener, Members, Office, Outbox, Peers, PeersConfig, PeersError, Roster, Shared, Shelf,
-    Talks, Tiding, Watch, acquaint, identity, multicast, name_of,
+    CAN_FETCH, Company, Counter, Crossing, Directory, DirectoryBounds, Distrusted, EvidenceRing,
+    Lanes, Listener, Members, Office, Outbox, Peers, PeersConfig, PeersError, Roster, Shared,
+    Shelf, Talks, Tiding, Watch, acquaint, identity, multicast, name_of,
 };
 use crate::lately::Longest;
 use crate::manners::{Class, Direction, Throttle};
@@ -112,6 +112,7 @@ pub(super) async fn start(
         counter: Counter::new(up.shares(UPLOADS_MAX)),
         up,
         down,
+        crossing: Crossing::new(config.crossing),
         paused: Mutex::default(),
         lanes: Lanes::default(),
         office: Arc::new(Office::new()),

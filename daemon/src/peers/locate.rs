@@ -26,6 +26,30 @@ const ROUND: Duration = Duration::from_millis(100);
 /// Members said to have a file that nothing proves that are waited for: each may be silent for two seconds.
 const STATERS_NAMED_MAX: usize = 2;
 
+/// Neighbours of other sites get this long where somebody else waits: they are further away.
+const ACROSS_WAIT: Duration = Duration::from_secs(1);
+
+/// Whose neighbours are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Those of this host's site.
+    OwnSite,
+    /// Those of other sites.
+    OtherSites,
+    /// All; while the budget lasts.
+    Everybody,
+}
+
+impl Reach {
+    /// Of what is small and not worth choosing: within the site where somebody else can be asked, or everywhere.
+    fn by(haste: Haste) -> Self {
+        match haste {
+            Haste::OthersWait => Self::OwnSite,
+            Haste::NobodyElse => Self::Everybody,
+        }
+    }
+}
+
 /// A question to many.
 struct Question<'a> {
     query: Query,
@@ -34,6 +58,7 @@ struct Question<'a> {
     /// Files whose holders are likely to have what is looked for.
     akin: &'a [KeyHash],
     haste: Haste,
+    reach: Reach,
     /// The only ones to be asked, where not everybody is.
     among: Option<&'a [PeerName]>,
 }
@@ -62,8 +87,9 @@ pub(super) async fn locate(
     record: Option<(DatabaseId, KeyHash)>,
     akin: &[KeyHash],
     haste: Haste,
+    reach: Reach,
 ) -> Survey {
-    locate_by(shared, file, record, akin, haste, None).await
+    locate_by(shared, file, record, akin, haste, Ok(reach)).await
 }
 
 async fn locate_by(
@@ -72,7 +98,7 @@ async fn locate_by(
     record: Option<(DatabaseId, KeyHash)>,
     akin: &[KeyHash],
     haste: Haste,
-    among: Option<&[PeerName]>,
+    whom: Result<Reach, &[PeerName]>,
 ) -> Survey {
     let query = Query::Locate {
         file: file.map(|key| key.0),
@@ -86,7 +112,8 @@ async fn locate_by(
         turn: file.or(record.map(|(_, key)| key)),
         akin,
         haste,
-        among,
+        reach: whom.unwrap_or(Reach::Everybody),
+        among: whom.err(),
     };
     let answers = ask_many(shared, &question, |peer, answer| {
         let Answer::Located { file: has, record } = answer else {
@@ -120,7 +147,7 @@ pub(super) async fn locate_among(
     file: Option<KeyHash>,
     record: Option<(DatabaseId, KeyHash)>,
 ) -> Survey {
-    locate_by(shared, file, record, &[], Haste::NobodyElse, Some(peers)).await
+    locate_by(shared, file, record, &[], Haste::NobodyElse, Err(peers)).await
 }
 
 /// See [`super::Peers::versions`].
@@ -139,6 +166,7 @@ pub(super) async fn versions(
         turn: Some(key),
         akin: &[],
         haste,
+        reach: Reach::by(haste),
         among: None,
     };
     let answers = ask_many(shared, &question, |peer, answer| {
@@ -171,6 +199,7 @@ pub(super) async fn stated(
             turn: Some(file),
             akin: &[file],
             haste,
+            reach: Reach::by(haste),
         };
         let sift = |peer: &PeerName, answer| match answer {
             Answer::Stated(Some(stated)) => statements::checked(peer, file, stated),
@@ -207,6 +236,7 @@ pub(super) async fn notes(shared: &Shared, path: &str, haste: Haste) -> Vec<Note
         turn: None,
         akin: &[],
         haste,
+        reach: Reach::by(haste),
     };
     let answers = ask_many(shared, &question, |peer, answer| {
         let Answer::Note(Some(note)) = answer else {
@@ -287,7 +317,11 @@ async fn ask_many<T>(
         }
     };
     // At the deadline those that did not answer are left; what came so far counts.
-    let in_time = timeout(haste.deadline(), gather).await.is_ok();
+    let deadline = match (haste, question.reach) {
+        (Haste::OthersWait, Reach::OtherSites) => ACROSS_WAIT,
+        _ => haste.deadline(),
+    };
+    let in_time = timeout(deadline, gather).await.is_ok();
     if !in_time && haste == Haste::NobodyElse {
         // Those of later rounds had less than the two seconds.
         let silent = candidates.iter().take(first_round);
@@ -311,6 +345,15 @@ fn candidates(shared: &Shared, question: &Question<'_>) -> Vec<PeerName> {
         usable.retain(|peer| among.contains(peer));
         return usable;
     }
+    let may_cross = !shared.crossing.is_used_up();
+    usable.retain(|peer| {
+        let is_across = peer_id_of(peer).is_some_and(|id| shared.roster.is_across(&id));
+        match question.reach {
+            Reach::OwnSite => !is_across,
+            Reach::OtherSites => is_across && may_cross,
+            Reach::Everybody => !is_across || may_cross,
+        }
+    });
     if question.haste == Haste::OthersWait {
         usable.retain(|peer| !shared.roster.is_slow(peer));
     }

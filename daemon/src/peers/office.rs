@@ -153,6 +153,13 @@ pub(super) async fn serve(
     else {
         return Err(CodecError::Bound("first word").into());
     };
+    if shared.roster.is_across(&peer) {
+        // Each site has its own owners. One that does not know of sites passes this one over.
+        let bytes = frames::write(&mut writer, &Word::Busy, SEND_STALL_MAX).await?;
+        shared.count_sent(&peer, bytes);
+        let _ = timeout(SEND_STALL_MAX, writer.close()).await;
+        return Ok(());
+    }
     let who = MemberId::of(&name_of(&peer));
     let key = KeyHash(key);
     let known = known_holders(shared, key).await;
@@ -184,7 +191,7 @@ pub(super) async fn serve(
     }
 }
 
-/// Those that are known here to have `key`: this host itself, and those that announced it.
+/// Those of this site that are known here to have `key`: this host itself, and those that announced it.
 pub(super) async fn known_holders(shared: &Arc<Shared>, key: KeyHash) -> Vec<MemberId> {
     let shelf = Arc::clone(&shared.shelf);
     let is_paused = shared.are_uploads_paused();
@@ -205,7 +212,7 @@ pub(super) async fn known_holders(shared: &Arc<Shared>, key: KeyHash) -> Vec<Mem
     let announced = lock(&shared.directory).holders(&key);
     let usable = announced.into_iter().filter(|name| {
         let id = peer_id_of(name);
-        id.is_some_and(|id| shared.roster.is_usable(&id))
+        id.is_some_and(|id| shared.roster.is_usable(&id) && !shared.roster.is_across(&id))
     });
     known.extend(usable.map(|name| MemberId::of(&name)));
     known

@@ -55,7 +55,12 @@ impl OnLink {
         let address = address.to_canonical();
         let mut seeds = self.seeds.values().flatten();
         let is_named = self.named.contains(&address) || seeds.any(|ip| *ip == address);
-        if is_named || self.is_within(address) {
+        is_named || self.is_within_now(address, now)
+    }
+
+    /// Whether it is within a prefix of an interface; these are read anew where there is need.
+    fn is_within_now(&mut self, address: IpAddr, now: Instant) -> bool {
+        if self.is_within(address) {
             return true;
         }
         let fresh = |read_at| now.saturating_duration_since(read_at) < READ_INTERVAL_MIN;
@@ -77,9 +82,8 @@ impl OnLink {
     /// Whether `address` is on one of this host's links now, and another host's: neither named alone nor loopback.
     pub(super) fn is_on_a_link(&mut self, address: IpAddr, now: Instant) -> bool {
         let address = address.to_canonical();
-        // Reads the interfaces anew when there is need.
-        let _ = self.allows(address, now);
-        !address.is_loopback() && self.is_within(address)
+        // One that was given with `--peer` may be on a link as well.
+        !address.is_loopback() && self.is_within_now(address, now)
     }
 
     fn is_within(&self, address: IpAddr) -> bool {

@@ -17,7 +17,9 @@ use modmesh_protocol::limits::{
     REMEMBERED_PEERS_MAX,
 };
 use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::site::{Site, is_across};
 
+use super::crossing::Place;
 use super::members::Said;
 use super::{lock, name_of, peer_id_of};
 
@@ -54,6 +56,12 @@ struct Neighbour {
     found_by: FoundBy,
     addresses: Vec<String>,
     connections: usize,
+    /// Whether one of them came over a link of this host.
+    on_link: bool,
+    /// By its own word.
+    site: Option<Site>,
+    /// Whether that makes it one of another site.
+    across: bool,
     greeted: bool,
     /// By what it showed on a connection that still stands that it is a member.
     member: Option<Said>,
@@ -94,6 +102,45 @@ impl Roster {
             n.addresses.insert(0, address);
             n.addresses.truncate(ADDRESSES_PER_PEER_MAX);
         });
+    }
+
+    /// The connection to `peer` that was just made is `on_link`, or came over a router; `home` is this host's site.
+    pub(super) fn stands(&self, peer: &PeerId, on_link: bool, home: Option<&Site>) {
+        self.change(peer, |n| {
+            if n.connections <= 1 {
+                (n.on_link, n.site) = (false, None);
+            }
+            n.on_link |= on_link;
+            n.across = is_across(home, n.site.as_ref(), n.on_link);
+        });
+    }
+
+    /// `peer` says of which site it is; `home` is this host's.
+    pub(super) fn is_of(&self, peer: &PeerId, site: Option<Site>, home: Option<&Site>) {
+        self.change(peer, |n| {
+            n.across = is_across(home, site.as_ref(), n.on_link);
+            n.site = site;
+        });
+    }
+
+    /// Whether it is of another site.
+    pub(super) fn is_across(&self, peer: &PeerId) -> bool {
+        lock(&self.0).get(peer).is_some_and(|n| n.across)
+    }
+
+    /// Its site, where that is another one.
+    pub(super) fn place_of(&self, peer: &PeerId) -> Option<Place> {
+        let peers = lock(&self.0);
+        peers.get(peer)?.place()
+    }
+
+    /// Those of other sites that can be asked now.
+    pub(super) fn across(&self) -> Vec<(PeerName, Place)> {
+        let now = Instant::now();
+        let peers = lock(&self.0);
+        let across = peers.values().filter(|n| n.is_usable(now));
+        let across = across.filter_map(|n| Some((n.name.clone(), n.place()?)));
+        across.collect()
     }
 
     /// A connection ended; `remaining` others are left. Whether a usable neighbour went with it.
@@ -172,6 +219,14 @@ impl Roster {
         let now = Instant::now();
         let peers = lock(&self.0);
         let usable = peers.values().filter(|n| n.is_usable(now));
+        usable.map(|n| n.name.clone()).collect()
+    }
+
+    /// All of this host's site that can be asked now.
+    pub(super) fn usable_here(&self) -> Vec<PeerName> {
+        let now = Instant::now();
+        let peers = lock(&self.0);
+        let usable = peers.values().filter(|n| n.is_usable(now) && !n.across);
         usable.map(|n| n.name.clone()).collect()
     }
 
@@ -267,13 +322,13 @@ impl Roster {
         self.named(peer, rank).unwrap_or(Rank::Stranger)
     }
 
-    /// Those that can be asked as owners now.
+    /// Those that can be asked as owners now: of this site, so that each site has its own.
     pub(super) fn settled(&self) -> Vec<Settled> {
         let now = Instant::now();
         let peers = lock(&self.0);
         let able = peers
             .iter()
-            .filter(|(_, n)| n.is_usable(now) && n.vain(now).is_none());
+            .filter(|(_, n)| n.is_usable(now) && !n.across && n.vain(now).is_none());
         let settled = able.map(|(peer, n)| {
             let (at, up) = n.up_before;
             let member = Member {
@@ -300,14 +355,20 @@ impl Roster {
         self.change(peer, |n| n.round_trip = Some(time));
     }
 
-    /// Counts bytes received from it.
-    pub(super) fn received(&self, peer: &PeerId, bytes: u64) {
-        self.change(peer, |n| n.received_bytes += bytes);
+    /// Counts bytes received from it; whether they came from another site.
+    pub(super) fn received(&self, peer: &PeerId, bytes: u64) -> bool {
+        self.change(peer, |n| {
+            n.received_bytes += bytes;
+            n.across
+        })
     }
 
-    /// Counts bytes sent to it.
-    pub(super) fn sent(&self, peer: &PeerId, bytes: u64) {
-        self.change(peer, |n| n.sent_bytes += bytes);
+    /// Counts bytes sent to it; whether they went to another site.
+    pub(super) fn sent(&self, peer: &PeerId, bytes: u64) -> bool {
+        self.change(peer, |n| {
+            n.sent_bytes += bytes;
+            n.across
+        })
     }
 
     /// Whether one more announcement of it may be taken now.
@@ -379,6 +440,9 @@ impl Neighbour {
             found_by: FoundBy::Inbound,
             addresses: Vec::new(),
             connections: 0,
+            on_link: true,
+            site: None,
+            across: false,
             greeted: false,
             member: None,
             proven: false,
@@ -415,6 +479,11 @@ impl Neighbour {
         self.connections > 0 && self.greeted && !self.is_banned(now)
     }
 
+    fn place(&self) -> Option<Place> {
+        let place = || Place::of(&self.name, self.site.as_ref());
+        self.across.then(place)
+    }
+
     fn is_member(&self) -> bool {
         self.connections > 0 && self.member.is_some()
     }
@@ -433,6 +502,8 @@ impl Neighbour {
             connected: self.is_usable(now),
             found_by: self.found_by,
             member: self.is_member(),
+            site: self.site.as_ref().map(Site::to_string),
+            across: self.across,
             rtt_ms: self.round_trip.map(|time| time.as_secs_f64() * 1000.0),
             received_bytes: self.received_bytes,
             sent_bytes: self.sent_bytes,
@@ -525,6 +596,42 @@ mod tests {
         let mut names = [&liar, &stranger, &proven].map(name_of);
         names.sort_by_key(|name| roster.rank(name));
         assert_eq!(names, [&proven, &stranger, &liar].map(name_of));
+    }
+
+    #[test]
+    fn a_neighbour_is_of_another_site_by_its_link_or_its_name_and_then_no_owner() {
+        let (roster, peer) = (Roster::default(), PeerId::random());
+        let site = |name: &str| Some(name.parse::<Site>().unwrap());
+        let home = site("berlin");
+        let comes = |on_link: bool| {
+            roster.disconnected(&peer, 0);
+            roster.connected(&peer, "/ip4/10.0.0.1/tcp/1".into(), FoundBy::Static);
+            roster.stands(&peer, on_link, home.as_ref());
+            roster.greeted(&peer, Duration::ZERO);
+        };
+        comes(true);
+        assert!(!roster.is_across(&peer));
+        assert_eq!((roster.settled().len(), roster.across().len()), (1, 0));
+        roster.is_of(&peer, site("tokyo"), home.as_ref());
+        assert!(roster.is_across(&peer));
+        assert_eq!((roster.settled().len(), roster.across().len()), (0, 1));
+        assert!(roster.usable_here().is_empty() && roster.usable_count() == 1);
+        assert_eq!(
+            roster.place_of(&peer),
+            Some(Place::Named(site("tokyo").unwrap()))
+        );
+        assert!(roster.received(&peer, 1) && roster.sent(&peer, 1));
+        // The next connection is judged anew, and by its link until it says more.
+        comes(false);
+        assert_eq!(roster.place_of(&peer), Some(Place::Of(name_of(&peer))));
+        roster.is_of(&peer, site("berlin"), home.as_ref());
+        assert!(!roster.is_across(&peer));
+        let status = roster.snapshot().remove(0);
+        assert_eq!(
+            (status.site.as_deref(), status.across),
+            (Some("berlin"), false)
+        );
+        assert!(!roster.received(&peer, 1));
     }
 
     #[test]

@@ -34,10 +34,11 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::counter::{Counter, Place};
+use super::crossing::Reserved;
 use super::frames::{self, FrameError};
 use super::statements::{self, Signer};
 use super::streams::{Inbound, Purpose};
-use super::{Shared, Shelf, greeting, office};
+use super::{Shared, Shelf, greeting, office, sites};
 
 /// Bytes of a file that are read and sent at a time: large enough that a hop between threads does not show.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -165,6 +166,9 @@ async fn answer_query(
             let may_be_told = |other: &PeerId| roster.is_usable(other);
             shared.company.answer(&peer, (v4, v6), may_be_told)
         }
+        Ok((Query::Site { name }, _)) => sites::answer(shared, &peer, name),
+        // It would have to be paid for.
+        Ok(_) if shared.is_out_of_budget(&peer) => Answer::Refused,
         Ok((query, _)) => {
             let (shelf, signer) = (Arc::clone(&shared.shelf), shared.members.signer.clone());
             let is_paused = shared.are_uploads_paused();
@@ -234,7 +238,7 @@ fn look_up(shelf: &dyn Shelf, signer: Option<&Signer>, query: Query) -> Answer {
             None => Answer::Said(None),
         },
         // Answered before, for the shelf does not know.
-        Query::Acquaint { .. } => Answer::Refused,
+        Query::Acquaint { .. } | Query::Site { .. } => Answer::Refused,
         Query::Head { database } => Answer::Head(shelf.head(DatabaseId(database))),
         Query::Versions { database, key } => {
             let database = DatabaseId(database);
@@ -279,13 +283,17 @@ fn as_many_as_fit(records: Vec<(u64, String)>) -> Vec<VersionRecord> {
 async fn answer_file(shared: &Shared, peer: PeerId, stream: &mut Stream) -> Result<(), FrameError> {
     let refusal = match frames::read::<FileRequest>(stream, NO_PROGRESS_MAX).await {
         Ok((FileRequest::Whole { file }, _)) => {
-            match Arc::clone(&shared.counter.uploads).try_acquire_owned() {
-                Ok(_upload) => return send_file(shared, peer, stream, KeyHash(file)).await,
-                Err(_) => {
-                    shared.watch.busy();
-                    FILE_BUSY
-                }
+            let upload = Arc::clone(&shared.counter.uploads).try_acquire_owned();
+            // A small limit between sites is shared by few, and not waited for: nobody waits longer than two seconds for a byte.
+            let crossing = match shared.roster.is_across(&peer) {
+                true => shared.crossing.up.place_now(),
+                false => Some(None),
+            };
+            if let (Ok(_upload), Some(_crossing)) = (upload, crossing) {
+                return send_file(shared, peer, stream, KeyHash(file)).await;
             }
+            shared.watch.busy();
+            FILE_BUSY
         }
         Err(FrameError::Codec(_)) => FileAnswer::Refused,
         Err(error) => return Err(error),
@@ -323,9 +331,14 @@ async fn send_file(
         shared.count_sent(&peer, sent);
         return Ok(());
     }
+    let Ok(mut reserved) = shared.reserve(&peer, taken.length) else {
+        let sent = frames::write(stream, &FileAnswer::Refused, SEND_STALL_MAX).await?;
+        shared.count_sent(&peer, sent);
+        return Ok(());
+    };
     let mut head_and_first = encode(&header)?;
     head_and_first.extend_from_slice(&taken.first);
-    send(shared, &peer, stream, &head_and_first).await?;
+    send(shared, &peer, stream, &head_and_first, &mut reserved).await?;
     if taken.length == taken.first.len() as u64 {
         return Ok(());
     }
@@ -339,7 +352,7 @@ async fn send_file(
         })
     });
     while let Some(chunk) = ready.recv().await {
-        send(shared, &peer, stream, &chunk).await?;
+        send(shared, &peer, stream, &chunk, &mut reserved).await?;
     }
     match reading.await {
         Ok(read) => Ok(read?),
@@ -352,9 +365,14 @@ async fn send(
     peer: &PeerId,
     stream: &mut Stream,
     bytes: &[u8],
+    reserved: &mut Option<Reserved<'_>>,
 ) -> Result<(), FrameError> {
     for part in bytes.chunks(TIMED_BYTES) {
         shared.up.pass(part.len() as u64).await;
+        if let Some(reserved) = reserved {
+            shared.crossing.up.pass(part.len() as u64).await;
+            reserved.passed(part.len() as u64);
+        }
         let sending = timeout(SEND_STALL_MAX, stream.write_all(part)).await;
         sending.map_err(|_| FrameError::Late)??;
         shared.note_sent(peer, part.len() as u64);

@@ -395,9 +395,9 @@ impl Conversation {
         let _ = self.turns.try_send(turn);
     }
 
-    /// Those of `holders` that are neighbours of this host.
+    /// Those of `holders` that are neighbours of this host, and of its site: what others have is asked for outside.
     fn known(&self, holders: &[MemberId]) -> Vec<PeerName> {
-        let usable = self.shared.roster.usable();
+        let usable = self.shared.roster.usable_here();
         let named: Vec<_> = usable
             .iter()
             .map(|name| (MemberId::of(name), name))

@@ -7,6 +7,7 @@ mod locate;
 mod manners;
 mod members;
 mod rogue;
+mod sites;
 mod talk;
 mod trust;
 mod versions;

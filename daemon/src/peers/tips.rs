@@ -41,11 +41,14 @@ pub(super) enum Tip {
 }
 
 impl Driver {
-    /// A connection to `peer` was made; where it can be called is told to others on the link.
-    pub(super) fn note_place(&mut self, peer: &PeerId, at: &Multiaddr, called: bool) {
-        let Some(socket) = socket_of(at) else { return };
+    /// A connection to `peer` was made; where it can be called is told to others on the link. Whether it came over a link of this
+    /// host, loopback among them.
+    pub(super) fn note_place(&mut self, peer: &PeerId, at: &Multiaddr, called: bool) -> bool {
+        let Some(socket) = socket_of(at) else {
+            return false;
+        };
         if !self.swarm.behaviour_mut().door.is_on_a_link(socket.ip()) {
-            return;
+            return socket.ip().to_canonical().is_loopback();
         }
         let port = match called {
             true => socket.port(),
@@ -56,6 +59,7 @@ impl Driver {
         let heard = self.roads.addresses_of(peer).filter_map(socket_of);
         let company = &self.shared.company;
         heard.for_each(|socket| company.listens(peer, socket));
+        true
     }
 
     /// Takes in a hint.

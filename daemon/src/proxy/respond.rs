@@ -181,9 +181,10 @@ fn status_of(error: &FetchError) -> StatusCode {
         }
         FetchError::Offline(_) | FetchError::InsideHeld(_) => StatusCode::NOT_FOUND,
         FetchError::Unreachable { .. } => StatusCode::GATEWAY_TIMEOUT,
-        FetchError::Untrue(_) | FetchError::Nonsense { .. } | FetchError::Neighbour { .. } => {
-            StatusCode::BAD_GATEWAY
-        }
+        FetchError::Untrue(_)
+        | FetchError::Nonsense { .. }
+        | FetchError::Neighbour { .. }
+        | FetchError::OverBudget { .. } => StatusCode::BAD_GATEWAY,
         FetchError::Refused(_) => StatusCode::FORBIDDEN,
         FetchError::Store(error) if error.is_shortage() => StatusCode::SERVICE_UNAVAILABLE,
         FetchError::Store(_) => StatusCode::INSUFFICIENT_STORAGE,

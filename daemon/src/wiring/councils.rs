@@ -16,7 +16,7 @@ use crate::peers::{About, Peers, SoFar, Talk, Turn};
 /// How long a lookup is taken to need of which nothing was measured: a proxy that asks the database itself.
 const LOOKUP_ASSUMED: Duration = Duration::from_secs(4);
 /// Bytes of a record's answer, about: what is told of one that has come.
-const LOOKUP_BYTES: u64 = 1024;
+pub(super) const LOOKUP_BYTES: u64 = 1024;
 
 /// What this host's own way to the database is worth, by how long lookups took.
 fn road(lookups: &Longest) -> Road {
@@ -38,7 +38,7 @@ pub(super) struct RecordCouncil {
 }
 
 impl RecordCouncil {
-    /// Nothing where there is no neighbour, or no upstream that could be asked.
+    /// Nothing where there is no neighbour of this site.
     pub(super) fn about(around: &AroundUs, of: &ModuleVersion) -> Option<Self> {
         let peers = around.peers.get()?.clone();
         let key = KeyHash::of_record(&around.name, of);
@@ -46,7 +46,7 @@ impl RecordCouncil {
         let about = About {
             key,
             place: KeyHash::of_place(&of.module),
-            can_fetch: !around.is_alone(),
+            can_fetch: !around.is_alone() || peers.may_cross(),
             so_far: Arc::clone(&so_far),
         };
         let lookups = Arc::clone(&around.lookups_took);

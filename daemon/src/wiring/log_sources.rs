@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, join_all};
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::lease::Road;
 use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::log::{DatabaseId, Record, TileCoordinate};
 use modmesh_protocol::module::{ModulePath, ModuleVersion};
 use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::site::{First, Upstream as Own, way_out};
 use tokio::time::timeout;
 
-use super::councils::RecordCouncil;
+use super::councils::{LOOKUP_BYTES, RecordCouncil};
 use super::givers::Givers;
 use super::shared_tiles::{SharedTiles, TilesTogether};
 use crate::lately::Longest;
@@ -389,9 +391,13 @@ impl LogSource for NeighbourLog {
 }
 
 impl AroundUs {
-    /// The neighbour `peer` as a source; nothing while it is slow, for then others are better.
+    /// The neighbour `peer` as a source; nothing while others are better: it is slow, or of another site.
     pub(crate) fn quick_neighbour(&self, peer: &PeerName) -> Option<Arc<dyn LogSource>> {
         let peers = self.peers.get().filter(|peers| !peers.is_slow(peer))?;
+        // To follow the heads of another site costs bytes across, and the upstream gives the same.
+        if peers.is_across(peer) && !self.is_alone() {
+            return None;
+        }
         Some(self.neighbour(peers, peer.clone(), None, None))
     }
 
@@ -482,6 +488,35 @@ impl Surroundings for AroundUs {
         })
     }
 
+    fn is_across_first(&self) -> Option<bool> {
+        let crossing = self.peers.get()?.crossing(None);
+        let upstream = match &self.upstream {
+            None => Own::Off,
+            Some(log) if log.upstream.is_down() => Own::Down,
+            Some(_) => Own::Up(Road {
+                pace: None,
+                first_byte: self.lookups_took.get(),
+            }),
+        };
+        let way = way_out(upstream, crossing, LOOKUP_BYTES);
+        way.may_cross.then_some(way.first == First::Across)
+    }
+
+    fn across_with<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>> {
+        Box::pin(async move {
+            let Some(peers) = self.peers.get() else {
+                return Vec::new();
+            };
+            let haste = match self.is_alone() {
+                true => Haste::NobodyElse,
+                false => Haste::OthersWait,
+            };
+            let record = Some((self.database, KeyHash::of_record(&self.name, of)));
+            let survey = peers.survey_across(None, record, haste).await;
+            self.with_records(peers, survey.found)
+        })
+    }
+
     fn council(&self, of: &ModuleVersion) -> Option<Box<dyn Council>> {
         let council = RecordCouncil::about(self, of)?;
         Some(Box::new(council))
@@ -517,9 +552,11 @@ impl Surroundings for AroundUs {
         };
         let mut neighbours = peers.neighbours();
         if self.is_alone() {
-            neighbours.sort_by_key(|peer| peers.is_slow(peer));
+            let may_cross = peers.may_cross();
+            neighbours.retain(|peer| may_cross || !peers.is_across(peer));
+            neighbours.sort_by_key(|peer| (peers.is_slow(peer), peers.is_across(peer)));
         } else {
-            neighbours.retain(|peer| !peers.is_slow(peer));
+            neighbours.retain(|peer| !peers.is_slow(peer) && !peers.is_across(peer));
         }
         neighbours
             .into_iter()

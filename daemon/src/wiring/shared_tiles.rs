@@ -203,7 +203,7 @@ impl TilesTogether {
     /// The upper tiles are few and most hosts have proved them; of the lowest ones every host has others.
     async fn proved_by_one(&self, at: TileCoordinate) -> Option<Got> {
         let mut neighbours = self.peers.neighbours();
-        neighbours.retain(|peer| !self.peers.is_slow(peer));
+        neighbours.retain(|peer| !self.peers.is_slow(peer) && !self.peers.is_across(peer));
         if at.level == 0 || neighbours.is_empty() {
             return None;
         }

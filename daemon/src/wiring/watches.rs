@@ -26,6 +26,14 @@ impl crate::peers::Watch for Counting {
         self.0.peer_sent(bytes);
     }
 
+    fn crossed_in(&self, bytes: u64) {
+        self.0.crossed_in(bytes);
+    }
+
+    fn crossed_out(&self, bytes: u64) {
+        self.0.crossed_out(bytes);
+    }
+
     fn neighbours(&self, neighbours: usize) {
         self.0.peers(neighbours);
     }

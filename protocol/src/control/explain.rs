@@ -181,6 +181,9 @@ pub enum Did {
         silent: u32,
         /// Those that said they have it.
         have_it: Vec<PeerName>,
+        /// Whether these are neighbours of other sites; else they are of this one.
+        #[serde(default)]
+        across: bool,
     },
     /// What the checksum database says was found out.
     Record {
@@ -196,6 +199,9 @@ pub enum Did {
     Transfer {
         /// Which.
         peer: PeerName,
+        /// Whether it is of another site.
+        #[serde(default)]
+        across: bool,
         /// Bytes that came.
         bytes: u64,
         /// Why that was not all; nothing when the file came whole.
@@ -218,6 +224,13 @@ pub enum Did {
     Together {
         /// Who had it in the end; nobody where this host was to fetch it itself.
         had_it: Vec<PeerName>,
+    },
+    /// It was decided whether the upstream or another site is asked next.
+    Way {
+        /// Whether it is another site.
+        across: bool,
+        /// Why, as a fragment for a person.
+        why: String,
     },
     /// The gate held the file against what it must be.
     Judge {

@@ -19,7 +19,7 @@ pub struct Limits {
 /// One class of traffic in one direction. Readers skip classes that they do not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateStatus {
-    /// `link`: between this host and its neighbours; `upstream`: between it and module proxies.
+    /// `link`: between this host and its neighbours; `site`: between it and those of other sites, which are in `link` as well; `upstream`: between it and module proxies.
     pub class: String,
     /// `up`: from this host; `down`: to it.
     pub direction: String,

@@ -10,8 +10,8 @@ use super::codec::{CodecError, Decode, Encode, Message};
 use crate::limits::{
     ACQUAINTANCES_MAX, ANNOUNCED_FILES_MAX, ANNOUNCED_HEADS_MAX, ANNOUNCED_NOTE_BYTES_MAX,
     AUTHOR_BYTES_MAX, HELLO_HEADS_MAX, MEMBERSHIP_BYTES_MAX, NOTE_BYTES_MAX, NOTE_PATH_BYTES_MAX,
-    RECORD_TEXT_BYTES_MAX, RELEASE_BYTES_MAX, SHARED_NOTE_BYTES_MAX, TILE_BYTES_MAX,
-    TILES_PER_QUERY_MAX, UP_MS_MAX, VERSIONS_RECORDS_MAX, VERSIONS_TEXT_BYTES_MAX,
+    RECORD_TEXT_BYTES_MAX, RELEASE_BYTES_MAX, SHARED_NOTE_BYTES_MAX, SITE_NAME_BYTES_MAX,
+    TILE_BYTES_MAX, TILES_PER_QUERY_MAX, UP_MS_MAX, VERSIONS_RECORDS_MAX, VERSIONS_TEXT_BYTES_MAX,
 };
 use crate::membership::SIGNATURE_BYTES;
 use crate::peer_name::PEER_NAME_BYTES_MAX;
@@ -110,6 +110,11 @@ pub enum Query {
         /// [`KeyHash::of_saying`](crate::artifact::KeyHash::of_saying).
         key: [u8; 32],
     },
+    /// "Of which site are you? I am of this one."
+    Site {
+        /// The asker's; nothing where it has no name. At most [`SITE_NAME_BYTES_MAX`] bytes.
+        name: Option<String>,
+    },
 }
 
 /// A neighbour of a neighbour, as an element of [`Answer::Acquaintances`]. It is where it was last seen.
@@ -181,6 +186,8 @@ pub enum Answer {
     Acquaintances(Vec<Acquaintance>),
     /// To [`Query::Said`]; nothing where it said nothing of late.
     Said(Option<SaidByUpstream>),
+    /// To [`Query::Site`]: the name of the site, where it has one; at most [`SITE_NAME_BYTES_MAX`] bytes.
+    Site(Option<String>),
 }
 
 /// A file that a holder can send.
@@ -319,6 +326,7 @@ impl Message for Query {
                 bound("coordinates", coordinates.len(), TILES_PER_QUERY_MAX)
             }
             Self::Note { path } => bound("path", path.len(), NOTE_PATH_BYTES_MAX),
+            Self::Site { name } => site_name(name),
             Self::Locate { .. }
             | Self::Head { .. }
             | Self::Versions { .. }
@@ -363,6 +371,7 @@ impl Message for Answer {
                 let longest = told.iter().map(|one| one.address.len()).max();
                 bound("address", longest.unwrap_or(0), 16)
             }
+            Self::Site(name) => site_name(name),
             Self::Located { record: None, .. }
             | Self::Head(None)
             | Self::Stated(None)
@@ -394,6 +403,11 @@ impl Message for Announcement {
         let longest = heads.iter().map(|(_, note)| note.len()).max();
         bound("head", longest.unwrap_or(0), ANNOUNCED_NOTE_BYTES_MAX)
     }
+}
+
+fn site_name(name: &Option<String>) -> Result<(), CodecError> {
+    let bytes = name.as_ref().map_or(0, String::len);
+    bound("site", bytes, SITE_NAME_BYTES_MAX)
 }
 
 fn bound(name: &'static str, have: usize, most: usize) -> Result<(), CodecError> {

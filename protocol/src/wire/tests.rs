@@ -64,6 +64,12 @@ fn the_bytes_of_each_message_are_for_good() {
         &Query::Acquaint { v4: 8485, v6: 0 },
         "0000000501 06 fb2521 00",
     );
+    let name = Some("b-2".to_owned());
+    is(&Query::Site { name }, "0000000601 09 01 03622d32");
+    is(&Query::Site { name: None }, "0000000201 09 00");
+    let site = Answer::Site(Some("b".into()));
+    is(&site, "0000000401 0a 01 0162");
+    is(&Answer::Site(None), "0000000201 0a 00");
     let acquaintances = Answer::Acquaintances(vec![Acquaintance {
         peer: "12D3".into(),
         address: vec![10, 0, 0, 7],
@@ -286,6 +292,10 @@ fn lists_and_texts_beyond_their_bounds_neither_leave_nor_enter() {
     exceeds(&hello(64, 257, 8), "membership");
     let path = "p".repeat(1025);
     exceeds(&Query::Note { path }, "path");
+    let name = |bytes| Some("s".repeat(bytes));
+    fits(&Query::Site { name: name(32) });
+    exceeds(&Query::Site { name: name(33) }, "site");
+    exceeds(&Answer::Site(name(33)), "site");
     let stated = FileStatement {
         author: "a".repeat(65),
         h1: [0; 32],
@@ -521,6 +531,7 @@ fn query() -> impl Strategy<Value = Query> {
             coordinates
         }),
         hash().prop_map(|key| Query::Said { key }),
+        option::of("[ -~]{0,32}").prop_map(|name| Query::Site { name }),
     ]
 }
 
@@ -572,6 +583,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         (".{0,200}", vec(version, 0..=64))
             .prop_map(|(head, records)| Answer::Versions { head, records }),
         option::of(statement).prop_map(Answer::Stated),
+        option::of("[ -~]{0,32}").prop_map(Answer::Site),
         option::of(note).prop_map(Answer::Note),
         option::of(said).prop_map(Answer::Said),
     ]

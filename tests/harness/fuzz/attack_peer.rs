@@ -157,6 +157,7 @@ impl Stranger {
             can_fetch: false,
             limit_upload: None,
             limit_download: None,
+            crossing: Default::default(),
         };
         let peers = Peers::start(config, shelf, Arc::new(Deaf), Arc::new(())).await;
         let peers = peers.expect("a neighbour that listens");

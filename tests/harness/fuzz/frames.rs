@@ -157,6 +157,11 @@ impl Frames {
                 v4: dice.bits() as u16,
                 v6: dice.bits() as u16,
             },
+            2 if dice.in_thousand(300) => Query::Site {
+                name: dice
+                    .in_thousand(900)
+                    .then(|| ["berlin", "\u{7}", ""][dice.below(3)].repeat(dice.below(6))),
+            },
             2 => Query::Versions {
                 database: self.hash(dice),
                 key: self.hash(dice),

@@ -35,6 +35,10 @@ pub(crate) const TESTS: &[(&str, LabTest)] = &[
         "a_host_on_another_link_is_a_neighbour_only_when_both_sides_name_it",
         a_host_on_another_link_is_a_neighbour_only_when_both_sides_name_it,
     ),
+    (
+        "a_host_on_another_link_is_of_another_site_unless_both_have_one_name",
+        a_host_on_another_link_is_of_another_site_unless_both_have_one_name,
+    ),
 ];
 
 fn neighbours_find_each_other_by_multicast() -> Result<(), Forbidden> {
@@ -173,5 +177,33 @@ fn a_host_on_another_link_is_a_neighbour_only_when_both_sides_name_it() -> Resul
     far.wait_for_neighbours(1);
     near.wait_for_neighbours(1);
     assert_eq!(far.peers()[0]["found_by"], "static");
+    Ok(())
+}
+
+fn a_host_on_another_link_is_of_another_site_unless_both_have_one_name() -> Result<(), Forbidden> {
+    let lab = Lab::with_upstream(2, &[0])?;
+    lab.route_through(lab.host(0), lab.host(1));
+    let host = |name: &str, on: &LabHost| {
+        HostOptions::new(name)
+            .in_place(on.place())
+            .peer_listen(&format!("{}:0", on.address()))
+    };
+    let mut far = host("far", lab.upstream()).start();
+    let mut near = host("near", lab.host(1)).peer(&far.peer_address()).start();
+    far.restart_with(|options| options.peer(&near.peer_address()));
+    let are = |far: &TestHost, near: &TestHost, across: bool, site: Option<&str>| {
+        for host in [far, near] {
+            host.wait_until("the other one is of its site or not", |host| {
+                let peer = &host.peers()[0];
+                peer["connected"] == true
+                    && peer["across"] == across
+                    && peer["site"].as_str() == site
+            });
+        }
+    };
+    are(&far, &near, true, None);
+    far.restart_with(|options| options.argument("--site").argument("berlin"));
+    near.restart_with(|options| options.argument("--site").argument("Berlin"));
+    are(&far, &near, false, Some("berlin"));
     Ok(())
 }

@@ -182,9 +182,13 @@ fn a_password_in_the_upstream_is_not_repeated() {
 }
 
 #[test]
-fn what_is_to_come_is_refused_and_not_ignored() {
-    let refusal = settings_of(&[(Name::Site, &["x"])]).unwrap_err();
-    assert!(refusal.contains("not in this release yet"), "{refusal}");
+fn what_is_no_name_of_a_site_is_refused_with_what_would_be_one() {
+    let settings = settings_of(&[(Name::Site, &["Hall-3"])]).unwrap();
+    assert_eq!(settings.site.value.unwrap().as_str(), "hall-3");
+    let refusal = settings_of(&[(Name::Site, &["hall 3"])]).unwrap_err();
+    assert!(refusal.contains("letters, digits"), "{refusal}");
+    let refusal = settings_of(&[(Name::Site, &[""])]).unwrap_err();
+    assert!(refusal.contains("a name is expected"), "{refusal}");
 }
 
 #[test]

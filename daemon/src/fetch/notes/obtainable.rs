@@ -209,7 +209,7 @@ impl Fetcher {
             }
         }
         let ask = |(version, zip, peers): (Version, KeyHash, Peers)| async move {
-            let holders = peers.locate(Some(zip), None, Haste::NobodyElse).await;
+            let holders = peers.survey_everywhere(zip, Haste::NobodyElse).await.found;
             let is_there = !holders.is_empty()
                 || of_members
                     && !peers

@@ -14,6 +14,8 @@ use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::peer_name::PeerName;
 use tokio::time::timeout;
 
+use super::super::Landed;
+use super::super::outside::NotGiven;
 use super::super::sayings::{SAID_FOR, Said};
 use super::super::sources::Want;
 use super::super::story::Story;
@@ -22,7 +24,6 @@ use super::{FetchError, Fetcher, NoteAnswer, NoteKey};
 use crate::metrics::Source;
 use crate::peers::{About, SayingOfMember, SoFar, Talk, Turn};
 use crate::policy::Asker;
-use crate::store::Stored;
 use crate::upstream::{Answer, ErrorAnswer, UpstreamError};
 
 /// How long upstream is taken to need for a note, of which nothing was measured: a proxy that asks the repository itself.
@@ -170,12 +171,12 @@ impl Fetcher {
     }
 
     /// Holds the no of upstream for members that wait.
-    pub(in crate::fetch) fn tell_members_no(
-        &self,
-        want: &Want,
-        asked: &Result<Stored, FetchError>,
-    ) {
-        let Err(FetchError::Upstream(error)) = asked else {
+    pub(in crate::fetch) fn tell_members_no(&self, want: &Want, asked: &Result<Landed, NotGiven>) {
+        let Err(NotGiven {
+            error: FetchError::Upstream(error),
+            ..
+        }) = asked
+        else {
             return;
         };
         if let (UpstreamError::NotFound(answer), Some(key)) = (&**error, self.saying_of_file(want))

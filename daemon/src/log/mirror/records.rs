@@ -43,9 +43,11 @@ impl Mirror {
         if let Some(record) = self.kept(of) {
             return Told::kept(record);
         }
-        let upstream = self.inner.surroundings.upstream();
-        let from_upstream = upstream.map(|upstream| self.ask_outside(of, upstream));
-        neighbours_first(self.ask_neighbours(of), from_upstream)
+        let surroundings = &self.inner.surroundings;
+        let upstream = surroundings.upstream();
+        let is_there = upstream.is_some() || surroundings.is_across_first().is_some();
+        let from_outside = is_there.then(|| self.ask_outside(of, upstream));
+        neighbours_first(self.ask_neighbours(of), from_outside)
             .await
             .unwrap_or_else(Told::by_nobody)
     }
@@ -62,14 +64,14 @@ impl Mirror {
         Err(Trouble::silence(reason))
     }
 
-    /// Asks the upstream, unless a neighbour does so already: then what that one found is taken.
+    /// Asks the upstream or other sites, unless a neighbour does so already: then what that one found is taken.
     async fn ask_outside(
         &self,
         of: &ModuleVersion,
-        upstream: Arc<dyn LogSource>,
+        upstream: Option<Arc<dyn LogSource>>,
     ) -> Result<Told, Trouble> {
         let Some(mut council) = self.inner.surroundings.council(of) else {
-            return self.ask_upstream(of, upstream).await;
+            return self.ask_out(of, upstream).await;
         };
         while let Advice::Take(givers) = council.next().await {
             let taken = self.take_from(of, givers).await;
@@ -78,11 +80,45 @@ impl Mirror {
                 return Ok(told);
             }
         }
-        let told = self.ask_upstream(of, upstream).await;
+        let told = self.ask_out(of, upstream).await;
         let finding = told.as_ref().map(|told| &told.finding);
         let is_here = matches!(finding, Ok(Finding::Listed(_)));
         council.end(is_here).await;
         told
+    }
+
+    /// Asks the upstream and other sites, in the order that their cost suggests. What the database itself says of a record that it
+    /// does not have is its word; whatever else comes to nothing, the other one may know.
+    async fn ask_out(
+        &self,
+        of: &ModuleVersion,
+        upstream: Option<Arc<dyn LogSource>>,
+    ) -> Result<Told, Trouble> {
+        let surroundings = &self.inner.surroundings;
+        let is_across_first = surroundings.is_across_first();
+        if is_across_first == Some(true)
+            && let Some(told) = self.ask_across(of).await
+        {
+            return Ok(told);
+        }
+        let Some(upstream) = upstream else {
+            let reason =
+                "no neighbour has the record, at this site and others, and there is no upstream";
+            return Err(Trouble::silence(reason));
+        };
+        let trouble = match self.ask_upstream(of, upstream).await {
+            Ok(told) => return Ok(told),
+            Err(trouble) => trouble,
+        };
+        match is_across_first {
+            Some(false) => self.ask_across(of).await.ok_or(trouble),
+            Some(true) | None => Err(trouble),
+        }
+    }
+
+    async fn ask_across(&self, of: &ModuleVersion) -> Option<Told> {
+        let givers = self.inner.surroundings.across_with(of).await;
+        self.take_from(of, givers).await
     }
 
     async fn take_from(&self, of: &ModuleVersion, givers: Vec<Arc<dyn LogSource>>) -> Option<Told> {

@@ -145,6 +145,7 @@ pub(super) fn config(folder: &TempDir, peers: &[String]) -> PeersConfig {
         can_fetch: true,
         limit_upload: None,
         limit_download: None,
+        crossing: Default::default(),
     }
 }
 

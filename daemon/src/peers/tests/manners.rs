@@ -102,7 +102,7 @@ async fn what_is_taken_keeps_to_the_limit_and_the_sender_is_not_to_blame() {
         "{:?}",
         began.elapsed()
     );
-    assert!(b.peers.held_back() >= Duration::from_secs(3));
+    assert!(b.peers.held_back(&a.peers.name()) >= Duration::from_secs(3));
     assert_eq!(b.peers.snapshot()[0].last_error, None);
 }
 
