@@ -103,6 +103,7 @@ impl Control {
         notices.extend(self.who_else_is_this_host());
         notices.extend(self.why_nothing_is_shared());
         notices.extend(self.why_nothing_large_is_sent());
+        notices.extend(self.why_nothing_crosses());
         notices.extend(self.why_little_is_kept());
         notices
     }
@@ -207,6 +208,16 @@ impl Control {
         Some(format!(
             "{why}, so no file above 64 KiB is sent to neighbours; plug it in, or give --on-battery share"
         ))
+    }
+
+    fn why_nothing_crosses(&self) -> Option<String> {
+        let site = self.peers.site();
+        let (budget, left) = (site.budget_bytes?, site.budget_left_bytes?);
+        (left == 0 && budget > 0).then(|| {
+            format!(
+                "the {budget} bytes that may go between sites in 24 hours are used up, so nothing is asked of other sites and nothing is given there; what was used is free again a day later; give more with --site-budget"
+            )
+        })
     }
 
     fn why_little_is_kept(&self) -> Option<String> {

@@ -27,6 +27,7 @@ mod given;
 mod greeting;
 mod identity;
 mod lanes;
+mod ledger;
 mod listen;
 mod locate;
 mod members;
@@ -497,6 +498,11 @@ impl Peers {
         };
         if tokio::time::timeout(deadline, ending).await.is_err() {
             tracing::warn!("the connections to neighbours did not end in time");
+        }
+        if let Some(budget) = shared.crossing.budget.clone() {
+            let writing = tokio::task::spawn_blocking(move || budget.write());
+            // What a crash there costs are the last seconds.
+            let _crashed = writing.await;
         }
     }
 

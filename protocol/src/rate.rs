@@ -12,7 +12,7 @@ mod text;
 use std::num::NonZeroU64;
 
 pub use bucket::Bucket;
-pub use budget::Budget;
+pub use budget::{BUDGET_HOURS, Budget};
 pub use meter::Meter;
 pub use text::parse_rate;
 

@@ -233,6 +233,16 @@ fn a_budget_that_is_used_up_is_kept_on_both_sides() {
         left as f64
     );
 
+    // A restart does not begin anew.
+    let mut tokyo = tokyo;
+    tokyo.stop();
+    tokyo.restart();
+    let site = &tokyo.status()["site"];
+    assert!(
+        site["budget_left_bytes"].as_u64().unwrap() <= left,
+        "{site}"
+    );
+
     // The same where it is the giver that has one.
     let mut giver = berlin;
     giver.restart_with(budget);

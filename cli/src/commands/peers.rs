@@ -159,8 +159,9 @@ mod tests {
         peers[1].across = true;
         let shown = text(&peers, &[]);
         assert!(shown.contains("  SITE    ADDRESS"), "{shown}");
-        assert!(shown.contains("  0 B   berlin  /ip4/10.0.0.7"), "{shown}");
-        assert!(shown.contains("  0 B   across  -"), "{shown}");
+        assert!(shown.contains("  berlin  /ip4/10.0.0.7"), "{shown}");
+        assert!(shown.contains("  across  /ip4/10.0.0.9"), "{shown}");
+        assert!(shown.contains("  0 B    -       -"), "{shown}");
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! when they have passed. Where the budget is used up nothing is asked across and nothing is given.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
@@ -15,9 +16,10 @@ use modmesh_protocol::control::SiteStatus;
 use modmesh_protocol::lease::Road;
 use modmesh_protocol::limits::{NEIGHBOURS_MAX, UPLOADS_MAX};
 use modmesh_protocol::peer_name::PeerName;
-use modmesh_protocol::rate::{Budget, Rate};
+use modmesh_protocol::rate::Rate;
 use modmesh_protocol::site::{self, Across, SMALL_BYTES, Site};
 
+use super::ledger::Ledger;
 use super::roster::Roster;
 use super::{Directory, lock};
 use crate::lately::Longest;
@@ -45,8 +47,7 @@ pub(super) struct Crossing {
     pub(super) home: Option<Site>,
     pub(super) up: Throttle,
     pub(super) down: Throttle,
-    began: Instant,
-    budget: Option<Mutex<Budget>>,
+    pub(super) budget: Option<Arc<Ledger>>,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
     seen: Mutex<HashMap<Place, Seen>>,
@@ -75,16 +76,16 @@ pub(super) struct Reserved<'a> {
 }
 
 impl Crossing {
-    pub(super) fn new(limits: CrossingLimits) -> Self {
+    /// `file` keeps what passed of the budget, where there is one. Blocks shortly.
+    pub(super) fn new(limits: CrossingLimits, file: PathBuf) -> Self {
         let throttle = |direction, most| Throttle::new(Class::Site, direction, limits.rate, most);
         Self {
             up: throttle(Direction::Up, UPLOADS_MAX),
             down: throttle(Direction::Down, CROSSING_DOWNLOADS_MAX),
             home: limits.site,
-            began: Instant::now(),
             budget: limits
                 .bytes_a_day
-                .map(|bytes| Mutex::new(Budget::new(bytes))),
+                .map(|bytes| Arc::new(Ledger::open(bytes, file))),
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
             seen: Mutex::default(),
@@ -108,14 +109,14 @@ impl Crossing {
             Direction::Down => self.down.charge(bytes),
         }
         if let Some(budget) = &self.budget {
-            lock(budget).take(self.now(), bytes);
+            budget.take(bytes);
         }
     }
 
     /// The budget for a file of so many bytes; nothing where so much is not left.
     pub(super) fn reserve(&self, bytes: u64) -> Option<Reserved<'_>> {
         let is_there = match &self.budget {
-            Some(budget) => lock(budget).reserve(self.now(), bytes),
+            Some(budget) => budget.reserve(bytes),
             None => true,
         };
         // One that is made and dropped would give back what it never had.
@@ -131,8 +132,7 @@ impl Crossing {
     }
 
     fn left(&self) -> Option<u64> {
-        let budget = self.budget.as_ref()?;
-        Some(lock(budget).left(self.now()))
+        self.budget.as_ref().map(|budget| budget.left())
     }
 
     /// A file of so many bytes came from there: how long until its first byte, and how long in all.
@@ -208,16 +208,9 @@ impl Crossing {
             neighbours_across: roster.across().len() as u64,
             received_bytes: self.received_bytes.load(Ordering::Relaxed),
             sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
-            budget_bytes: self
-                .budget
-                .as_ref()
-                .map(|budget| lock(budget).bytes_a_day()),
+            budget_bytes: self.budget.as_ref().map(|budget| budget.bytes_a_day()),
             budget_left_bytes: self.left(),
         }
-    }
-
-    fn now(&self) -> Duration {
-        self.began.elapsed()
     }
 }
 
@@ -231,7 +224,7 @@ impl Reserved<'_> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         if let (Some(budget), true) = (&self.crossing.budget, self.left > 0) {
-            lock(budget).give_back(self.crossing.now(), self.left);
+            budget.give_back(self.left);
         }
     }
 }
@@ -267,10 +260,11 @@ mod tests {
     use super::*;
 
     fn crossing(bytes_a_day: Option<u64>) -> Crossing {
-        Crossing::new(CrossingLimits {
+        let limits = CrossingLimits {
             bytes_a_day,
             ..CrossingLimits::default()
-        })
+        };
+        Crossing::new(limits, PathBuf::from("/nowhere/site-budget"))
     }
 
     #[test]

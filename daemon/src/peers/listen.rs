@@ -27,7 +27,7 @@ use super::swarm::{Behaviour, build};
 use super::{
     CAN_FETCH, Company, Counter, Crossing, Directory, DirectoryBounds, Distrusted, EvidenceRing,
     Lanes, Listener, Members, Office, Outbox, Peers, PeersConfig, PeersError, Roster, Shared,
-    Shelf, Talks, Tiding, Watch, acquaint, identity, multicast, name_of,
+    Shelf, Talks, Tiding, Watch, acquaint, identity, ledger, multicast, name_of,
 };
 use crate::lately::Longest;
 use crate::manners::{Class, Direction, Throttle};
@@ -90,6 +90,11 @@ pub(super) async fn start(
         config.limit_download,
         DOWNLOADS_MAX,
     );
+    let budget_file = config.identity_file.with_file_name("site-budget");
+    let crossing = Crossing::new(config.crossing, budget_file);
+    if let Some(budget) = &crossing.budget {
+        tokio::spawn(ledger::keep(Arc::downgrade(budget)));
+    }
     let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
     let (tidings, tidings_in) = mpsc::channel(TIDINGS_MAX);
     let shared = Arc::new(Shared {
@@ -112,7 +117,7 @@ pub(super) async fn start(
         counter: Counter::new(up.shares(UPLOADS_MAX)),
         up,
         down,
-        crossing: Crossing::new(config.crossing),
+        crossing,
         paused: Mutex::default(),
         lanes: Lanes::default(),
         office: Arc::new(Office::new()),

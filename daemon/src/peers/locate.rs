@@ -340,20 +340,21 @@ async fn ask_many<T>(
 /// Whom to ask, in this order: those that announced it, others by chance, and last those that were silent lately, who are
 /// left out where somebody else can be asked.
 fn candidates(shared: &Shared, question: &Question<'_>) -> Vec<PeerName> {
-    let mut usable = shared.roster.usable();
+    let roster = &shared.roster;
     if let Some(among) = question.among {
+        let mut usable = roster.usable();
         usable.retain(|peer| among.contains(peer));
         return usable;
     }
     let may_cross = !shared.crossing.is_used_up();
-    usable.retain(|peer| {
-        let is_across = peer_id_of(peer).is_some_and(|id| shared.roster.is_across(&id));
-        match question.reach {
-            Reach::OwnSite => !is_across,
-            Reach::OtherSites => is_across && may_cross,
-            Reach::Everybody => !is_across || may_cross,
+    let mut usable = match question.reach {
+        Reach::Everybody if may_cross => roster.usable(),
+        Reach::OwnSite | Reach::Everybody => roster.usable_here(),
+        Reach::OtherSites if may_cross => {
+            roster.across().into_iter().map(|(peer, _)| peer).collect()
         }
-    });
+        Reach::OtherSites => Vec::new(),
+    };
     if question.haste == Haste::OthersWait {
         usable.retain(|peer| !shared.roster.is_slow(peer));
     }

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 /// The hours that count: those of a day, and the one that runs.
-const HOURS: usize = 25;
+pub const BUDGET_HOURS: u64 = 25;
+const HOURS: usize = BUDGET_HOURS as usize;
 const HOUR_SECONDS: u64 = 3600;
 
 /// What may go through in a day, and what did in its hours.
@@ -63,7 +64,7 @@ impl Budget {
     pub fn give_back(&mut self, now: Duration, bytes: u64) {
         self.move_to(now);
         let mut left = bytes;
-        for ago in 0..(HOURS as u64).min(self.hour.saturating_add(1)) {
+        for ago in 0..BUDGET_HOURS.min(self.hour.saturating_add(1)) {
             let slot = &mut self.taken[Self::slot(self.hour - ago)];
             let back = left.min(*slot);
             *slot -= back;
@@ -71,17 +72,36 @@ impl Budget {
         }
     }
 
+    /// So many went through before now, that many hours ago; of what is a day past nothing counts.
+    pub fn took_before(&mut self, now: Duration, hours_ago: u64, bytes: u64) {
+        self.move_to(now);
+        if hours_ago < BUDGET_HOURS
+            && let Some(hour) = self.hour.checked_sub(hours_ago)
+        {
+            let slot = &mut self.taken[Self::slot(hour)];
+            *slot = slot.saturating_add(bytes);
+        }
+    }
+
+    /// What went through in those hours that count and in which anything did: how many hours ago, and how many bytes.
+    pub fn taken(&mut self, now: Duration) -> Vec<(u64, u64)> {
+        self.move_to(now);
+        let hours = 0..BUDGET_HOURS.min(self.hour.saturating_add(1));
+        let of_hour = |ago: u64| (ago, self.taken[Self::slot(self.hour - ago)]);
+        hours.map(of_hour).filter(|(_, bytes)| *bytes > 0).collect()
+    }
+
     fn move_to(&mut self, now: Duration) {
         let hour = now.as_secs() / HOUR_SECONDS;
         let passed = hour.saturating_sub(self.hour);
-        for ago in 0..passed.min(HOURS as u64) {
+        for ago in 0..passed.min(BUDGET_HOURS) {
             self.taken[Self::slot(hour - ago)] = 0;
         }
         self.hour = self.hour.max(hour);
     }
 
     fn slot(hour: u64) -> usize {
-        (hour % HOURS as u64) as usize
+        (hour % BUDGET_HOURS) as usize
     }
 }
 
@@ -122,6 +142,28 @@ mod tests {
         assert!(budget.reserve(at(2), 0));
         // A budget of nothing is none.
         assert!(!Budget::new(0).reserve(at(0), 1));
+    }
+
+    #[test]
+    fn what_went_through_can_be_told_and_taken_over() {
+        let mut budget = Budget::new(100);
+        budget.take(at(3), 10);
+        budget.take(at(5), 20);
+        let taken = budget.taken(at(6));
+        assert_eq!(taken, [(1, 20), (3, 10)]);
+        let mut other = Budget::new(100);
+        for (hours_ago, bytes) in taken {
+            other.took_before(at(30), hours_ago, bytes);
+        }
+        assert_eq!(other.left(at(30)), 70);
+        assert_eq!(other.left(at(52)), 80);
+        other.took_before(at(52), 25, 50);
+        other.took_before(at(52), u64::MAX, 50);
+        assert_eq!(other.left(at(52)), 80);
+        // There is no hour before the first.
+        other = Budget::new(100);
+        other.took_before(at(0), 1, 50);
+        assert_eq!(other.left(at(0)), 100);
     }
 
     proptest! {
