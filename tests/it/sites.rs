@@ -130,6 +130,30 @@ fn what_a_site_without_an_upstream_wants_crosses_once() {
 }
 
 #[test]
+fn two_sites_that_have_an_upstream_fetch_once_each() {
+    let upstream = FakeUpstream::start([large()]);
+    upstream.fault("*.zip", Fault::Trickle(600_000));
+    let mut hosts: Vec<TestHost> = Vec::new();
+    for (site, name) in [("a", "a-1"), ("b", "b-1"), ("a", "a-2"), ("b", "b-2")] {
+        let neighbours: Vec<&TestHost> = hosts.iter().collect();
+        let options = knowing(online(name, &upstream), &neighbours);
+        hosts.push(at(site, options).start());
+    }
+    wait_for_sites(&hosts.iter().collect::<Vec<_>>());
+    thread::scope(|scope| {
+        for host in &hosts {
+            scope.spawn(move || gets(host, &large(), "zip"));
+        }
+    });
+    let requests = upstream.traffic_of("*.zip").requests as f64;
+    assert!((2.0..=2.0 * STARVED).contains(&requests), "{requests}");
+    for host in &hosts {
+        let crossed = received_across(host);
+        assert!(crossed < SMALL_TALK, "{}: {crossed}", host.name());
+    }
+}
+
+#[test]
 fn an_upstream_that_answers_is_asked_before_another_site() {
     let upstream = FakeUpstream::start([large()]);
     let berlin = at("berlin", online("berlin", &upstream)).start();
