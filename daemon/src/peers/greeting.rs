@@ -40,10 +40,10 @@ pub(super) async fn speak(shared: Arc<Shared>, peer: PeerId) {
         (theirs, judged)
     });
     drop(greeting);
-    if matches!(outcome, Ok((_, Ok(())))) {
+    settle(&shared, peer, Role::Answers, outcome);
+    if shared.roster.is_usable(&peer) {
         sites::exchange(&shared, peer).await;
     }
-    settle(&shared, peer, Role::Answers, outcome);
 }
 
 /// Answers on a connection that the other side made.

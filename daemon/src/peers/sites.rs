@@ -4,7 +4,6 @@
 //! is not known to be a member. The dialler asks, and tells its own with it. Who does not know the question refuses it and has no
 //! name; then the link decides, see [`is_across`](modmesh_protocol::site::is_across). What is said is believed: it decides about cost alone.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::PeerId;
@@ -12,25 +11,29 @@ use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::site::Site;
 use modmesh_protocol::wire::{Answer, Query};
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use super::crossing::Place;
 use super::locate::{self, Reach};
 use super::streams::Purpose;
 use super::{Haste, KeyHash, PeerError, Peers, Shared, Survey, ask, frames, peer_id_of};
 
-/// How long the answer is waited for before a neighbour counts as one; it is heard later, too.
-const ANSWER_WAIT: Duration = Duration::from_millis(500);
+/// How often one is asked that is busy or silent, and the pause between.
+const ASKED_MAX: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(500);
 
-/// Asks a neighbour that was just greeted. Returns when it has answered, or did not in time.
-pub(super) async fn exchange(shared: &Arc<Shared>, peer: PeerId) {
-    let shared = Arc::clone(shared);
-    let asking = tokio::spawn(async move {
-        if let Err(error) = ask_one(&shared, peer).await {
-            tracing::debug!(%peer, %error, "a neighbour does not tell its site");
+/// Asks a neighbour that was just greeted. Until it has answered, the link decides.
+pub(super) async fn exchange(shared: &Shared, peer: PeerId) {
+    for _ in 0..ASKED_MAX {
+        match ask_one(shared, peer).await {
+            Ok(()) => return,
+            Err(PeerError::Busy { .. } | PeerError::Stalled) => sleep(PAUSE).await,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "a neighbour does not tell its site");
+                return;
+            }
         }
-    });
-    let _heard_later = timeout(ANSWER_WAIT, asking).await;
+    }
 }
 
 async fn ask_one(shared: &Shared, peer: PeerId) -> Result<(), PeerError> {
@@ -46,6 +49,7 @@ async fn ask_one(shared: &Shared, peer: PeerId) -> Result<(), PeerError> {
             Ok(())
         }
         Answer::Refused => Err(PeerError::Refused),
+        Answer::Busy { .. } => Err(PeerError::Busy { retry_after: PAUSE }),
         _ => Err(PeerError::Protocol("another answer than a site")),
     }
 }

@@ -1,8 +1,10 @@
 //! Which site a neighbour is of, and what goes there: between two hosts on loopback that name different sites.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::AsyncWriteExt;
+use futures::{AsyncReadExt, AsyncWriteExt};
 use modmesh_protocol::site::Crossing;
 use modmesh_protocol::wire::{Answer, encode};
 
@@ -145,15 +147,23 @@ async fn one_that_does_not_know_of_sites_is_a_neighbour_by_its_link() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_name_of_a_site_is_none() {
-    let rogue = Rogue::start(after_hello(|_, mut stream| async move {
-        read_frame(&mut stream).await;
-        let answer = Answer::Site(Some("\u{1b}[31m".to_owned()));
-        stream.write_all(&encode(&answer).unwrap()).await.unwrap();
-        let _ = stream.close().await;
+    let asked = Arc::new(AtomicBool::new(false));
+    let is_asked = Arc::clone(&asked);
+    let rogue = Rogue::start(after_hello(move |_, mut stream| {
+        let asked = Arc::clone(&is_asked);
+        async move {
+            read_frame(&mut stream).await;
+            let answer = Answer::Site(Some("\u{1b}[31m".to_owned()));
+            stream.write_all(&encode(&answer).unwrap()).await.unwrap();
+            let _ = stream.close().await;
+            // Until the other side has closed, too.
+            let _ = stream.read(&mut [0]).await;
+            asked.store(true, Ordering::Relaxed);
+        }
     }))
     .await;
     let host = host(std::slice::from_ref(&rogue.address), of("berlin")).await;
-    until(|| host.peers.connected() == 1).await;
+    until(|| host.peers.connected() == 1 && asked.load(Ordering::Relaxed)).await;
     let status = host.peers.snapshot().remove(0);
     assert_eq!((status.site, status.across), (None, false));
 }
