@@ -95,6 +95,7 @@ use locate::Reach;
 use members::Members;
 use office::Office;
 use outbox::Outbox;
+use raw::RawDoor;
 use roads::Unreached;
 use roster::Roster;
 
@@ -577,6 +578,7 @@ struct Shared {
     paused: Mutex<Option<String>>,
     lanes: Lanes,
     office: Arc<Office>,
+    raw_door: RawDoor,
     talks: Talks,
     /// How long owners took for a first word.
     owners_took: Longest,

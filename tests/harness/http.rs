@@ -90,6 +90,13 @@ impl Request {
         self
     }
 
+    /// Asks the same server for another path (without leading slash), where the URL so far ends with the slash before it.
+    #[must_use]
+    pub fn at(mut self, path: &str) -> Self {
+        self.url.push_str(path);
+        self
+    }
+
     /// Sends it from the given place.
     #[must_use]
     pub fn from_place(mut self, place: &Place) -> Self {

@@ -138,6 +138,33 @@ impl Lab {
             .expect("the port of the host");
     }
 
+    /// Moves the hosts with these numbers to a switch of their own: they hear each other and the upstream still, and the others not.
+    ///
+    /// # Panics
+    /// When the system refuses; that is no matter of rights, since there is a lab.
+    pub fn part(&self, numbers: &[usize]) {
+        // It may be there from the last time.
+        let _ = self
+            .switch
+            .ip("link add br2 type bridge mcast_snooping 0\n");
+        self.plug_all(numbers, "link set br2 up\n", "br2");
+    }
+
+    /// Puts those back that were parted.
+    ///
+    /// # Panics
+    /// As [`Lab::part`].
+    pub fn heal(&self, numbers: &[usize]) {
+        self.plug_all(numbers, "", "br0");
+    }
+
+    fn plug_all(&self, numbers: &[usize], before: &str, bridge: &str) {
+        let ports = numbers.iter().map(|number| &self.hosts[*number].port);
+        let moves = ports.map(|port| format!("link set {port} master {bridge}\n"));
+        let script = format!("{before}{}", moves.collect::<String>());
+        self.switch.ip(&script).expect("the ports of the hosts");
+    }
+
     /// Makes `router`, which stands on both switches, carry packets between `host` and the upstream's link.
     ///
     /// # Panics

@@ -6,12 +6,13 @@
 //! With [`PeerLie::None`] it is an honest neighbour without a daemon, and with the lies that are none ([`PeerLie::Drip`] and
 //! those after it) an honest one that is of no use.
 
+mod owner;
 mod shelf;
 mod slow;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use modmesh_daemon::peers::{Listener, Membership, NeighbourEvent, Peers, PeersConfig, Shelf};
@@ -27,6 +28,7 @@ use crate::log::TestLog;
 use crate::module::{Module, ZipLie};
 use crate::place::Place;
 
+pub use owner::OwnerLie;
 pub(crate) use shelf::ForgingShelf;
 
 /// What a neighbour lies about. All else that it says is true.
@@ -99,6 +101,7 @@ pub struct LyingPeer {
     runtime: Option<Runtime>,
     keys: Vec<KeyHash>,
     address: String,
+    asked_as_owner: Arc<AtomicU64>,
     _line: Option<Line>,
     _folder: TempDir,
 }
@@ -210,6 +213,7 @@ impl LyingPeer {
             runtime: Some(runtime),
             keys,
             address,
+            asked_as_owner: Arc::default(),
             _line: line,
             _folder: folder,
         }
@@ -249,6 +253,18 @@ impl LyingPeer {
     /// Neighbours that are connected to it.
     pub fn connected(&self) -> usize {
         self.peers.connected()
+    }
+
+    /// From now on it says this to everybody who asks it as an owner. The first lie of a neighbour is its last.
+    pub fn lie_as_owner(&self, lie: OwnerLie) {
+        let runtime = self.runtime.as_ref().expect("a runtime");
+        let (peers, asked) = (self.peers.clone(), Arc::clone(&self.asked_as_owner));
+        runtime.spawn(owner::lie(peers, lie, asked));
+    }
+
+    /// How many times it was asked as an owner since it lies as one.
+    pub fn asked_as_owner(&self) -> u64 {
+        self.asked_as_owner.load(Ordering::Relaxed)
     }
 
     /// How many times a file was taken from its shelf.

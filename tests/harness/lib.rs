@@ -38,7 +38,7 @@ pub use go::{GoHome, GoOutput};
 pub use host::{HostOptions, TestHost, copy_folder};
 pub use judge::{Judge, Judgement, SumdbClient};
 pub use lab::Lab;
-pub use liar::{LyingPeer, PeerLie};
+pub use liar::{LyingPeer, OwnerLie, PeerLie};
 pub use line::Line;
 pub use log::{HeadPolicy, TestLog};
 pub use module::{Module, ZipLie};

@@ -1,4 +1,5 @@
-//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`, `soak`, `mirror-cost`, `discovery`, `ask`, `stampede`, `simulate`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
+//! Measurements: `lab two-hosts`, `warm`, `cold`, `dark`, `hot`, `load`, `soak`, `mirror-cost`, `discovery`, `ask`,
+//! `stampede`, `idle`, `churn`, `hostile`, `branch`, `simulate`; attacks: `lab fuzz-http`, `lab fuzz-peer`.
 //!
 //! The upstream is a replay of what a real one answered once, so that runs differ in nothing but what is measured. Numbers
 //! of one machine say little; pairs that were run one after the other, and their ratio, say more. Homes and stores lie where
@@ -7,12 +8,16 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
 mod ask;
+mod branch;
+mod churn;
 mod cold;
 mod dark;
 mod discovery;
 mod figures;
 mod fuzz;
+mod hostile;
 mod hot;
+mod idle;
 mod load;
 mod mirror_cost;
 mod nginx;
@@ -21,6 +26,7 @@ mod peak;
 mod simulate;
 mod soak;
 mod stampede;
+mod town;
 mod two_hosts;
 mod warm;
 
@@ -29,6 +35,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use harness::Project;
+use harness::lab::Forbidden;
 
 /// Measurements of modmesh, as pairs of runs: what it does against a reference, one right after the other.
 #[derive(Debug, Parser)]
@@ -62,6 +69,14 @@ enum Measurement {
     Stampede(stampede::Options),
     /// Many daemons that start together, until they know each other; and what that costs the link.
     Discovery(discovery::Options),
+    /// Many daemons that know each other and have nothing to do.
+    Idle(idle::Options),
+    /// Hosts that come and go, and a network that is parted and heals.
+    Churn(churn::Options),
+    /// Owners that lie, and one machine that floods another.
+    Hostile(hostile::Options),
+    /// A day of hosts behind one slow line.
+    Branch(branch::Options),
     /// Hosts that all want the same file at once, in memory and in no time.
     Simulate(simulate::Options),
     /// Generated requests at the front door of a daemon with a healthy upstream.
@@ -103,49 +118,36 @@ impl Common {
 fn main() -> ExitCode {
     harness::lab::become_able();
     match Arguments::parse().measurement {
-        Measurement::TwoHosts(options) => match two_hosts::measure(&options) {
-            Ok(true) => {}
-            Ok(false) => return ExitCode::FAILURE,
-            Err(forbidden) => {
-                eprintln!("lab: no hosts can be made here: {forbidden}");
-                return ExitCode::FAILURE;
-            }
-        },
+        Measurement::TwoHosts(options) => return told(two_hosts::measure(&options)),
         Measurement::Cold(options) => cold::measure(&options),
         Measurement::Warm(options) => warm::measure(&options),
-        Measurement::Dark(options) => {
-            if let Err(forbidden) = dark::measure(&options) {
-                eprintln!("lab: no hosts can be made here: {forbidden}");
-                return ExitCode::FAILURE;
-            }
-        }
+        Measurement::Dark(options) => return told(dark::measure(&options).map(|()| true)),
         Measurement::Hot(options) => hot::measure(&options),
         Measurement::Load(options) => load::measure(&options),
         Measurement::Soak(options) => soak::measure(&options),
         Measurement::MirrorCost(options) => mirror_cost::measure(&options),
-        Measurement::Ask(options) => {
-            if let Err(forbidden) = ask::measure(&options) {
-                eprintln!("lab: no hosts can be made here: {forbidden}");
-                return ExitCode::FAILURE;
-            }
-        }
-        Measurement::Stampede(options) => {
-            if let Err(forbidden) = stampede::measure(&options) {
-                eprintln!("lab: no hosts can be made here: {forbidden}");
-                return ExitCode::FAILURE;
-            }
-        }
-        Measurement::Discovery(options) => match discovery::measure(&options) {
-            Ok(true) => {}
-            Ok(false) => return ExitCode::FAILURE,
-            Err(forbidden) => {
-                eprintln!("lab: no hosts can be made here: {forbidden}");
-                return ExitCode::FAILURE;
-            }
-        },
+        Measurement::Ask(options) => return told(ask::measure(&options).map(|()| true)),
+        Measurement::Stampede(options) => return told(stampede::measure(&options)),
+        Measurement::Discovery(options) => return told(discovery::measure(&options)),
+        Measurement::Idle(options) => return told(idle::measure(&options)),
+        Measurement::Churn(options) => return told(churn::measure(&options)),
+        Measurement::Hostile(options) => return told(hostile::measure(&options)),
+        Measurement::Branch(options) => return told(branch::measure(&options)),
         Measurement::Simulate(options) => simulate::measure(&options),
         Measurement::FuzzHttp(options) => fuzz::http(&options),
         Measurement::FuzzPeer(options) => fuzz::peer(&options),
     }
     ExitCode::SUCCESS
+}
+
+/// Says why nothing was measured; fails also where a bound did not hold.
+fn told(measured: Result<bool, Forbidden>) -> ExitCode {
+    match measured {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(forbidden) => {
+            eprintln!("lab: no hosts can be made here: {forbidden}");
+            ExitCode::FAILURE
+        }
+    }
 }

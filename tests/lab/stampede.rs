@@ -1,26 +1,26 @@
 //! Many hosts want the same new files within a second, over one line to the upstream that they share.
 //!
-//! Every host is a daemon in a network namespace of its own; the clients are plain HTTP, and ask for the `.mod` and `.zip` of
-//! each module, eight at a time. The reference is one host that is alone, over the same line, and what it had from upstream, records and tiles included.
-//! Where somebody is to be killed, it is once a third of the first zip has come.
+//! Every host is a daemon in a network namespace of its own; they find each other by multicast. The clients are plain HTTP, and ask for
+//! the `.mod` and `.zip` of each module, eight at a time. The reference is one host that knows nobody, over the same line, and what it
+//! had from upstream, records and tiles included. Where somebody is to be killed, it is once a third of the first zip has come.
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::TestHost;
 use harness::http::Request;
-use harness::lab::{Forbidden, Lab, LabHost};
-use harness::{FakeUpstream, HostOptions, Module, TestHost, TestLog};
+use harness::lab::Forbidden;
 use serde::Serialize;
 
-use crate::figures::Figures;
+use crate::figures::{self, Figures};
+use crate::town::{Town, Wanted};
 
 /// How long a client waits for its file.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// Requests that one client has under way.
 const AT_ONCE: usize = 8;
-/// The port of the neighbours in each namespace.
-const PORT: u16 = 8485;
+/// Runs whose files a host keeps, so that many runs of large files fit the memory of one machine.
+const RUNS_KEPT: usize = 4;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -42,6 +42,9 @@ pub(crate) struct Options {
     /// Who is killed when a third of the file has come.
     #[arg(long, value_enum)]
     kill: Option<Victim>,
+    /// What the daemons log, as in `modmesh up --log`; shown of a run in which a file was fetched more than once.
+    #[arg(long)]
+    log: Option<String>,
     /// Writes all figures to this file.
     #[arg(long)]
     json: Option<std::path::PathBuf>,
@@ -63,8 +66,11 @@ enum Victim {
 struct RunFigures {
     /// Of the file that was fetched most often.
     fetches: u64,
+    /// When upstream was asked for the first file, in seconds after the first client asked.
+    asked_upstream_at: Vec<f64>,
     upstream_bytes_of_one_alone: f64,
     last_of_one_alone: f64,
+    last_more_seconds: f64,
     median_of_one_alone: f64,
     failures: usize,
 }
@@ -78,34 +84,31 @@ struct Report {
     kill: Option<Victim>,
     alone_seconds: f64,
     alone_bytes: u64,
+    held: bool,
     runs: Vec<RunFigures>,
     figures: Vec<Figures>,
 }
 
+/// Whether all bounds held.
+///
 /// # Panics
 /// When a host does not start.
-pub(crate) fn measure(options: &Options) -> Result<(), Forbidden> {
-    let all: Vec<u8> = (0..=options.hosts).collect();
-    let lab = Lab::with_upstream(options.hosts + 1, &all)?;
-    let listen = SocketAddr::from((lab.upstream().address(), 80));
-    let log = TestLog::new("sumdb.example.test");
-    let upstream = FakeUpstream::start_in(lab.upstream().place(), listen, log);
-    let (alone, others) = (lab.host(0), 1..=usize::from(options.hosts));
-    let alone = host("alone", &upstream, alone, &[]).start();
-    let mut hosts: Vec<TestHost> = Vec::new();
-    let mut known: Vec<String> = Vec::new();
-    for number in others {
-        let on = lab.host(number);
-        let options = host(&format!("host-{number}"), &upstream, on, &known);
-        hosts.push(options.start());
-        known.push(format!("/ip4/{}/tcp/{PORT}", on.address()));
-    }
-    let stampede = Stampede {
-        options,
-        upstream: &upstream,
+pub(crate) fn measure(options: &Options) -> Result<bool, Forbidden> {
+    let mut town = Town::new(options.hosts, 1)?;
+    let count = usize::from(options.hosts);
+    let limit = (options.modules * options.bytes * RUNS_KEPT).max(1 << 29);
+    let limited = |host: harness::HostOptions| {
+        let limit = format!("{}MB", limit / 1_000_000);
+        let host = host.argument("--store-limit").argument(&limit);
+        match &options.log {
+            Some(filter) => host.argument("--log").argument(filter),
+            None => host,
+        }
     };
-    stampede.wait_for_all(&hosts);
-    upstream.line(options.bits_per_second / 8);
+    let alone = limited(town.options(count)).start();
+    town.start(count, limited);
+    town.upstream.line(options.bits_per_second / 8);
+    let mut stampede = Stampede { options, town };
     let alone = stampede.alone(&alone);
     println!(
         "{} hosts want {} modules of {} bytes within a second, over {} bits/s; one alone takes {:.2} s and {} bytes; {} runs",
@@ -118,21 +121,9 @@ pub(crate) fn measure(options: &Options) -> Result<(), Forbidden> {
         options.runs
     );
     let runs: Vec<RunFigures> = (0..options.runs)
-        .map(|number| stampede.run(number, &mut hosts, alone))
+        .map(|number| stampede.run(number, alone))
         .collect();
-    stampede.report(alone, runs);
-    Ok(())
-}
-
-fn host(name: &str, upstream: &FakeUpstream, on: &LabHost, known: &[String]) -> HostOptions {
-    let options = HostOptions::new(name)
-        .in_place(on.place())
-        .upstream(&upstream.url())
-        .sumdb(&upstream.sumdb())
-        .peer_listen(&format!("{}:{PORT}", on.address()));
-    known
-        .iter()
-        .fold(options, |options, peer| options.peer(peer))
+    Ok(stampede.report(alone, runs))
 }
 
 /// Requests for these files on this host.
@@ -165,7 +156,7 @@ fn ask_for(requests: &[(Request, usize)]) -> bool {
 
 struct Stampede<'a> {
     options: &'a Options,
-    upstream: &'a FakeUpstream,
+    town: Town,
 }
 
 /// What one host needs that is alone.
@@ -175,48 +166,45 @@ struct Alone {
     bytes: u64,
 }
 
-/// A file that is wanted: its path and length.
-type Wanted = (String, usize);
-
 impl Stampede<'_> {
     fn files(&self, run: &str) -> Vec<Wanted> {
-        let modules = (0..self.options.modules).map(|number| {
+        let modules = 0..self.options.modules;
+        let files = modules.flat_map(|number| {
             let path = format!("example.com/{run}/m{number}");
-            let module = Module::package(&path, "v1.0.0").bulk("noise.bin", self.options.bytes);
-            self.upstream.publish(&module);
-            let zip = (module.url_path("zip"), module.zip().len());
-            [zip, (module.url_path("mod"), module.go_mod().len())]
+            self.town.publish(&path, self.options.bytes)
         });
-        modules.flatten().collect()
+        files.collect()
     }
 
-    fn wait_for_all(&self, hosts: &[TestHost]) {
-        let others = u64::from(self.options.hosts) - 1;
-        hosts
-            .iter()
-            .for_each(|host| host.wait_for_neighbours(others));
+    /// Nobody asks for them any more, and they need not stay in memory.
+    fn forget(&self, files: &[Wanted]) {
+        for (path, _) in files {
+            self.town.upstream.put(path, Vec::new());
+        }
     }
 
     fn upstream_bytes(&self) -> u64 {
-        self.upstream.traffic_of_all().bytes
+        self.town.upstream.traffic_of_all().bytes
     }
 
     fn alone(&self, host: &TestHost) -> Alone {
         let files = self.files("alone");
         let (began, before) = (Instant::now(), self.upstream_bytes());
         assert!(ask_for(&requests(host, &files)), "one alone got nothing");
+        let seconds = began.elapsed().as_secs_f64();
+        self.forget(&files);
         Alone {
-            seconds: began.elapsed().as_secs_f64(),
+            seconds,
             bytes: self.upstream_bytes() - before,
         }
     }
 
-    fn run(&self, number: usize, hosts: &mut [TestHost], alone: Alone) -> RunFigures {
+    fn run(&mut self, number: usize, alone: Alone) -> RunFigures {
         let files = self.files(&format!("run{number}"));
         let (began, before) = (Instant::now(), self.upstream_bytes());
         let gap = Duration::from_secs(1) / u32::from(self.options.hosts);
+        let hosts = self.town.hosts.iter();
         let clients: Vec<_> = hosts
-            .iter()
             .map(|host| requests(host, &files))
             .zip(0u32..)
             .map(|(requests, turn)| {
@@ -227,7 +215,7 @@ impl Stampede<'_> {
             })
             .collect();
         let killed = match self.options.kill {
-            Some(victim) => self.kill(victim, &files[0], hosts),
+            Some(victim) => self.kill(victim, &files[0]),
             None => Vec::new(),
         };
         let ends: Vec<Option<f64>> = clients.into_iter().map(|c| c.join().unwrap()).collect();
@@ -236,30 +224,43 @@ impl Stampede<'_> {
         let failures = living.clone().filter(|(_, end)| end.is_none()).count();
         let mut done: Vec<f64> = living.filter_map(|(_, end)| *end).collect();
         done.sort_by(f64::total_cmp);
-        let fetches = files
-            .iter()
-            .map(|(path, _)| self.upstream.traffic_of(path).requests);
+        let last = done.last().copied().unwrap_or(f64::NAN);
+        let asked = self.town.upstream.requests().into_iter();
+        let asked = asked.filter(|seen| seen.path == files[0].0);
         let figures = RunFigures {
-            fetches: fetches.max().unwrap_or_default(),
+            asked_upstream_at: asked
+                .map(|seen| seen.at.saturating_duration_since(began).as_secs_f64())
+                .collect(),
+            fetches: self.town.fetches(&files),
             upstream_bytes_of_one_alone: (self.upstream_bytes() - before) as f64
                 / alone.bytes as f64,
-            last_of_one_alone: done.last().copied().unwrap_or(f64::NAN) / alone.seconds,
+            last_of_one_alone: last / alone.seconds,
+            last_more_seconds: last - alone.seconds,
             median_of_one_alone: done.get(done.len() / 2).copied().unwrap_or(f64::NAN)
                 / alone.seconds,
             failures,
         };
         println!("run {number}: {figures:?}");
-        for turn in killed {
-            hosts[turn].restart();
+        if self.options.log.is_some() && figures.fetches > 1 {
+            self.town
+                .hosts
+                .iter()
+                .for_each(|host| println!("{}", host.log()));
         }
-        self.wait_for_all(hosts);
+        self.forget(&files);
+        for turn in killed {
+            self.town.hosts[turn].restart();
+        }
+        self.town.meet();
         figures
     }
 
     /// Kills once a third has come; which hosts it were.
-    fn kill(&self, victim: Victim, (path, length): &Wanted, hosts: &mut [TestHost]) -> Vec<usize> {
-        self.upstream
+    fn kill(&mut self, victim: Victim, (path, length): &Wanted) -> Vec<usize> {
+        self.town
+            .upstream
             .wait_for_bytes(path, *length as u64 / 3, PATIENCE);
+        let hosts = &mut self.town.hosts;
         let count = |host: &TestHost, what: &str| host.status()["leases"][what].as_u64();
         let who = |what: &str| hosts.iter().position(|host| count(host, what) > Some(0));
         let (holder, owner) = (who("fetching"), who("granted"));
@@ -276,25 +277,37 @@ impl Stampede<'_> {
         victims
     }
 
-    fn report(&self, alone: Alone, runs: Vec<RunFigures>) {
+    fn report(&self, alone: Alone, runs: Vec<RunFigures>) -> bool {
         let of = |name: &str, unit, of: &dyn Fn(&RunFigures) -> f64| {
-            Figures::of(name, unit, runs.iter().map(of).collect())
+            Figures::of(name, unit, runs.iter().map(of).collect()).against(1.0)
         };
-        let figures = vec![
-            of("fetches from upstream", "", &|run| run.fetches as f64),
-            of("bytes from upstream", "of one alone", &|run| {
-                run.upstream_bytes_of_one_alone
-            }),
-            of("the last host has it", "of one alone", &|run| {
-                run.last_of_one_alone
-            }),
-            of("half of the hosts have it", "of one alone", &|run| {
-                run.median_of_one_alone
-            }),
-            of("clients that got nothing", "", &|run| run.failures as f64),
-        ];
-        Figures::print_header();
-        figures.iter().for_each(Figures::print);
+        let fetches = of("fetches from upstream", "", &|run| run.fetches as f64);
+        let bytes = of("bytes from upstream", "of one alone", &|run| {
+            run.upstream_bytes_of_one_alone
+        });
+        let last = of("the last host has it", "of one alone", &|run| {
+            run.last_of_one_alone
+        });
+        let more: Vec<f64> = runs.iter().map(|run| run.last_more_seconds).collect();
+        let more = Figures::of("the last host has it, after one alone would", "s", more);
+        let bounded = match (self.options.kill, self.options.modules) {
+            (Some(_), _) => [fetches.at_most(3.0), bytes, last, more.at_most(4.0)],
+            (None, 1) => [
+                fetches.at_most(1.0),
+                bytes.at_most(1.02),
+                last.at_most(1.5),
+                more,
+            ],
+            (None, _) => [fetches.at_most(1.0), bytes.at_most(1.05), last, more],
+        };
+        let failures: Vec<f64> = runs.iter().map(|run| run.failures as f64).collect();
+        let mut figures = Vec::from(bounded);
+        figures.push(of("half of the hosts have it", "of one alone", &|run| {
+            run.median_of_one_alone
+        }));
+        figures.push(Figures::of("clients that got nothing", "", failures).at_most(0.0));
+        figures::print_all(&figures);
+        let held = figures.iter().all(Figures::held);
         let report = Report {
             hosts: self.options.hosts,
             modules: self.options.modules,
@@ -303,12 +316,11 @@ impl Stampede<'_> {
             kill: self.options.kill,
             alone_seconds: alone.seconds,
             alone_bytes: alone.bytes,
+            held,
             runs,
             figures,
         };
-        if let Some(file) = &self.options.json {
-            let json = serde_json::to_vec_pretty(&report).expect("a report");
-            std::fs::write(file, json).expect("the file of the report");
-        }
+        figures::write(&report, self.options.json.as_ref());
+        held
     }
 }

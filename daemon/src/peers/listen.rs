@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use super::driver::Driver;
 use super::named::{self, Given};
 use super::onlink::{OnLink, ip_of};
+use super::raw::RawDoor;
 use super::remembered::Remembered;
 use super::roads::Roads;
 use super::swarm::{Behaviour, build};
@@ -121,6 +122,7 @@ pub(super) async fn start(
         paused: Mutex::default(),
         lanes: Lanes::default(),
         office: Arc::new(Office::new()),
+        raw_door: RawDoor::default(),
         talks: Talks::default(),
         owners_took: Longest::default(),
         up_since: Instant::now(),

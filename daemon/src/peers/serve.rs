@@ -72,6 +72,9 @@ pub(super) fn take(shared: &Arc<Shared>, inbound: Inbound) {
         return;
     }
     if purpose == Purpose::Lease {
+        let Some(stream) = shared.raw_door.pass(&peer, stream) else {
+            return;
+        };
         match counter.lease_place(peer) {
             Some(place) => {
                 let shared = Arc::clone(shared);

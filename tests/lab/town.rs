@@ -1,0 +1,114 @@
+//! Daemons in namespaces of their own on one switch, with an upstream that all of them reach over a line that they share.
+//!
+//! They find each other by multicast, as they do outside of tests, and start at the same time.
+
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use harness::lab::{Forbidden, Lab};
+use harness::{FakeUpstream, HostOptions, Module, TestHost, TestLog};
+
+/// The port of the neighbours in each namespace.
+pub(crate) const PORT: u16 = 8485;
+/// How long daemons have to meet: fifty that start on two cores take a few seconds.
+const MEETING_MAX: Duration = Duration::from_secs(120);
+
+/// The hosts end before their networks do.
+pub(crate) struct Town {
+    pub(crate) hosts: Vec<TestHost>,
+    pub(crate) upstream: FakeUpstream,
+    pub(crate) lab: Lab,
+}
+
+impl Town {
+    /// Namespaces for daemons, and `more` for others behind them; nothing is started yet but the upstream.
+    ///
+    /// # Errors
+    /// When this system does not let us make namespaces.
+    pub(crate) fn new(hosts: u8, more: u8) -> Result<Self, Forbidden> {
+        let all: Vec<u8> = (0..hosts + more).collect();
+        let lab = Lab::with_upstream(hosts + more, &all)?;
+        lab.introduce_hosts()?;
+        let listen = SocketAddr::from((lab.upstream().address(), 80));
+        let log = TestLog::new("sumdb.example.test");
+        let upstream = FakeUpstream::start_in(lab.upstream().place(), listen, log);
+        Ok(Self {
+            hosts: Vec::new(),
+            upstream,
+            lab,
+        })
+    }
+
+    /// How the daemon in this namespace is started.
+    pub(crate) fn options(&self, number: usize) -> HostOptions {
+        let on = self.lab.host(number);
+        HostOptions::new(&format!("host-{number}"))
+            .in_place(on.place())
+            .upstream(&self.upstream.url())
+            .sumdb(&self.upstream.sumdb())
+            .peer_listen(&format!("{}:{PORT}", on.address()))
+    }
+
+    /// Starts so many at once, in the first namespaces, and waits until each knows all others.
+    ///
+    /// # Panics
+    /// When one does not start, or they do not meet.
+    pub(crate) fn start(&mut self, count: usize, change: impl Fn(HostOptions) -> HostOptions) {
+        let starting: Vec<JoinHandle<TestHost>> = (0..count)
+            .map(|number| change(self.options(number).mdns()))
+            .map(|options| std::thread::spawn(move || options.start()))
+            .collect();
+        let started = starting.into_iter().map(|one| one.join().expect("a host"));
+        self.hosts = started.collect();
+        self.meet();
+    }
+
+    /// Waits until each of the hosts knows all others; how long that took.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub(crate) fn meet(&self) -> Duration {
+        let began = Instant::now();
+        let others = self.hosts.len() as u64 - 1;
+        for host in &self.hosts {
+            host.wait_longer(MEETING_MAX, "it has its neighbours", |host| {
+                neighbours(host) >= others
+            });
+        }
+        began.elapsed()
+    }
+
+    /// A module with a zip of about so many bytes, at the upstream.
+    pub(crate) fn publish(&self, path: &str, bytes: usize) -> Vec<Wanted> {
+        let module = Module::package(path, "v1.0.0").bulk("noise.bin", bytes);
+        self.upstream.publish(&module);
+        let zip = (module.url_path("zip"), module.zip().len());
+        vec![zip, (module.url_path("mod"), module.go_mod().len())]
+    }
+
+    /// How often the file that was fetched most often was.
+    pub(crate) fn fetches(&self, files: &[Wanted]) -> u64 {
+        let fetches = files.iter().map(|(path, _)| {
+            let traffic = self.upstream.traffic_of(path);
+            traffic.requests
+        });
+        fetches.max().unwrap_or_default()
+    }
+}
+
+/// A file that is wanted: its path and length.
+pub(crate) type Wanted = (String, usize);
+
+/// How many neighbours can be asked by a host.
+pub(crate) fn neighbours(host: &TestHost) -> u64 {
+    let connected = host.status()["peers"]["connected"].as_u64();
+    connected.unwrap_or_default()
+}
+
+/// Whether the host gives the file within so long.
+pub(crate) fn gives(host: &TestHost, (path, length): &Wanted, within: Duration) -> bool {
+    let answer = host.request(path).within(within).send();
+    answer
+        .is_ok_and(|answer| answer.status == 200 && answer.complete && answer.body.len() == *length)
+}
