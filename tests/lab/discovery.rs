@@ -1,19 +1,21 @@
 //! Daemons that start together on one link, until they know each other.
 //!
-//! Each host is a namespace with an address, no upstream and no database, and finds the others by multicast alone. When a
-//! daemon met a neighbour is read from its own log, so that looking costs it nothing; one more host on the switch counts the
+//! Each host is a namespace with an address, no upstream and no database, and finds the others by multicast alone. With `--ask` there is
+//! an upstream, and every host wants the same file as soon as it is ready, whomever it knows by then. When a daemon met a neighbour is read from its own log, so that looking costs it nothing; one more host on the switch counts the
 //! multicast packets. Times count from the moment at which the last of the daemons was ready; those that met before that
 //! count as 0.
 
+use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use harness::lab::{Forbidden, Lab, LabHost};
 use harness::multicast::{MulticastCounter, most_in_a_second, seconds_of_now};
-use harness::{HostOptions, TestHost};
+use harness::{FakeUpstream, HostOptions, Module, TestHost, TestLog};
 use serde::Serialize;
 
-use crate::figures::Figures;
+use crate::figures::{self, Figures};
+use crate::town::{Wanted, gives};
 
 /// Neighbours that are enough to begin with.
 const ENOUGH: usize = 3;
@@ -21,6 +23,11 @@ const ENOUGH: usize = 3;
 const ENOUGH_SECONDS: f64 = 2.0;
 const ALL_SECONDS: f64 = 5.0;
 const PACKETS_MAX: f64 = 10.0;
+/// What all want with `--ask`, and the line it comes over: 1.6 s.
+const FILE_BYTES: usize = 1_000_000;
+const LINE_BYTES_PER_SECOND: u64 = 625_000;
+/// How long a client waits for it.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The most hosts of which all must know all within [`ALL_SECONDS`].
 const ALL_HOSTS_MAX: usize = 50;
 
@@ -35,6 +42,9 @@ pub(crate) struct Options {
     /// How long it is looked, in seconds, after the last daemon is ready.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
+    /// Every host asks for the same file as soon as it is ready.
+    #[arg(long)]
+    ask: bool,
     /// Writes all figures to this file.
     #[arg(long)]
     json: Option<std::path::PathBuf>,
@@ -68,6 +78,9 @@ struct Run {
     cpu: Vec<f64>,
     /// Memory of each daemon, in MB.
     memory: Vec<f64>,
+    /// How often the file was fetched from upstream, with `--ask`; and the clients that did not get it.
+    fetches: f64,
+    errors: f64,
 }
 
 /// Whether all that was looked at is good.
@@ -76,39 +89,48 @@ pub(crate) fn measure(options: &Options) -> Result<bool, Forbidden> {
     for hosts in &options.hosts {
         let runs: Result<Vec<Run>, Forbidden> =
             (0..options.runs).map(|_| run(options, *hosts)).collect();
-        let report = report(*hosts, &runs?);
+        let mut report = report(*hosts, &runs?, options.ask);
+        report.held &= report.figures.iter().all(Figures::held);
         println!("{hosts} daemons that start together, {} runs", report.runs);
-        Figures::print_header();
-        report.figures.iter().for_each(Figures::print);
+        figures::print_all(&report.figures);
         let verdict = if report.held { "held" } else { "missed" };
         println!(
             "{ENOUGH} neighbours each within {ENOUGH_SECONDS} s, all within {ALL_SECONDS} s up to {ALL_HOSTS_MAX} hosts, at most {PACKETS_MAX} packets in a second: {verdict}\n"
         );
         reports.push(report);
     }
-    if let Some(file) = &options.json {
-        let json = serde_json::to_vec_pretty(&reports).expect("a report");
-        std::fs::write(file, json).expect("the file of the report");
-    }
+    figures::write(&reports, options.json.as_ref());
     Ok(reports.iter().all(|report| report.held))
 }
 
 fn run(options: &Options, count: u8) -> Result<Run, Forbidden> {
-    let lab = Lab::new(count + 1)?;
+    let all: Vec<u8> = (0..count).collect();
+    let lab = match options.ask {
+        true => Lab::with_upstream(count + 1, &all)?,
+        false => Lab::new(count + 1)?,
+    };
     lab.introduce_hosts()?;
+    let wanted = options.ask.then(|| upstream(&lab));
     let counter = MulticastCounter::start(lab.host(usize::from(count)));
     let began = Instant::now();
-    let starting: Vec<JoinHandle<(TestHost, f64)>> = (0..usize::from(count))
+    let starting: Vec<JoinHandle<((TestHost, f64), bool)>> = (0..usize::from(count))
         .map(|number| {
-            let options = host(number, lab.host(number));
+            let mut options = host(number, lab.host(number));
+            if let Some((upstream, _)) = &wanted {
+                options = options.upstream(&upstream.url()).sumdb(&upstream.sumdb());
+            }
+            let file = wanted.as_ref().map(|(_, file)| file.clone());
             std::thread::spawn(move || {
                 let host = options.start();
-                (host, seconds_of_now())
+                let ready = seconds_of_now();
+                let got = file.is_none_or(|file| gives(&host, &file, PATIENCE));
+                ((host, ready), got)
             })
         })
         .collect();
     let started = starting.into_iter().map(|one| one.join().expect("a host"));
-    let (hosts, ready): (Vec<TestHost>, Vec<f64>) = started.unzip();
+    let (started, got): (Vec<(TestHost, f64)>, Vec<bool>) = started.unzip();
+    let (hosts, ready): (Vec<TestHost>, Vec<f64>) = started.into_iter().unzip();
     let starting = began.elapsed().as_secs_f64();
     let ready = ready.into_iter().fold(0.0, f64::max);
     std::thread::sleep(Duration::from_secs(options.seconds));
@@ -116,6 +138,9 @@ fn run(options: &Options, count: u8) -> Result<Run, Forbidden> {
     let met: Vec<Vec<f64>> = hosts.iter().map(|host| meetings(host, ready)).collect();
     let others = usize::from(count) - 1;
     let nth = |n: usize| met.iter().map(move |times| time_of(times, n)).collect();
+    let fetches = wanted.as_ref().map_or(0, |(upstream, (path, _))| {
+        upstream.traffic_of(path).requests
+    });
     let span = packets.last().zip(packets.first());
     let span = span.map_or(0.0, |(last, first)| last - first);
     Ok(Run {
@@ -130,7 +155,20 @@ fn run(options: &Options, count: u8) -> Result<Run, Forbidden> {
             .iter()
             .map(|host| host.memory_bytes("VmRSS") as f64 / 1e6)
             .collect(),
+        fetches: fetches as f64,
+        errors: got.iter().filter(|got| !**got).count() as f64,
     })
+}
+
+/// An upstream with the file that all want.
+fn upstream(lab: &Lab) -> (FakeUpstream, Wanted) {
+    let listen = SocketAddr::from((lab.upstream().address(), 80));
+    let log = TestLog::new("sumdb.example.test");
+    let upstream = FakeUpstream::start_in(lab.upstream().place(), listen, log);
+    let module = Module::package("example.com/all", "v1.0.0").bulk("noise.bin", FILE_BYTES);
+    upstream.publish(&module);
+    upstream.line(LINE_BYTES_PER_SECOND);
+    (upstream, (module.url_path("zip"), module.zip().len()))
 }
 
 fn host(number: usize, on: &LabHost) -> HostOptions {
@@ -174,7 +212,7 @@ fn seconds_of_line(line: &str) -> Option<f64> {
     Some(hours.ok()? * 3600.0 + minutes.ok()? * 60.0 + seconds.ok()?)
 }
 
-fn report(hosts: u8, runs: &[Run]) -> Report {
+fn report(hosts: u8, runs: &[Run], asked: bool) -> Report {
     let all = |of: fn(&Run) -> &Vec<f64>| -> Vec<f64> {
         runs.iter()
             .flat_map(|run| of(run).iter().copied())
@@ -193,33 +231,41 @@ fn report(hosts: u8, runs: &[Run]) -> Report {
     let held = within(&enough, ENOUGH_SECONDS)
         && within(&packets, PACKETS_MAX)
         && (!must_know_all || within(&everybody, ALL_SECONDS));
+    let mut figures = Vec::new();
+    if asked {
+        let fetches = each(|run| run.fetches);
+        figures.push(Figures::of("fetches of what all want at once", "", fetches).against(1.0));
+        let errors = each(|run| run.errors);
+        figures.push(Figures::of("clients that got nothing", "", errors).at_most(0.0));
+    }
+    figures.extend(vec![
+        Figures::of(
+            "from the first start to the last ready",
+            "s",
+            each(|run| run.starting),
+        ),
+        Figures::of("a host has three neighbours", "s", all(|run| &run.enough)),
+        Figures::of("every host has three neighbours", "s", enough).at_most(ENOUGH_SECONDS),
+        Figures::of("a host has all others", "s", all(|run| &run.all)),
+        Figures::of("every host has all others", "s", everybody),
+        Figures::of(
+            "neighbours of a host at the end",
+            "",
+            all(|run| &run.neighbours),
+        ),
+        Figures::of("multicast packets in the busiest second", "", packets).at_most(PACKETS_MAX),
+        Figures::of(
+            "multicast packets a second",
+            "",
+            each(|run| run.packets_a_second),
+        ),
+        Figures::of("CPU of a daemon", "s", all(|run| &run.cpu)),
+        Figures::of("memory of a daemon", "MB", all(|run| &run.memory)),
+    ]);
     Report {
         hosts,
         runs: runs.len(),
         held,
-        figures: vec![
-            Figures::of(
-                "from the first start to the last ready",
-                "s",
-                each(|run| run.starting),
-            ),
-            Figures::of("a host has three neighbours", "s", all(|run| &run.enough)),
-            Figures::of("every host has three neighbours", "s", enough),
-            Figures::of("a host has all others", "s", all(|run| &run.all)),
-            Figures::of("every host has all others", "s", everybody),
-            Figures::of(
-                "neighbours of a host at the end",
-                "",
-                all(|run| &run.neighbours),
-            ),
-            Figures::of("multicast packets in the busiest second", "", packets),
-            Figures::of(
-                "multicast packets a second",
-                "",
-                each(|run| run.packets_a_second),
-            ),
-            Figures::of("CPU of a daemon", "s", all(|run| &run.cpu)),
-            Figures::of("memory of a daemon", "MB", all(|run| &run.memory)),
-        ],
+        figures,
     }
 }

@@ -81,12 +81,18 @@ impl Figures {
         } = self;
         let of_ideal = self.of_ideal.map_or(String::new(), |of| format!("{of:.3}"));
         let verdict = match (self.most, self.held) {
-            (Some(most), Some(true)) => format!("  at most {most}: held"),
-            (Some(most), _) => format!("  at most {most}: missed"),
+            (Some(most), Some(true)) => format!("  at most {}: held", short(most)),
+            (Some(most), _) => format!("  at most {}: missed", short(most)),
             _ => String::new(),
         };
         println!("{name:<56}{min:>10.3}{median:>10.3}{p99:>10.3}{of_ideal:>10}{verdict}");
     }
+}
+
+/// A number with no more places than it needs, two at most.
+fn short(number: f64) -> String {
+    let text = format!("{number:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Prints a table.

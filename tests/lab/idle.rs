@@ -1,8 +1,9 @@
 //! Daemons that know each other and have nothing to do: what that costs a processor, memory and the network.
 //!
 //! Real ones in namespaces of their own are watched for a while after they have met. For a network that is too large for one machine
-//! the rest is computed: its multicast packets by the pace of [`modmesh_protocol::discovery`] over a day, and its
-//! connections, of which a host keeps no more than so many, at the bytes that one of the real ones took.
+//! the rest is computed: its multicast packets by the pace of [`modmesh_protocol::discovery`] over a day, the questions whom a neighbour
+//! knows as they are encoded, and pings over as many connections as a host keeps. On the wire, with the headers of all layers and
+//! acknowledgements, a connection takes what one of the real ones took.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -26,6 +27,9 @@ const DAY_MB: f64 = 35.0;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Ethernet, IPv4 and UDP around the payload of a multicast packet.
 const HEADERS_BYTES: usize = 14 + 20 + 8;
+/// What one side of a connection sends and hears for one ping, and how often it does (`/ipfs/ping/1.0.0`; `daemon/src/peers/swarm.rs`).
+const PING_BYTES: f64 = 2.0 * 32.0;
+const PING_EVERY: Duration = Duration::from_secs(5);
 /// How often a neighbour is asked whom it knows.
 const ACQUAINT_EVERY: Duration = Duration::from_secs(600);
 
@@ -160,16 +164,25 @@ fn computed(options: &Options, real: &[f64]) -> Vec<Figures> {
     let connections = f64::from(options.hosts) - 1.0;
     let one = (median - one_way(usize::from(options.hosts))).max(0.0) / connections.max(1.0);
     let neighbours = (hosts - 1).min(NEIGHBOURS_MAX) as f64;
-    let (multicast, connected) = (one_way(hosts), one * neighbours);
+    let multicast = one_way(hosts);
     let acquaint = acquaint_bytes() * (DAY.as_secs_f64() / ACQUAINT_EVERY.as_secs_f64()) / 1e6;
+    let pings = 2.0 * PING_BYTES * DAY.as_secs_f64() / PING_EVERY.as_secs_f64() / 1e6;
+    let messages = multicast + acquaint + pings * neighbours;
     let row = |name: &str, value| Figures::of(name, "MB a day", vec![value]);
     let of = format!("of {hosts} hosts");
     vec![
         row("one connection, as measured", one),
         row(&format!("multicast {of}"), multicast),
         row(&format!("questions whom a neighbour knows, {of}"), acquaint),
-        row(&format!("{neighbours} connections {of}"), connected),
-        row(&format!("a host {of}"), multicast + acquaint + connected).at_most(DAY_MB),
+        row(
+            &format!("pings over {neighbours} connections"),
+            pings * neighbours,
+        ),
+        row(&format!("messages of a host {of}"), messages).at_most(DAY_MB),
+        row(
+            &format!("on the wire, a host {of}"),
+            multicast + acquaint + one * neighbours,
+        ),
     ]
 }
 

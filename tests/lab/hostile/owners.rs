@@ -93,7 +93,9 @@ pub(super) fn measure(options: &Options) -> (Vec<Told>, Vec<Figures>) {
             scene.run(&upstream, &modules, lie, &mut told);
         }
         figures.extend(told.figures(is_left_alone));
-        println!("{told:?}");
+        let error = told.last_error.as_deref().unwrap_or("nothing");
+        let banned = if told.banned { ", banned" } else { "" };
+        println!("{name}: said of the liar: {error}{banned}");
         all.push(told);
     }
     (all, figures)
