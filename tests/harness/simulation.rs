@@ -34,6 +34,10 @@ pub struct Scenario {
     pub link_rate: u64,
     /// The longest time that a message takes where it is not lost; the shortest is a tenth of it.
     pub delay_max: Duration,
+    /// For how long in the beginning all hosts are too busy to answer at once, and how long a message takes then at most.
+    pub busy_for: Duration,
+    /// See [`Scenario::busy_for`].
+    pub busy_delay_max: Duration,
     /// Messages of a thousand that are lost and come 200 ms later, as TCP sends them again.
     pub lost_per_thousand: usize,
     /// Within what time all ask.
@@ -389,7 +393,11 @@ impl<'a> World<'a> {
     }
 
     fn arrival(&mut self, ticket: u64, to_owner: bool) -> Duration {
-        let delay = self.of.delay_max / 10 + self.up_to(self.of.delay_max * 9 / 10);
+        let delay_max = match self.now < self.of.busy_for {
+            true => self.of.busy_delay_max,
+            false => self.of.delay_max,
+        };
+        let delay = delay_max / 10 + self.up_to(delay_max * 9 / 10);
         let lost = self.dice.in_thousand(self.of.lost_per_thousand);
         let when = self.now + delay + if lost { AGAIN } else { Duration::ZERO };
         let last = self.arrives.entry((ticket, to_owner)).or_default();
@@ -689,6 +697,8 @@ pub fn stampede(hosts: usize, file_bytes: u64, upstream_bits: u64) -> Scenario {
         upstream_delay: Duration::from_millis(100),
         link_rate: 50_000_000,
         delay_max: Duration::from_millis(2),
+        busy_for: Duration::ZERO,
+        busy_delay_max: Duration::ZERO,
         lost_per_thousand: 1,
         asked_within: Duration::from_secs(1),
         troubles: Vec::new(),
@@ -762,6 +772,17 @@ mod tests {
         };
         let worst = runs(&lossy).iter().map(|outcome| outcome.fetches).max();
         assert!(worst <= Some(3), "{worst:?}");
+    }
+
+    #[test]
+    fn it_is_one_fetch_too_where_all_hosts_are_busy_at_first_and_answer_late() {
+        let busy = Scenario {
+            busy_for: Duration::from_secs(3),
+            busy_delay_max: Duration::from_millis(200),
+            ..fifty()
+        };
+        let fetches: Vec<usize> = runs(&busy).iter().map(|outcome| outcome.fetches).collect();
+        assert!(fetches.iter().all(|fetches| *fetches == 1), "{fetches:?}");
     }
 
     #[test]

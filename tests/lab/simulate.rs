@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// What goes wrong, five seconds after the first has asked.
     #[arg(long, value_enum)]
     trouble: Vec<Which>,
+    /// Milliseconds that a message takes at most in the first three seconds, while all hosts are busy.
+    #[arg(long)]
+    busy_ms: Option<u64>,
     /// Writes all figures to this file.
     #[arg(long)]
     json: Option<std::path::PathBuf>,
@@ -59,6 +62,10 @@ struct Report {
 
 pub(crate) fn measure(options: &Options) {
     let mut scenario = stampede(options.hosts, options.bytes, options.bits_per_second);
+    if let Some(busy) = options.busy_ms {
+        scenario.busy_for = Duration::from_secs(3);
+        scenario.busy_delay_max = Duration::from_millis(busy);
+    }
     scenario.troubles = options
         .trouble
         .iter()

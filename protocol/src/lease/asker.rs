@@ -102,7 +102,7 @@ pub struct Asker {
 
 #[derive(Debug)]
 enum Stage {
-    /// Nobody has answered yet.
+    /// Nobody has answered yet; this is the owner that was asked last.
     Asking {
         at: usize,
         since: Duration,
@@ -254,7 +254,8 @@ impl Asker {
                 let (at, answer_max) = (*at, ANSWER_MIN.max(4 * self.of.round_trip));
                 if now.saturating_sub(*since) >= answer_max {
                     let silent = self.of.owners[at].map_or(Claim::Nothing, Claim::Silent);
-                    self.pass_over(now, at, silent, &mut acts);
+                    // It may be busy only: its answer counts as long as no other has given one.
+                    self.ask_next(now, silent, &mut acts);
                 }
             }
             Stage::Waiting(waiting) => {
@@ -322,13 +323,18 @@ impl Asker {
     fn decide(&mut self, now: Duration, at: usize, word: Word, acts: &mut Vec<Act>) {
         match word {
             Word::Fetch => {
+                // Others that were asked have a want that waits; a new one says what it is.
+                self.close_others(at, acts);
                 self.fetch(now, acts);
-                // The next owner is shown the lease of this one, so that it outlives it.
+                // The next owner is shown the lease of this one, so that it outlives it; and the first one that of another.
                 if let Some(next) = self.next_owner() {
                     self.open(next, Claim::Fetching(Progress::default()), acts);
                 }
             }
-            Word::Wait { holder } => self.wait(now, at, holder),
+            Word::Wait { holder } => {
+                self.choose(at, acts);
+                self.wait(now, at, holder);
+            }
             Word::Progress(progress) => {
                 if let Stage::Waiting(waiting) = &mut self.stage
                     && waiting.at == at
@@ -338,6 +344,7 @@ impl Asker {
                 }
             }
             Word::Queued => {
+                self.choose(at, acts);
                 if !matches!(self.stage, Stage::Waiting(_)) {
                     self.wait(now, at, NOBODY);
                 }
@@ -356,6 +363,13 @@ impl Asker {
                 None => self.pass_over(now, at, Claim::Nothing, acts),
             },
             Word::Nobody | Word::Busy => self.pass_over(now, at, Claim::Nothing, acts),
+        }
+    }
+
+    /// This owner is the first that has answered: the others need not any more.
+    fn choose(&mut self, at: usize, acts: &mut Vec<Act>) {
+        if matches!(self.stage, Stage::Asking { .. }) {
+            self.close_others(at, acts);
         }
     }
 
@@ -395,6 +409,8 @@ impl Asker {
         self.forsake(at, acts);
         match &mut self.stage {
             Stage::Waiting(waiting) if waiting.at != at => waiting.other = None,
+            // The next was asked already, and has not answered yet.
+            Stage::Asking { at: asked, .. } if *asked != at => {}
             _ => self.ask_next(now, claim, acts),
         }
     }

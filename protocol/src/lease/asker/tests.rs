@@ -109,17 +109,49 @@ fn silent_owners_are_passed_over_and_then_one_fetches_alone_and_says_so() {
     let mut asker = begin(true);
     assert_eq!(asker.tick(ms(99), &road()), []);
     let silent = |owner: u8| Claim::Silent(who(owner));
-    let passed = |at: usize| [Act::Close(at), opens(at + 1, true, silent(at as u8 + 1))];
+    let passed = |at: usize| [opens(at + 1, true, silent(at as u8 + 1))];
     assert_eq!(asker.tick(ms(100), &road()), passed(0));
     assert_eq!(asker.tick(ms(200), &road()), passed(1));
     let acts = asker.tick(ms(300), &road());
     let alone = [
-        Act::Close(2),
         Act::Fetch,
+        Act::Close(0),
+        Act::Close(1),
+        Act::Close(2),
         opens(0, true, FETCHING),
         opens(1, true, FETCHING),
     ];
     assert_eq!(acts, alone);
+}
+
+#[test]
+fn an_owner_that_answers_late_counts_as_long_as_no_other_has_answered() {
+    let asked_two = || {
+        let mut asker = begin(true);
+        asker.tick(ms(100), &road());
+        asker
+    };
+    let mut asker = asked_two();
+    assert_eq!(asker.hear(ms(150), 0, wait(5)), [Act::Close(1)]);
+    assert_eq!(asker.hear(ms(160), 1, Word::Fetch), []);
+    assert_eq!(asker.hear(ms(170), 0, so_far(10)), []);
+
+    // The one that was asked too is told that there is a lease now.
+    let mut asker = asked_two();
+    let acts = asker.hear(ms(150), 0, Word::Fetch);
+    assert_eq!(acts, [Act::Close(1), Act::Fetch, opens(1, true, FETCHING)]);
+
+    // And so is the first, where it was another that gave the lease.
+    let mut asker = asked_two();
+    let acts = asker.hear(ms(150), 1, Word::Fetch);
+    assert_eq!(acts, [Act::Close(0), Act::Fetch, opens(0, true, FETCHING)]);
+    assert_eq!(asker.hear(ms(160), 0, wait(5)), []);
+
+    // One that is busy is no reason to ask a third before the second has had its time.
+    let mut asker = asked_two();
+    assert_eq!(asker.hear(ms(150), 0, Word::Busy), [Act::Close(0)]);
+    let claim = Claim::Silent(who(2));
+    assert_eq!(asker.tick(ms(200), &road()), [opens(2, true, claim)]);
 }
 
 #[test]
@@ -214,7 +246,7 @@ fn an_owner_that_falls_silent_is_given_two_seconds_beside_the_next_one() {
 #[test]
 fn nothing_is_heard_of_an_owner_that_was_left() {
     let mut asker = begin(true);
-    asker.tick(ms(100), &road());
+    asker.hear(ms(100), 0, Word::Busy);
     assert_eq!(asker.hear(ms(101), 0, Word::Fetch), []);
     assert_eq!(asker.hear(ms(102), 7, Word::Fetch), []);
     assert_eq!(asker.lost(ms(103), 7), []);
