@@ -7,7 +7,7 @@
 
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::lab::{Forbidden, Lab, LabHost};
 use harness::multicast::{MulticastCounter, most_in_a_second, seconds_of_now};
@@ -112,7 +112,7 @@ fn run(options: &Options, count: u8) -> Result<Run, Forbidden> {
     lab.introduce_hosts()?;
     let wanted = options.ask.then(|| upstream(&lab));
     let counter = MulticastCounter::start(lab.host(usize::from(count)));
-    let began = Instant::now();
+    let began = seconds_of_now();
     let starting: Vec<JoinHandle<((TestHost, f64), bool)>> = (0..usize::from(count))
         .map(|number| {
             let mut options = host(number, lab.host(number));
@@ -131,8 +131,8 @@ fn run(options: &Options, count: u8) -> Result<Run, Forbidden> {
     let started = starting.into_iter().map(|one| one.join().expect("a host"));
     let (started, got): (Vec<(TestHost, f64)>, Vec<bool>) = started.unzip();
     let (hosts, ready): (Vec<TestHost>, Vec<f64>) = started.into_iter().unzip();
-    let starting = began.elapsed().as_secs_f64();
     let ready = ready.into_iter().fold(0.0, f64::max);
+    let starting = ready - began;
     std::thread::sleep(Duration::from_secs(options.seconds));
     let packets = counter.stop();
     let met: Vec<Vec<f64>> = hosts.iter().map(|host| meetings(host, ready)).collect();
