@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use modmesh_daemon::peers::{Listener, Membership, NeighbourEvent, Peers, PeersConfig, Shelf};
 use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::lease::MemberId;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::membership::Secrets;
 use modmesh_protocol::peer_name::PeerName;
@@ -260,6 +261,20 @@ impl LyingPeer {
         let runtime = self.runtime.as_ref().expect("a runtime");
         let (peers, asked) = (self.peers.clone(), Arc::clone(&self.asked_as_owner));
         runtime.spawn(owner::lie(peers, lie, asked));
+    }
+
+    /// Its name as owners write it.
+    pub fn member_id(&self) -> MemberId {
+        MemberId::of(&self.peers.name())
+    }
+
+    /// Whether it is the first owner of a module among the hosts with these peer ids.
+    ///
+    /// # Panics
+    /// When one of them, or the path, is none.
+    pub fn owns(&self, path: &str, among: impl IntoIterator<Item = String>) -> bool {
+        let names: Vec<String> = [self.name()].into_iter().chain(among).collect();
+        owner::owns(&names, path)
     }
 
     /// How many times it was asked as an owner since it lies as one.

@@ -32,6 +32,7 @@ mod held_heads;
 mod hostile;
 mod judge;
 mod leaving;
+mod lying_owners;
 mod manners;
 mod members;
 mod members_together;

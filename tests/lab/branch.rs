@@ -17,7 +17,7 @@ use harness::{Module, TestHost};
 use serde::Serialize;
 
 use crate::figures::{self, Figures};
-use crate::town::{Town, Wanted, gives};
+use crate::town::{Mesh, Town, Wanted, gives};
 
 /// What is good: bytes across the line, of those that are different.
 const ACROSS: f64 = 1.05;
@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// Zips of so many times fewer bytes than in truth.
     #[arg(long, default_value_t = 1.0)]
     smaller: f64,
+    /// The hosts are members of one mesh; else the mesh is open.
+    #[arg(long)]
+    members: bool,
     /// The seed of sizes and times.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -60,6 +63,7 @@ struct Report {
     bits_per_second: u64,
     minutes: f64,
     smaller: f64,
+    members: bool,
     seed: u64,
     unique_bytes: u64,
     /// Paths that were asked for more than once, and how often; the most frequent ones.
@@ -83,7 +87,8 @@ struct Build {
 pub(crate) fn measure(options: &Options) -> Result<bool, Forbidden> {
     let mut town = Town::new(options.hosts, 0)?;
     let projects = publish(&town, options);
-    town.start(usize::from(options.hosts), |host| host);
+    let mesh = Mesh::new(options.members);
+    town.start(usize::from(options.hosts), |host| mesh.join(host));
     town.upstream.forget();
     town.upstream.line(options.bits_per_second / 8);
     let (began, took, errors) = (Instant::now(), Mutex::new(Vec::new()), Mutex::new(0));
@@ -293,6 +298,7 @@ fn report(
         bits_per_second: options.bits_per_second,
         minutes: options.minutes,
         smaller: options.smaller,
+        members: options.members,
         seed: options.seed,
         unique_bytes: unique,
         twice,

@@ -1,7 +1,7 @@
 //! Many hosts want the same new files within a second, over one line to the upstream that they share.
 //!
 //! Every host is a daemon in a network namespace of its own; they find each other by multicast. The clients are plain HTTP, and ask for
-//! the `.mod` and `.zip` of each module, eight at a time. The reference is one host that knows nobody, over the same line, and what it
+//! the one zip, or of several modules for `.zip` and `.mod` of each, eight at a time. The reference is one host that knows nobody, over the same line, and what it
 //! had from upstream, records and tiles included. Where somebody is to be killed, it is once a third of the first zip has come.
 
 use std::thread;
@@ -13,7 +13,7 @@ use harness::lab::Forbidden;
 use serde::Serialize;
 
 use crate::figures::{self, Figures};
-use crate::town::{Town, Wanted};
+use crate::town::{Mesh, Town, Wanted};
 
 /// How long a client waits for its file.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// Bytes of each module's zip.
     #[arg(long, default_value_t = 8_000_000)]
     bytes: usize,
+    /// The hosts are members of one mesh; else the mesh is open.
+    #[arg(long)]
+    members: bool,
     /// Bits a second of the line to the upstream.
     #[arg(long, default_value_t = 5_000_000)]
     bits_per_second: u64,
@@ -80,6 +83,7 @@ struct Report {
     hosts: u8,
     modules: usize,
     bytes: usize,
+    members: bool,
     bits_per_second: u64,
     kill: Option<Victim>,
     alone_seconds: f64,
@@ -97,9 +101,10 @@ pub(crate) fn measure(options: &Options) -> Result<bool, Forbidden> {
     let mut town = Town::new(options.hosts, 1)?;
     let count = usize::from(options.hosts);
     let limit = (options.modules * options.bytes * RUNS_KEPT).max(1 << 29);
+    let mesh = Mesh::new(options.members);
     let limited = |host: harness::HostOptions| {
         let limit = format!("{}MB", limit / 1_000_000);
-        let host = host.argument("--store-limit").argument(&limit);
+        let host = mesh.join(host.argument("--store-limit").argument(&limit));
         match &options.log {
             Some(filter) => host.argument("--log").argument(filter),
             None => host,
@@ -173,7 +178,11 @@ impl Stampede<'_> {
             let path = format!("example.com/{run}/m{number}");
             self.town.publish(&path, self.options.bytes)
         });
-        files.collect()
+        match self.options.modules {
+            // One zip alone.
+            1 => files.take(1).collect(),
+            _ => files.collect(),
+        }
     }
 
     /// Nobody asks for them any more, and they need not stay in memory.
@@ -312,6 +321,7 @@ impl Stampede<'_> {
             hosts: self.options.hosts,
             modules: self.options.modules,
             bytes: self.options.bytes,
+            members: self.options.members,
             bits_per_second: self.options.bits_per_second,
             kill: self.options.kill,
             alone_seconds: alone.seconds,

@@ -2,12 +2,16 @@
 //!
 //! They find each other by multicast, as they do outside of tests, and start at the same time.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use harness::lab::{Forbidden, Lab};
 use harness::{FakeUpstream, HostOptions, Module, TestHost, TestLog};
+use modmesh_protocol::membership::Secret;
+use tempfile::TempDir;
 
 /// The port of the neighbours in each namespace.
 pub(crate) const PORT: u16 = 8485;
@@ -94,6 +98,33 @@ impl Town {
             traffic.requests
         });
         fetches.max().unwrap_or_default()
+    }
+}
+
+/// A mesh secret, where there is one, that makes hosts members.
+pub(crate) struct Mesh(Option<TempDir>);
+
+impl Mesh {
+    /// One secret for all, or an open mesh.
+    pub(crate) fn new(is_closed: bool) -> Self {
+        let folder = is_closed.then(|| {
+            let folder = tempfile::tempdir().expect("a folder for the secret");
+            let file = folder.path().join("secret");
+            fs::write(&file, Secret::new([7; 32]).to_line() + "\n").expect("the secret");
+            fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("its mode");
+            folder
+        });
+        Self(folder)
+    }
+
+    pub(crate) fn join(&self, host: HostOptions) -> HostOptions {
+        match &self.0 {
+            Some(folder) => {
+                let file = folder.path().join("secret").display().to_string();
+                host.argument("--mesh-secret-file").argument(&file)
+            }
+            None => host,
+        }
     }
 }
 

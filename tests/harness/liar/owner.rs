@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use modmesh_daemon::peers::{Peers, RawStream};
-use modmesh_protocol::lease::{MemberId, Progress, Word};
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::lease::{Member, MemberId, Progress, Word, owners};
 use modmesh_protocol::limits::PROGRESS_EVERY;
+use modmesh_protocol::module::ModulePath;
 use modmesh_protocol::wire::{FRAME_HEAD_BYTES, FrameHead, encode};
 
 /// Time for each step of a stream.
@@ -29,6 +31,22 @@ pub enum OwnerLie {
     Have(Vec<MemberId>),
     /// Nothing.
     Silence,
+}
+
+/// Whether the first of these hosts, by their peer ids, is the first owner of a module when all are settled.
+///
+/// # Panics
+/// When a name or the path is none.
+pub(super) fn owns(names: &[String], path: &str) -> bool {
+    let id = |name: &String| MemberId::of(&name.parse().expect("a peer id"));
+    let up = Duration::ZERO;
+    let members: Vec<Member> = names
+        .iter()
+        .map(|name| Member { id: id(name), up })
+        .collect();
+    let module = ModulePath::parse(path).expect("a module path");
+    let first = owners(&KeyHash::of_place(&module), &members)[0];
+    first.is_some() && first == names.first().map(id)
 }
 
 /// Lies to all who ask until `peers` ends; `asked` counts them.

@@ -7,9 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use harness::{FakeUpstream, Fault, HostOptions, LyingPeer, Module, OwnerLie, PeerLie, TestHost};
-use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::lease::{Member, MemberId, owners};
-use modmesh_protocol::module::ModulePath;
+use modmesh_protocol::lease::MemberId;
 use serde::Serialize;
 
 use super::Options;
@@ -65,7 +63,8 @@ pub(super) struct Told {
     asked_again: Vec<u64>,
     /// Calls at the door of the stranger.
     strangers_called: usize,
-    /// What the host says of the liar.
+    /// What the host says of the liar: why it is not asked as an owner any more, what went wrong last.
+    passed_over: Option<serde_json::Value>,
     last_error: Option<String>,
     banned: bool,
 }
@@ -93,9 +92,13 @@ pub(super) fn measure(options: &Options) -> (Vec<Told>, Vec<Figures>) {
             scene.run(&upstream, &modules, lie, &mut told);
         }
         figures.extend(told.figures(is_left_alone));
-        let error = told.last_error.as_deref().unwrap_or("nothing");
-        let banned = if told.banned { ", banned" } else { "" };
-        println!("{name}: said of the liar: {error}{banned}");
+        let passed_over = told.passed_over.as_ref().map(ToString::to_string);
+        let passed_over = passed_over.unwrap_or_else(|| "no".to_owned());
+        let error = told.last_error.as_deref().unwrap_or("none");
+        println!(
+            "{name}: not asked as an owner: {passed_over}; error: {error}; banned: {}",
+            told.banned
+        );
         all.push(told);
     }
     (all, figures)
@@ -181,7 +184,7 @@ impl Scene {
         let mut owned = modules.iter().filter(|path| self.is_owned_by_liar(path));
         let mut next = || owned.next().expect("a module that the liar owns");
         self.liar
-            .lie_as_owner(lie(id(&self.friend), id(&self.stranger)));
+            .lie_as_owner(lie(self.friend.member_id(), self.stranger.member_id()));
         upstream.forget();
         let path = next();
         told.seconds.push(self.all_ask(path));
@@ -200,6 +203,8 @@ impl Scene {
             .iter()
             .find(|entry| entry["peer_id"] == name.as_str())
         {
+            let passed_over = &entry["passed_over"];
+            told.passed_over = (!passed_over.is_null()).then(|| passed_over.clone());
             told.last_error = entry["last_error"].as_str().map(str::to_owned);
             told.banned |= !entry["banned_until"].is_null();
         }
@@ -218,19 +223,7 @@ impl Scene {
     }
 
     fn is_owned_by_liar(&self, path: &str) -> bool {
-        let names = self.hosts.iter().map(TestHost::peer_id);
-        let names = names.chain([self.liar.peer_id(), self.friend.peer_id()]);
-        let members: Vec<Member> = names
-            .map(|name| Member {
-                id: MemberId::of(&name.parse().expect("a peer id")),
-                up: std::time::Duration::ZERO,
-            })
-            .collect();
-        let module = ModulePath::parse(path).expect("a module path");
-        owners(&KeyHash::of_place(&module), &members)[0] == Some(id(&self.liar))
+        let others = self.hosts.iter().map(TestHost::peer_id);
+        self.liar.owns(path, others.chain([self.friend.peer_id()]))
     }
-}
-
-fn id(peer: &LyingPeer) -> MemberId {
-    MemberId::of(&peer.peer_id().parse().expect("a peer id"))
 }
