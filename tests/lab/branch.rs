@@ -6,13 +6,14 @@
 //! are made here: those of the two files by name, with zips of sizes that are spread as those of modules are and have the true sum. What
 //! crosses the line is compared with what crosses it when nothing does twice: files, records and tiles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::fuzz::Dice;
 use harness::lab::Forbidden;
+use harness::upstream::Kind;
 use harness::{Module, TestHost};
 use serde::Serialize;
 
@@ -229,11 +230,19 @@ fn report(
     errors: usize,
 ) -> bool {
     let mut paths: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut kinds: HashMap<Kind, u64> = HashMap::new();
     let requests = town.upstream.requests();
     for seen in &requests {
         let (times, most) = paths.entry(seen.path.clone()).or_default();
         *times += 1;
-        *most = seen.bytes().max(*most);
+        let before = std::mem::replace(most, seen.bytes().max(*most));
+        // Of what crossed before this is once more.
+        let again = if *times > 1 {
+            seen.bytes().min(before)
+        } else {
+            0
+        };
+        *kinds.entry(seen.kind).or_default() += again;
     }
     let across = requests
         .iter()
@@ -269,6 +278,11 @@ fn report(
         one("unique bytes", "MB", unique as f64 / 1e6),
         one("files that did not come", "", errors as f64).at_most(0.0),
     ];
+    for kind in [Kind::Zip, Kind::Mod, Kind::Info, Kind::Lookup, Kind::Tile] {
+        let again = kinds.get(&kind).copied().unwrap_or_default();
+        let name = format!("bytes that crossed again, {kind:?}");
+        figures.push(one(&name, "of unique", again as f64 / unique as f64));
+    }
     for (project, (name, _)) in PROJECTS.iter().enumerate() {
         figures.push(Figures::of(
             &format!("a build of {name}"),
