@@ -31,6 +31,6 @@ pub(crate) use ask::{
 pub(crate) use contradiction::short;
 pub(crate) use database::{BeginError, BegunAnew, Database, Instead, Opening, refused};
 pub(crate) use files::log_number;
-pub(crate) use finding::{Authority, Finding, ListedRecord, Trouble};
+pub(crate) use finding::{Authority, Finding, ListedRecord, Offer, Trouble};
 pub(crate) use mirror::{Mirror, OVER, TileAnswer};
 pub(crate) use set::{First, Mirrors};

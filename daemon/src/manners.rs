@@ -134,6 +134,14 @@ impl Throttle {
         self.take(bytes, Bucket::charge);
     }
 
+    /// Whether `bytes` could go through now without holding anybody up.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        let now = self.began.elapsed();
+        let state = self.lock();
+        let bucket = state.bucket.as_ref();
+        bucket.is_none_or(|bucket| bytes <= bucket.holds() && bucket.wait(now, bytes).is_zero())
+    }
+
     /// For how long, since the start, somebody was held up here.
     pub(crate) fn held(&self) -> Duration {
         Duration::from_nanos(self.held.load(Ordering::Relaxed))

@@ -41,6 +41,7 @@ struct Inner {
     members: Gauge,
     strangers: Counter,
     statements_contradicted: Counter,
+    peer_questions: Family<QuestionLabels, Counter>,
     peers_told_busy: Counter,
     verification_failures: Family<FailureLabels, Counter>,
     pending_served: Counter,
@@ -80,6 +81,11 @@ struct DatabaseLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct LeaseLabels {
     what: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct QuestionLabels {
+    kind: &'static str,
 }
 
 /// Where an answer's body came from when it was asked for.
@@ -230,6 +236,16 @@ impl Metrics {
             "Downloads that several hosts want",
             leases.clone(),
         );
+        let peer_questions = Family::<QuestionLabels, Counter>::default();
+        // Whoever looks for one that was never asked finds that it was not.
+        for kind in ["inline", "locate", "tiles", "file"] {
+            drop(peer_questions.get_or_create(&QuestionLabels { kind }));
+        }
+        registry.register(
+            "peer_questions",
+            "Questions of neighbours that this host answered",
+            peer_questions.clone(),
+        );
         registry.register(
             "peers_told_busy",
             "Neighbours that were told to come back later",
@@ -292,6 +308,7 @@ impl Metrics {
                 members,
                 strangers,
                 statements_contradicted,
+                peer_questions,
                 peers_told_busy,
                 verification_failures,
                 pending_served,
@@ -451,6 +468,12 @@ impl Metrics {
 
     pub(crate) fn statement_contradicted(&self) {
         self.inner.statements_contradicted.inc();
+    }
+
+    /// A neighbour asked a question of this kind.
+    pub(crate) fn peer_asked(&self, kind: &'static str) {
+        let asked = &self.inner.peer_questions;
+        asked.get_or_create(&QuestionLabels { kind }).inc();
     }
 
     pub(crate) fn peer_told_busy(&self) {

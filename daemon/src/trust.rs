@@ -16,7 +16,7 @@ use modmesh_protocol::digest::H1;
 use modmesh_protocol::h1;
 use modmesh_protocol::zip::{self, FileAt, Grammar, ZipError};
 
-pub(crate) use crate::log::{Authority, Finding, ListedRecord};
+pub(crate) use crate::log::{Authority, Finding, ListedRecord, Offer};
 pub(crate) use go_sums::{GoSumTotals, GoSums, NoRoom, Permanence, RefusedLines, Silence, Vouched};
 pub(crate) use proof::{FollowedLog, FollowedLogs, MeasuredFile, OnMember, Proof, Scope, Unlisted};
 use proof::{Ground, OnGoSum};

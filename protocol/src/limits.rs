@@ -21,6 +21,12 @@ pub const HELLO_HEADS_MAX: usize = 8;
 pub const TILES_PER_QUERY_MAX: usize = 7;
 /// Bytes of one tile: 256 hashes of 32 bytes (C2SP tlog-tiles).
 pub const TILE_BYTES_MAX: usize = 256 * 32;
+/// Bytes of a file that is given with its proof in one answer: a go.mod, a small zip. What a frame has left takes record and head.
+pub const INLINE_FILE_BYTES_MAX: usize = 60 * 1024;
+/// Bytes of all that such an answer carries together, so that with what describes it it fits one frame.
+pub const INLINE_ANSWER_BYTES_MAX: usize = FRAME_BYTES_MAX - 1024;
+/// Tiles in such an answer: what somebody needs who has nothing of a log of seventy million records.
+pub const INLINE_TILES_MAX: usize = 7;
 /// Hosts that one answer names: all neighbours of a host.
 pub const ACQUAINTANCES_MAX: usize = NEIGHBOURS_MAX;
 /// Bytes of the text of a record: two go.sum lines take 400, a record with many lines stays far below.

@@ -12,6 +12,7 @@
 //! [`Record::lookup_body`]) and bring their own signature.
 
 mod database;
+mod held;
 mod note;
 mod proof;
 mod record;
@@ -19,6 +20,7 @@ mod tile;
 mod tree;
 
 pub use database::{DatabaseSpec, SettingError, SumdbSetting};
+pub use held::{HELD_BYTES_MAX, HELD_TILES_MAX, HeldTiles, tiles_lacking};
 pub use note::{
     DatabaseId, KeyError, NOTE_BYTES_MAX, NoteError, SIGNATURES_MAX, SUM_GOLANG_ORG, VerifierKey,
 };

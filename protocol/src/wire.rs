@@ -9,14 +9,16 @@
 //! Nothing here is believed because it was said: a receiver proves what it can and drops the rest.
 
 mod codec;
+mod inline;
 mod message;
 
 pub use codec::{CodecError, FRAME_HEAD_BYTES, FrameHead, Message, decode, decode_payload, encode};
 pub(crate) use codec::{Decode, Encode};
+pub use inline::{InlineAnswer, InlineFile, InlineQuestion, PlacedTile};
 pub use message::{
     Acquaintance, Announcement, Answer, CAN_FETCH, FileAnswer, FileRequest, FileStatement,
-    FileSummary, HeadSummary, Hello, Query, RecordAnswer, RecordQuestion, SaidByUpstream,
-    SharedNote, TileBytes, TileName, VersionRecord,
+    FileSummary, GIVES_INLINE, HeadSummary, Hello, Query, RecordAnswer, RecordQuestion,
+    SaidByUpstream, SharedNote, TileBytes, TileName, VersionRecord,
 };
 
 /// The version of the frame's form, its fifth byte.

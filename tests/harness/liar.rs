@@ -10,12 +10,15 @@ mod owner;
 mod shelf;
 mod slow;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use modmesh_daemon::peers::{Listener, Membership, NeighbourEvent, Peers, PeersConfig, Shelf};
+use modmesh_daemon::peers::{
+    Listener, Membership, NeighbourEvent, Peers, PeersConfig, Shelf, Watch,
+};
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::lease::MemberId;
 use modmesh_protocol::log::DatabaseId;
@@ -41,6 +44,8 @@ pub enum PeerLie {
     Zip(ZipLie),
     /// The go.mod: it requires something more.
     GoMod,
+    /// Every file is that of the next module.
+    OtherFile,
     /// The record: it lists the sums of forged files, which are on the shelf too.
     Record,
     /// As `Record`, and the tiles of the lowest level fit the forged record.
@@ -101,6 +106,7 @@ pub struct LyingPeer {
     shelf: Arc<ForgingShelf>,
     runtime: Option<Runtime>,
     keys: Vec<KeyHash>,
+    questions: Arc<Questions>,
     address: String,
     asked_as_owner: Arc<AtomicU64>,
     _line: Option<Line>,
@@ -194,8 +200,10 @@ impl LyingPeer {
             crossing: Default::default(),
         };
         let shown: Arc<dyn Shelf> = Arc::clone(&shelf) as _;
+        let questions = Arc::<Questions>::default();
+        let counting: Arc<dyn Watch> = Arc::clone(&questions) as _;
         let starting = runtime
-            .spawn(async move { Peers::start(config, shown, Arc::new(Deaf), Arc::new(())).await });
+            .spawn(async move { Peers::start(config, shown, Arc::new(Deaf), counting).await });
         let peers = runtime
             .block_on(starting)
             .expect("the neighbour's start")
@@ -213,6 +221,7 @@ impl LyingPeer {
             shelf,
             runtime: Some(runtime),
             keys,
+            questions,
             address,
             asked_as_owner: Arc::default(),
             _line: line,
@@ -282,6 +291,12 @@ impl LyingPeer {
         self.asked_as_owner.load(Ordering::Relaxed)
     }
 
+    /// How many questions of this kind it was asked: `inline`, `locate`, `tiles`, `file` and so on.
+    pub fn questions(&self, kind: &str) -> u64 {
+        let counts = self.questions.0.lock().expect("nobody panics with it");
+        counts.get(kind).copied().unwrap_or_default()
+    }
+
     /// How many times a file was taken from its shelf.
     pub fn files_given(&self) -> u64 {
         self.shelf.asked.files.load(Ordering::Relaxed)
@@ -312,6 +327,17 @@ impl Drop for LyingPeer {
             let _ = runtime.block_on(stopping);
             runtime.shutdown_timeout(Duration::from_secs(1));
         }
+    }
+}
+
+/// Counts the questions, by kind.
+#[derive(Debug, Default)]
+struct Questions(Mutex<HashMap<&'static str, u64>>);
+
+impl Watch for Questions {
+    fn asked(&self, kind: &'static str) {
+        let mut counts = self.0.lock().expect("nobody panics with it");
+        *counts.entry(kind).or_default() += 1;
     }
 }
 

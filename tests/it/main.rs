@@ -30,6 +30,7 @@ mod hanging_up;
 mod heads;
 mod held_heads;
 mod hostile;
+mod inline;
 mod judge;
 mod leaving;
 mod lying_owners;

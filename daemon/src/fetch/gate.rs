@@ -14,7 +14,8 @@ use crate::metrics::Source;
 use crate::policy::{Client, Treatment};
 use crate::store::{Staged, Stored};
 use crate::trust::{
-    Authority, Expected, Finding, Giver, ListedRecord, Proof, Rejection, Silence, Unlisted, judge,
+    Authority, Expected, Finding, Giver, ListedRecord, Offer, Proof, Rejection, Silence, Unlisted,
+    judge,
 };
 
 /// How long one round goes on with files that the database cannot be asked about.
@@ -137,7 +138,7 @@ impl Fetcher {
         };
         // Nothing comes from outside, so nothing is fetched; what there is to say is better said by the corridor.
         let offline = self.inner.upstream.is_none();
-        match self.database_says(&key.of, treatment).await.0 {
+        match self.database_says(&key.of, treatment, None).await.0 {
             Ok(_) => Ok(()),
             Err(Silence::Pending(_)) if offline => Ok(()),
             Err(Silence::Pending(_)) => Ok(policy.may_have_pending(client)?),
@@ -193,26 +194,41 @@ impl Fetcher {
 
     /// What the file that is wanted must be, told in its story.
     pub(super) async fn expected_of(&self, want: &Want, treatment: Treatment) -> Expected {
+        self.expected_by(want, treatment, None).await
+    }
+
+    /// The same, by the record that a neighbour gave, if that proves itself.
+    pub(super) async fn expected_by(
+        &self,
+        want: &Want,
+        treatment: Treatment,
+        offer: Option<Arc<Offer>>,
+    ) -> Expected {
         let began = Instant::now();
-        let (expected, by) = self.find_out(&want.key, treatment).await;
+        let (expected, by) = self.find_out(&want.key, treatment, offer).await;
         want.story.tell_record(began, &expected, &by);
         expected
     }
 
     /// What the file `key` must be.
     async fn expected(&self, key: &ArtifactKey, treatment: Treatment) -> Expected {
-        self.find_out(key, treatment).await.0
+        self.find_out(key, treatment, None).await.0
     }
 
     /// Whether the database lists `of`.
     pub(super) async fn is_listed(&self, of: &ModuleVersion, treatment: Treatment) -> bool {
-        self.database_says(of, treatment).await.0.is_ok()
+        self.database_says(of, treatment, None).await.0.is_ok()
     }
 
     /// What the file `key` must be, and who told what the database says: that comes first, and where it says nothing a
     /// go.sum may.
-    async fn find_out(&self, key: &ArtifactKey, treatment: Treatment) -> (Expected, Arc<str>) {
-        let (said, by) = self.database_says(&key.of, treatment).await;
+    async fn find_out(
+        &self,
+        key: &ArtifactKey,
+        treatment: Treatment,
+        offer: Option<Arc<Offer>>,
+    ) -> (Expected, Arc<str>) {
+        let (said, by) = self.database_says(&key.of, treatment, offer).await;
         match said {
             Ok(record) => {
                 self.overrule(&key.of, &record);
@@ -227,6 +243,7 @@ impl Fetcher {
         &self,
         of: &ModuleVersion,
         treatment: Treatment,
+        offer: Option<Arc<Offer>>,
     ) -> (Result<Arc<ListedRecord>, Silence>, Arc<str>) {
         let Some(authority) = self.judge_by(treatment) else {
             let why = match treatment {
@@ -235,7 +252,7 @@ impl Fetcher {
             };
             return (Err(Silence::Unlisted(why)), "settings".into());
         };
-        let told = authority.find(of).await;
+        let told = authority.find(of, offer).await;
         let said = match told.finding {
             Finding::Listed(record) => Ok(record),
             Finding::Unlisted => Err(Silence::Unlisted(Unlisted::NoRecord)),

@@ -11,6 +11,7 @@ use modmesh_protocol::peer_name::PeerName;
 use tokio::time::timeout;
 
 use super::gate::NotKept;
+use super::inline::Supply;
 use super::race::{Finish, Race};
 use super::sources::{self, Holder, Miss, Want};
 use super::{FetchError, Fetcher, Landed, Listing};
@@ -82,10 +83,29 @@ impl Fetcher {
         treatment: Treatment,
         haste: Haste,
     ) -> Result<Asked, FetchError> {
-        let holders = self.holders(want, haste).await;
+        let supply = self.look_around(want, treatment, haste).await;
+        let came_at_once = supply.small.is_some();
         let list = Listing::default();
-        self.take_from(want, treatment, haste, holders, None, list)
-            .await
+        let asked = self.take(want, treatment, haste, supply, None, list);
+        match asked.await? {
+            Asked::Nothing {
+                expected,
+                useless: gave_in_vain,
+                list,
+                ..
+            } if came_at_once && !is_in_vain(&expected) => {
+                // The others were not given the time to answer.
+                let mut holders = self.holders(want, haste).await;
+                holders.retain(|holder| !gave_in_vain.contains(&holder.peer));
+                let asked = self.take_from(want, treatment, haste, holders, expected, list);
+                let mut asked = asked.await?;
+                if let Asked::Nothing { useless, .. } = &mut asked {
+                    useless.extend(gave_in_vain);
+                }
+                Ok(asked)
+            }
+            asked => Ok(asked),
+        }
     }
 
     /// As [`Fetcher::ask_neighbours`], from those who say they have it. What is `expected`, where it is known already, and where
@@ -96,11 +116,25 @@ impl Fetcher {
         treatment: Treatment,
         haste: Haste,
         holders: Vec<Holder>,
+        expected: Option<Expected>,
+        list: Listing,
+    ) -> Result<Asked, FetchError> {
+        let supply = Supply::of(holders);
+        self.take(want, treatment, haste, supply, expected, list)
+            .await
+    }
+
+    async fn take(
+        &self,
+        want: &Want,
+        treatment: Treatment,
+        haste: Haste,
+        supply: Supply,
         mut expected: Option<Expected>,
         mut list: Listing,
     ) -> Result<Asked, FetchError> {
         let (mut retry_after, mut failed, mut useless) = (None, None, Vec::new());
-        if holders.is_empty() {
+        if supply.is_empty() {
             return Ok(Asked::Nothing {
                 expected,
                 retry_after,
@@ -109,9 +143,12 @@ impl Fetcher {
                 list,
             });
         }
-        let mut race = Race::new(self, want, haste, holders);
+        let mut race = Race::new(self, want, haste, supply.holders);
+        if let Some(small) = supply.small {
+            race.came(small)?;
+        }
         // The proof and the bytes travel at the same time; nothing is used before both are here.
-        let mut proof = Box::pin(self.expected_of(want, treatment));
+        let mut proof = Box::pin(self.expected_by(want, treatment, supply.offer));
         loop {
             let finish = tokio::select! {
                 known = &mut proof, if expected.is_none() => {
@@ -254,4 +291,9 @@ impl Fetcher {
             .measured(staged.measured().length, began.elapsed());
         Ok((staged, from))
     }
+}
+
+/// Whether nothing that a neighbour gives is of use: there is nothing to hold it against.
+fn is_in_vain(expected: &Option<Expected>) -> bool {
+    matches!(expected, Some(Expected::Unlisted(_) | Expected::Pending(_)))
 }

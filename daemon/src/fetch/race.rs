@@ -12,6 +12,7 @@ use futures::future::{AbortHandle, Abortable, BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::sleep_until;
 
+use super::inline::Small;
 use super::pace::{PACE_WINDOW, Pace, assumed_time_for};
 use super::sources::{Holder, Miss, Want};
 use super::{FetchError, Fetcher};
@@ -75,6 +76,22 @@ impl<'a> Race<'a> {
             upstream: Beside::NotAsked,
             look_at: Instant::now() + PACE_WINDOW,
         }
+    }
+
+    /// A whole file that came already runs with the others.
+    ///
+    /// # Errors
+    /// As [`Race::next`].
+    pub(super) fn came(&mut self, small: Small) -> Result<(), FetchError> {
+        let staging = self.fetcher.inner.store.stage()?;
+        let (inner, want) = (&self.fetcher.inner, self.want);
+        let transfer = async move {
+            let holder = small.holder();
+            let staged = small.lay(&inner.store, want, staging).await;
+            Some(Finish::Peer(holder, staged))
+        };
+        self.running.push(transfer.boxed());
+        Ok(())
     }
 
     /// The next transfer that ends; nothing when none is under way and nobody is left to ask. May be dropped and called

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use modmesh_protocol::log::{Record, TileCoordinate};
 use modmesh_protocol::module::{ModulePath, ModuleVersion};
 
+use super::finding::Offer;
 use crate::metrics::Source;
 
 /// A lookup as a source gave it; nothing in it is believed yet.
@@ -164,6 +165,9 @@ pub(crate) trait Surroundings: Send + Sync + fmt::Debug {
     fn across_with<'a>(&'a self, _: &'a ModuleVersion) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>> {
         Box::pin(async { Vec::new() })
     }
+
+    /// The neighbour that made an offer, as one that has what it offered; nothing where there are no neighbours.
+    fn offering(&self, offer: &Offer) -> Option<Arc<dyn LogSource>>;
 
     /// Whom to consult before the upstream is asked for the record of `of`; nothing where nobody else could want it.
     fn council(&self, of: &ModuleVersion) -> Option<Box<dyn Council>>;

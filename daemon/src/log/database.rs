@@ -19,7 +19,7 @@ use super::Mirror;
 use super::ask::Surroundings;
 use super::contradiction::short;
 use super::files::{aside_of, folder_aside};
-use super::finding::{Authority, Told, Trouble};
+use super::finding::{Authority, Missing, Offer, Told, Trouble};
 use super::mirror::OVER;
 use crate::shutdown::Shutdown;
 
@@ -220,12 +220,12 @@ impl Opening {
 }
 
 impl Authority for Database {
-    fn find<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Told> {
+    fn find<'a>(&'a self, of: &'a ModuleVersion, offer: Option<Arc<Offer>>) -> BoxFuture<'a, Told> {
         Box::pin(async move {
             let mut current = self.inner.current.subscribe();
             for _ in 0..ASKED_AGAIN_MAX {
                 let mirror = current.borrow_and_update().clone();
-                let told = mirror.find(of).await;
+                let told = mirror.find(of, offer.clone()).await;
                 if !mirror.is_over() {
                     return told;
                 }
@@ -234,6 +234,10 @@ impl Authority for Database {
             }
             Told::by_nobody(Trouble::silence(OVER))
         })
+    }
+
+    fn missing(&self, of: &ModuleVersion) -> Option<Missing> {
+        self.mirror().missing(of)
     }
 
     fn proved_versions(&self, module: &ModulePath) -> Vec<Version> {

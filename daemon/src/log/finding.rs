@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use modmesh_protocol::log::{DatabaseId, Sums};
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::log::{DatabaseId, HeldTiles, Sums};
 use modmesh_protocol::module::{ModulePath, ModuleVersion, Version};
+use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::wire::{PlacedTile, RecordAnswer};
 
 use super::ask::LogSource;
 use crate::metrics::Source;
@@ -97,10 +100,34 @@ impl Told {
     }
 }
 
+/// What is asked of a neighbour together with a file: a record that is not here, and what is here of what would prove it.
+#[derive(Debug, Clone)]
+pub(crate) struct Missing {
+    pub database: DatabaseId,
+    /// The hash under which neighbours know the record.
+    pub key: KeyHash,
+    /// Records in the tree of the current head; 0 before the first one.
+    pub size: u64,
+    /// Full tiles at hand.
+    pub held: HeldTiles,
+}
+
+/// A record that a neighbour gave of its own, with a head and tiles; nothing in it is believed yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Offer {
+    pub by: PeerName,
+    pub record: RecordAnswer,
+    pub tiles: Vec<PlacedTile>,
+}
+
 /// Somebody who knows what the checksum database says.
 pub(crate) trait Authority: Send + Sync {
-    /// What the database says of `of`.
-    fn find<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Told>;
+    /// What the database says of `of`. What was offered is looked at first.
+    fn find<'a>(&'a self, of: &'a ModuleVersion, offer: Option<Arc<Offer>>) -> BoxFuture<'a, Told>;
+
+    /// What a neighbour is to be asked for, so that its answer tells what the database says of `of`; nothing where that is known
+    /// here.
+    fn missing(&self, of: &ModuleVersion) -> Option<Missing>;
 
     /// The versions of `module` whose records were proved here, sorted; there may be others. Blocks while it reads.
     fn proved_versions(&self, module: &ModulePath) -> Vec<Version>;

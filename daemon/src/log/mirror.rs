@@ -23,7 +23,7 @@ use super::ask::Surroundings;
 use super::clients::ClientHeads;
 use super::contradiction::Evidence;
 use super::files::Files;
-use super::finding::{Authority, Finding, ListedRecord, Told, Trouble};
+use super::finding::{Authority, Finding, ListedRecord, Missing, Offer, Told, Trouble};
 use super::prove::{Prover, Unjoined};
 use super::sources::ShownBy;
 use crate::flight::Flights;
@@ -277,7 +277,7 @@ impl Mirror {
 
     /// The answer to a lookup, the record and the current head whatever head it came with; and where the record came from.
     pub(crate) async fn lookup(&self, of: &ModuleVersion) -> Result<(String, Source), Finding> {
-        let told = self.find(of).await;
+        let told = self.find(of, None).await;
         match told.finding {
             _ if self.is_over() => Err(Finding::Unreachable(Trouble::silence(OVER))),
             Finding::Listed(record) => match self.head() {
@@ -332,7 +332,7 @@ impl Mirror {
 }
 
 impl Authority for Mirror {
-    fn find<'a>(&'a self, of: &'a ModuleVersion) -> BoxFuture<'a, Told> {
+    fn find<'a>(&'a self, of: &'a ModuleVersion, offer: Option<Arc<Offer>>) -> BoxFuture<'a, Told> {
         Box::pin(async move {
             if let Some(record) = self.kept(of) {
                 return Told::kept(record);
@@ -342,9 +342,23 @@ impl Authority for Mirror {
             }
             self.inner
                 .lookups
-                .join(of.clone(), || self.clone().ask(of.clone()))
+                .join(of.clone(), || self.clone().ask(of.clone(), offer.clone()))
                 .await
                 .unwrap_or_else(|crashed| Told::by_nobody(Trouble::silence(crashed.to_string())))
+        })
+    }
+
+    fn missing(&self, of: &ModuleVersion) -> Option<Missing> {
+        let key = KeyHash::of_record(self.name(), of);
+        if self.recorded().by_record(key).is_some() || self.is_known_unlisted(of) {
+            return None;
+        }
+        let (size, held) = self.inner.prover.at_hand();
+        Some(Missing {
+            database: self.database_id(),
+            key,
+            size,
+            held,
         })
     }
 

@@ -6,6 +6,7 @@ mod forks;
 mod given_up;
 mod heads;
 mod lookups;
+mod offered;
 mod tiles;
 mod together;
 mod versions;

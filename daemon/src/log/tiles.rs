@@ -9,7 +9,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use modmesh_protocol::log::{
-    Authenticated, Goals, SignedHead, Tile, TileCoordinate, Untrue, authenticate, tiles_needed,
+    Authenticated, Goals, HeldTiles, SignedHead, Tile, TileCoordinate, Untrue, authenticate,
+    tiles_needed,
 };
 
 use super::ask::LogSource;
@@ -82,6 +83,15 @@ impl Tiles {
         let tile = Arc::new(self.files.tile(level, index)?);
         self.remember(Arc::clone(&tile));
         Some(tile)
+    }
+
+    /// The full tiles in memory.
+    pub(super) fn at_hand(&self) -> HeldTiles {
+        let memory = self.memory();
+        let full = memory
+            .iter()
+            .filter(|(_, tile)| tile.coordinate().is_full());
+        HeldTiles::of(full.map(|(place, _)| *place))
     }
 
     /// Proves what `goals` ask under `head`, which is of the log that is followed here, asking `sources` in turn for the tiles

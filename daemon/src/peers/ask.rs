@@ -4,11 +4,13 @@
 //! (numbers, widths, the promised length) and for nothing else: whether it is true is not decided here.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::AsyncReadExt;
 use futures::stream::StreamExt;
 use libp2p::PeerId;
+use libp2p::core::upgrade::NegotiationError;
 use libp2p::swarm::Stream;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::BlobId;
@@ -17,7 +19,7 @@ use modmesh_protocol::limits::{
 };
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::wire::{
-    Answer, FileAnswer, FileRequest, Query, SaidByUpstream, TileBytes, TileName,
+    Answer, FileAnswer, FileRequest, InlineAnswer, Query, SaidByUpstream, TileBytes, TileName,
 };
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
@@ -324,6 +326,45 @@ async fn receive(
     sink.flush().await.map_err(PeerError::Sink)
 }
 
+/// One question for a small file and what proves it. `begun` is set when its answer has begun to come: who gives one at all is not
+/// silent, whatever its line takes for the rest: where somebody else can be asked two seconds, else as long as it moves.
+pub(super) async fn inline(
+    shared: &Shared,
+    peer: &PeerId,
+    question: &Query,
+    haste: Haste,
+    begun: &AtomicBool,
+) -> Result<InlineAnswer, PeerError> {
+    let outcome = async {
+        let _lane = shared.lanes.query(&shared.roster, peer).await?;
+        let mut stream = open(shared, peer, Purpose::Query).await?;
+        frames::write(&mut stream, question, NO_PROGRESS_MAX).await?;
+        let begin = || begun.store(true, Ordering::Relaxed);
+        let reading = frames::read_in_pieces::<Answer>(&mut stream, NO_PROGRESS_MAX, begin);
+        let read = match haste {
+            Haste::OthersWait => timeout(NO_PROGRESS_MAX, reading).await,
+            Haste::NobodyElse => Ok(reading.await),
+        };
+        let read = read.unwrap_or(Err(FrameError::Late));
+        if matches!(read, Err(FrameError::Late)) && begun.load(Ordering::Relaxed) {
+            shared.roster.is_slow_inline(peer);
+            return Err(PeerError::Overtaken);
+        }
+        let (answer, bytes) = read?;
+        shared.count_received(peer, bytes);
+        match answer {
+            Answer::Inline(answer) => Ok(answer),
+            Answer::Busy { retry_after_ms } => Err(busy(retry_after_ms)),
+            Answer::Refused => {
+                shared.roster.gives_no_inline(peer);
+                Err(PeerError::Refused)
+            }
+            _ => Err(PeerError::Protocol("another answer than a small file")),
+        }
+    };
+    note_failure(shared, peer, outcome.await)
+}
+
 /// "Busy", as the neighbour says it, or the swarm's task when too many streams wait to be opened.
 fn busy(retry_after_ms: u32) -> PeerError {
     // A neighbour may not send us to sleep for longer than it may be silent.
@@ -331,9 +372,14 @@ fn busy(retry_after_ms: u32) -> PeerError {
     PeerError::Busy { retry_after }
 }
 
-/// A stream error is the end of this stream, not of the neighbour: a reset looks the same as a closed connection.
-fn broken(_: io::Error) -> PeerError {
-    PeerError::Gone
+/// A stream error is the end of this stream, not of the neighbour: a reset looks the same as a closed connection. A protocol that the
+/// other side does not speak shows when its answer is read.
+fn broken(error: io::Error) -> PeerError {
+    let inner = error.get_ref();
+    match inner.is_some_and(|inner| inner.is::<NegotiationError>()) {
+        true => PeerError::Refused,
+        false => PeerError::Gone,
+    }
 }
 
 impl From<FrameError> for PeerError {

@@ -7,6 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use modmesh_protocol::limits::PROGRESS_BYTES_MIN;
 use modmesh_protocol::wire::{
     CodecError, FRAME_HEAD_BYTES, FrameHead, Message, decode_payload, encode,
 };
@@ -42,6 +43,27 @@ pub(super) async fn read<M: Message>(
     timeout(within, reading)
         .await
         .unwrap_or(Err(FrameError::Late))
+}
+
+/// The same of a long message, each piece of which has its own deadline, as those of a file have; calls `begun` when it has begun to
+/// come.
+pub(super) async fn read_in_pieces<M: Message>(
+    stream: &mut (impl AsyncRead + Unpin),
+    within: Duration,
+    begun: impl FnOnce(),
+) -> Result<(M, u64), FrameError> {
+    let late = |_| FrameError::Late;
+    let mut head = [0; FRAME_HEAD_BYTES];
+    let reading = timeout(within, stream.read_exact(&mut head));
+    reading.await.map_err(late)??;
+    begun();
+    let mut payload = vec![0; FrameHead::parse(head)?.payload_bytes];
+    for piece in payload.chunks_mut(PROGRESS_BYTES_MIN as usize) {
+        let reading = timeout(within, stream.read_exact(piece));
+        reading.await.map_err(late)??;
+    }
+    let bytes = FRAME_HEAD_BYTES + payload.len();
+    Ok((decode_payload(&payload)?, bytes as u64))
 }
 
 /// Writes one message and hands it to the network; the bytes it took on the wire.

@@ -122,6 +122,8 @@ pub trait Watch: Send + Sync + 'static {
     fn crossed_out(&self, _bytes: u64) {}
     /// Neighbours that can be asked now.
     fn neighbours(&self, _now: usize) {}
+    /// A neighbour asked a question of this kind, and is answered.
+    fn asked(&self, _kind: &'static str) {}
     /// A neighbour was told "busy".
     fn busy(&self) {}
     /// A neighbour was turned away that is no member, or a member where this host is none.

@@ -126,6 +126,7 @@ fn settle(shared: &Arc<Shared>, peer: PeerId, role: Role, outcome: Result<Greete
             return;
         }
     };
+    shared.roster.can_do(&peer, theirs.capabilities);
     let Some(found_by) = shared.roster.greeted(&peer, theirs.up()) else {
         return;
     };

@@ -16,6 +16,7 @@ use libp2p::core::transport::{ListenerId, TransportError};
 use libp2p::multiaddr::Protocol;
 use modmesh_protocol::limits::UPLOADS_MAX;
 use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::wire::GIVES_INLINE;
 use tokio::sync::{mpsc, watch};
 
 use super::driver::Driver;
@@ -101,7 +102,7 @@ pub(super) async fn start(
     let shared = Arc::new(Shared {
         name: name_of(&ours),
         release: config.release,
-        capabilities: if config.can_fetch { CAN_FETCH } else { 0 },
+        capabilities: GIVES_INLINE | if config.can_fetch { CAN_FETCH } else { 0 },
         shelf,
         watch,
         roster,

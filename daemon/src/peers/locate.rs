@@ -8,16 +8,19 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, StreamExt};
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::BlobId;
-use modmesh_protocol::limits::ASKED_AT_ONCE_MAX;
+use modmesh_protocol::limits::{ASKED_AT_ONCE_MAX, INLINE_FILE_BYTES_MAX, NO_PROGRESS_MAX};
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
-use modmesh_protocol::wire::{Answer, Query, RecordQuestion};
-use tokio::time::{Instant, sleep_until, timeout};
+use modmesh_protocol::wire::{
+    Answer, FileSummary, InlineQuestion, Query, RecordAnswer, RecordQuestion,
+};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::ask::query_patiently;
+use super::inline::{self, Likeliest};
 use super::{
-    Haste, Located, NoteOfMember, PeerError, Shared, ShownVersions, Statements, Survey, lock,
-    peer_id_of, statements,
+    Found, Haste, Located, NoteOfMember, PeerError, Shared, ShownVersions, Statements, Survey,
+    WantedProof, lock, peer_id_of, statements,
 };
 
 /// How long a round of sixteen is waited for before the next sixteen are asked as well: all of the most neighbours a host
@@ -61,6 +64,8 @@ struct Question<'a> {
     reach: Reach,
     /// The only ones to be asked, where not everybody is.
     among: Option<&'a [PeerName]>,
+    /// What the one is asked in its place that is likeliest to have it.
+    inline: Option<InlineQuestion>,
 }
 
 /// What came of asking many.
@@ -114,19 +119,11 @@ async fn locate_by(
         haste,
         reach: whom.unwrap_or(Reach::Everybody),
         among: whom.err(),
+        inline: None,
     };
-    let answers = ask_many(shared, &question, |peer, answer| {
-        let Answer::Located { file: has, record } = answer else {
-            return None;
-        };
-        if let (Some(key), None) = (file, has) {
-            lock(&shared.directory).missed(peer, &key);
-        }
-        (has.is_some() || record.is_some()).then(|| Located {
-            peer: peer.clone(),
-            file: has.map(|summary| (BlobId(summary.blob), summary.length)),
-            record,
-        })
+    let answers = ask_many(shared, &question, |peer, answer| match answer {
+        Answer::Located { file: has, record } => located(shared, peer, file, has, record),
+        _ => None,
     })
     .await;
     Survey {
@@ -138,6 +135,79 @@ async fn locate_by(
             .map(|(_, located)| located)
             .collect(),
     }
+}
+
+/// What `peer` has of what it was asked for.
+fn located(
+    shared: &Shared,
+    peer: &PeerName,
+    file: Option<KeyHash>,
+    has: Option<FileSummary>,
+    record: Option<RecordAnswer>,
+) -> Option<Located> {
+    if let (Some(key), None) = (file, has) {
+        lock(&shared.directory).missed(peer, &key);
+    }
+    (has.is_some() || record.is_some()).then(|| Located {
+        peer: peer.clone(),
+        file: has.map(|summary| (BlobId(summary.blob), summary.length)),
+        record,
+    })
+}
+
+/// See [`super::Peers::find`].
+pub(super) async fn find(
+    shared: &Shared,
+    file: KeyHash,
+    proof: Option<WantedProof>,
+    haste: Haste,
+) -> Found {
+    // Where our own limit is used up, files come one part after the other.
+    let may_come = shared.down.has_room_for(INLINE_FILE_BYTES_MAX as u64);
+    let question = Question {
+        query: Query::Locate {
+            file: Some(file.0),
+            record: None,
+        },
+        turn: Some(file),
+        akin: &[file],
+        haste,
+        reach: Reach::OwnSite,
+        among: None,
+        inline: may_come.then(|| inline::question(file, proof)),
+    };
+    let answers = ask_many(shared, &question, |peer, answer| match answer {
+        Answer::Located { file: has, .. } => {
+            Some((located(shared, peer, Some(file), has, None)?, None))
+        }
+        Answer::Inline(answer) => {
+            let (has, given) = inline::sift(peer, answer);
+            let is_whole = given.as_ref().is_some_and(|given| given.file.is_some());
+            let asked = (!is_whole).then_some(file);
+            let located = located(shared, peer, asked, has, None);
+            // Who gave it is named, and nothing more is to be had of that one.
+            let gave = || Located {
+                peer: peer.clone(),
+                file: None,
+                record: None,
+            };
+            let located = located.or_else(|| given.is_some().then(gave));
+            Some((located?, given))
+        }
+        _ => None,
+    })
+    .await;
+    let mut given = None;
+    let found = answers.found.into_iter().map(|(_, (located, gave))| {
+        given = gave.or(given.take());
+        located
+    });
+    let survey = Survey {
+        asked: answers.asked,
+        silent: answers.silent,
+        found: found.collect(),
+    };
+    Found { survey, given }
 }
 
 /// See [`super::Peers::locate_among`].
@@ -168,6 +238,7 @@ pub(super) async fn versions(
         haste,
         reach: Reach::by(haste),
         among: None,
+        inline: None,
     };
     let answers = ask_many(shared, &question, |peer, answer| {
         let Answer::Versions { head, records } = answer else {
@@ -196,6 +267,7 @@ pub(super) async fn stated(
         let question = Question {
             query,
             among,
+            inline: None,
             turn: Some(file),
             akin: &[file],
             haste,
@@ -233,6 +305,7 @@ pub(super) async fn notes(shared: &Shared, path: &str, haste: Haste) -> Vec<Note
     let question = Question {
         query: Query::Note { path },
         among: None,
+        inline: None,
         turn: None,
         akin: &[],
         haste,
@@ -267,18 +340,31 @@ async fn ask_many<T>(
         Haste::NobodyElse => usize::MAX,
     };
     let mut rounds = candidates.chunks(ASKED_AT_ONCE_MAX).take(rounds_max);
+    let likeliest = question.inline.as_ref().and_then(|asked| {
+        let first = candidates.get(..first_round).unwrap_or_default();
+        Likeliest::of(shared, first, asked)
+    });
+    let likeliest = likeliest.as_ref();
+    let is_coming = || likeliest.is_some_and(Likeliest::is_answering);
     let ask = |peer: &PeerName| {
         let (query, peer) = (&question.query, peer.clone());
+        let likeliest = likeliest.filter(|likeliest| likeliest.peer == peer);
         async move {
-            let answer = match peer_id_of(&peer) {
-                Some(id) => query_patiently(shared, &id, query).await,
-                None => Err(PeerError::Gone),
+            let answer = match (peer_id_of(&peer), likeliest) {
+                (Some(id), Some(likeliest)) => likeliest.ask(shared, &id, haste, query).await,
+                (Some(id), None) => query_patiently(shared, &id, query).await,
+                (None, _) => Err(PeerError::Gone),
             };
             (peer, answer)
         }
     };
+    let deadline = match (haste, question.reach) {
+        (Haste::OthersWait, Reach::OtherSites) => ACROSS_WAIT,
+        _ => haste.deadline(),
+    };
+    let deadline = Instant::now() + deadline;
     let (mut waited_for, mut found, mut all) = (Vec::new(), Vec::new(), 0);
-    let gather = async {
+    let mut gather = Box::pin(async {
         let mut asked = FuturesUnordered::new();
         let mut next_round_at = Instant::now();
         loop {
@@ -292,7 +378,7 @@ async fn ask_many<T>(
             let answer = tokio::select! {
                 biased;
                 answer = asked.next(), if !asked.is_empty() => answer,
-                () = sleep_until(next_round_at), if may_ask_more => None,
+                () = until(next_round_at), if may_ask_more => None,
                 else => break,
             };
             let Some((peer, answer)) = answer else {
@@ -307,21 +393,35 @@ async fn ask_many<T>(
             if asked.is_empty() {
                 next_round_at = Instant::now();
             }
+            let is_here = answer.as_ref().is_ok_and(inline::is_whole);
             if let Some(has) = answer.ok().and_then(|answer| sift(&peer, answer)) {
                 found.push((peer, has));
+            }
+            if is_here {
+                // Nobody else was given the time to answer.
+                waited_for.clear();
+                break;
+            }
+            if Instant::now() >= deadline && !is_coming() {
+                break;
             }
             // Who was silent lately is not waited for when others have it.
             if !found.is_empty() && waited_for.iter().all(|peer| shared.roster.is_slow(peer)) {
                 break;
             }
         }
-    };
-    // At the deadline those that did not answer are left; what came so far counts.
-    let deadline = match (haste, question.reach) {
-        (Haste::OthersWait, Reach::OtherSites) => ACROSS_WAIT,
-        _ => haste.deadline(),
-    };
-    let in_time = timeout(deadline, gather).await.is_ok();
+    });
+    // At the deadline those that did not answer are left; what came so far counts, and an answer that is on its way.
+    let mut in_time = timeout_at(deadline, &mut gather).await.is_ok();
+    if !in_time && is_coming() {
+        // A frame is four pieces that count as progress.
+        let more = match haste {
+            Haste::OthersWait => NO_PROGRESS_MAX,
+            Haste::NobodyElse => NO_PROGRESS_MAX * 4,
+        };
+        in_time = timeout(more, &mut gather).await.is_ok();
+    }
+    drop(gather);
     if !in_time && haste == Haste::NobodyElse {
         // Those of later rounds had less than the two seconds.
         let silent = candidates.iter().take(first_round);
@@ -334,6 +434,14 @@ async fn ask_many<T>(
         asked: all,
         silent: waited_for.len(),
         found,
+    }
+}
+
+/// Waits until then. The timer's least time is a millisecond, in which a neighbour could have answered: a moment that has come is not
+/// waited for at all.
+async fn until(moment: Instant) {
+    if Instant::now() < moment {
+        sleep_until(moment).await;
     }
 }
 

@@ -18,6 +18,7 @@ use modmesh_protocol::limits::{
 };
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::site::{Site, is_across};
+use modmesh_protocol::wire::GIVES_INLINE;
 
 use super::crossing::Place;
 use super::members::Said;
@@ -76,6 +77,10 @@ struct Neighbour {
     vain_until: Option<(Instant, String)>,
     slow_until: Option<Instant>,
     doubted_until: Option<Instant>,
+    /// Whether it answers questions for small files with their proofs, by its own word.
+    gives_inline: bool,
+    /// Until when it is not asked so all the same.
+    plain_until: Option<Instant>,
     banned_until: Option<Instant>,
     lies: Vec<(SystemTime, String, Option<PathBuf>)>,
     seen_at: Instant,
@@ -165,6 +170,40 @@ impl Roster {
             n.greeted |= came;
             came.then_some(n.found_by)
         })
+    }
+
+    /// `peer` said in its hello what it can do.
+    pub(super) fn can_do(&self, peer: &PeerId, capabilities: u64) {
+        self.change(peer, |n| {
+            n.gives_inline = capabilities & GIVES_INLINE != 0;
+            n.plain_until = None;
+        });
+    }
+
+    /// In which order those are asked for a small file with its proof that can be: who delivered before comes first, then the nearest.
+    /// Nothing for one that is not asked so.
+    pub(super) fn inline_rank(&self, peer: &PeerName) -> Option<(Rank, Duration)> {
+        let now = Instant::now();
+        let able = |n: &mut Neighbour| {
+            let is_plain = n.plain_until.is_some_and(|until| now < until);
+            let far = n.round_trip.unwrap_or(Duration::MAX);
+            (n.gives_inline && !is_plain).then_some(far)
+        };
+        let far = self.named(peer, able).flatten()?;
+        match self.rank(peer) {
+            Rank::Doubtful => None,
+            rank => Some((rank, far)),
+        }
+    }
+
+    /// `peer` gave such an answer too slowly: it is not asked so for a while.
+    pub(super) fn is_slow_inline(&self, peer: &PeerId) {
+        self.change(peer, |n| n.plain_until = Some(Instant::now() + SLOW));
+    }
+
+    /// `peer` did not understand such a question: it is not asked so before it says hello again.
+    pub(super) fn gives_no_inline(&self, peer: &PeerId) {
+        self.change(peer, |n| n.gives_inline = false);
     }
 
     /// `peer` is a member by what it `said`.
@@ -454,6 +493,8 @@ impl Neighbour {
             vain_until: None,
             slow_until: None,
             doubted_until: None,
+            gives_inline: false,
+            plain_until: None,
             banned_until: None,
             lies: Vec::new(),
             seen_at: now,

@@ -23,12 +23,13 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::{BlobId, Hasher};
 use modmesh_protocol::lease::Word;
 use modmesh_protocol::limits::{
-    NO_PROGRESS_MAX, RECORD_TEXT_BYTES_MAX, RETRY_AFTER_MS, SEND_STALL_MAX, VERSIONS_RECORDS_MAX,
-    VERSIONS_TEXT_BYTES_MAX,
+    INLINE_FILE_BYTES_MAX, NO_PROGRESS_MAX, RECORD_TEXT_BYTES_MAX, RETRY_AFTER_MS, SEND_STALL_MAX,
+    VERSIONS_RECORDS_MAX, VERSIONS_TEXT_BYTES_MAX,
 };
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::wire::{
-    Answer, FileAnswer, FileRequest, FileSummary, Query, TileBytes, VersionRecord, encode,
+    Answer, FileAnswer, FileRequest, FileSummary, InlineAnswer, InlineFile, Query, TileBytes,
+    VersionRecord, encode,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -38,7 +39,7 @@ use super::crossing::Reserved;
 use super::frames::{self, FrameError};
 use super::statements::{self, Signer};
 use super::streams::{Inbound, Purpose};
-use super::{Shared, Shelf, greeting, office, sites};
+use super::{Shared, Shelf, greeting, inline, office, sites};
 
 /// Bytes of a file that are read and sent at a time: large enough that a hop between threads does not show.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -164,22 +165,42 @@ async fn answer_query(
     stream: &mut Stream,
 ) -> Result<(), FrameError> {
     let answer = match frames::read::<Query>(stream, NO_PROGRESS_MAX).await {
-        Ok((Query::Acquaint { v4, v6 }, _)) => {
+        Ok((query @ Query::Acquaint { v4, v6 }, _)) => {
+            shared.watch.asked(kind_of(&query));
             let roster = &shared.roster;
             let may_be_told = |other: &PeerId| roster.is_usable(other);
             shared.company.answer(&peer, (v4, v6), may_be_told)
         }
-        Ok((Query::Site { name }, _)) => sites::answer(shared, &peer, name),
+        Ok((Query::Site { name }, _)) => {
+            shared.watch.asked("site");
+            sites::answer(shared, &peer, name)
+        }
         // It would have to be paid for.
         Ok(_) if shared.is_out_of_budget(&peer) => Answer::Refused,
         Ok((query, _)) => {
             let (shelf, signer) = (Arc::clone(&shared.shelf), shared.members.signer.clone());
             let is_paused = shared.are_uploads_paused();
-            let looked =
-                tokio::task::spawn_blocking(move || look_up(&*shelf, signer.as_deref(), query));
+            shared.watch.asked(kind_of(&query));
+            // Where our own limit is used up, files wait for their turn on streams of their own; to another site all do.
+            let may_go = shared.up.has_room_for(INLINE_FILE_BYTES_MAX as u64)
+                && !shared.roster.is_across(&peer);
+            let file_bytes_max = if may_go { INLINE_FILE_BYTES_MAX } else { 0 };
+            let looked = tokio::task::spawn_blocking(move || match query {
+                Query::Inline(question) => {
+                    Answer::Inline(inline::answer(&*shelf, question, file_bytes_max))
+                }
+                query => look_up(&*shelf, signer.as_deref(), query),
+            });
             let mut answer = looked.await.unwrap_or(Answer::Refused);
-            if let Answer::Located { file, .. } = &mut answer {
-                file.take_if(|file| is_paused && file.length > SMALL_FILE_BYTES_MAX);
+            let is_shown = |file: &FileSummary| !is_paused || file.length <= SMALL_FILE_BYTES_MAX;
+            match &mut answer {
+                Answer::Located { file, .. } => drop(file.take_if(|file| !is_shown(file))),
+                Answer::Inline(InlineAnswer { file, .. }) => {
+                    if matches!(file, InlineFile::Large(summary) if !is_shown(summary)) {
+                        *file = InlineFile::NotHere;
+                    }
+                }
+                _ => {}
             }
             answer
         }
@@ -196,6 +217,23 @@ async fn answer_query(
     };
     shared.count_sent(&peer, sent);
     Ok(())
+}
+
+/// The word for a question in the counters.
+fn kind_of(query: &Query) -> &'static str {
+    match query {
+        Query::Locate { .. } => "locate",
+        Query::Tiles { .. } => "tiles",
+        Query::Head { .. } => "head",
+        Query::Versions { .. } => "versions",
+        Query::Stated { .. } => "stated",
+        Query::Note { .. } => "note",
+        Query::Acquaint { .. } => "acquaint",
+        Query::FreshTiles { .. } => "fresh_tiles",
+        Query::Said { .. } => "said",
+        Query::Site { .. } => "site",
+        Query::Inline(_) => "inline",
+    }
 }
 
 /// `signer` is that of a closed host, whose neighbours are all members.
@@ -240,8 +278,8 @@ fn look_up(shelf: &dyn Shelf, signer: Option<&Signer>, query: Query) -> Answer {
             Some(signer) => signer.said(shelf, KeyHash(key)),
             None => Answer::Said(None),
         },
-        // Answered before, for the shelf does not know.
-        Query::Acquaint { .. } | Query::Site { .. } => Answer::Refused,
+        // Answered before.
+        Query::Acquaint { .. } | Query::Site { .. } | Query::Inline(_) => Answer::Refused,
         Query::Head { database } => Answer::Head(shelf.head(DatabaseId(database))),
         Query::Versions { database, key } => {
             let database = DatabaseId(database);
@@ -286,6 +324,7 @@ fn as_many_as_fit(records: Vec<(u64, String)>) -> Vec<VersionRecord> {
 async fn answer_file(shared: &Shared, peer: PeerId, stream: &mut Stream) -> Result<(), FrameError> {
     let refusal = match frames::read::<FileRequest>(stream, NO_PROGRESS_MAX).await {
         Ok((FileRequest::Whole { file }, _)) => {
+            shared.watch.asked("file");
             let upload = Arc::clone(&shared.counter.uploads).try_acquire_owned();
             // A small limit between sites is shared by few, and not waited for: nobody waits longer than two seconds for a byte.
             let crossing = match shared.roster.is_across(&peer) {
@@ -307,11 +346,11 @@ async fn answer_file(shared: &Shared, peer: PeerId, stream: &mut Stream) -> Resu
 }
 
 /// A file that was taken from the shelf, with its first bytes and their hash so far.
-struct Taken {
+pub(super) struct Taken {
     file: File,
     blob: BlobId,
-    length: u64,
-    first: Vec<u8>,
+    pub(super) length: u64,
+    pub(super) first: Vec<u8>,
     hasher: Hasher,
 }
 
@@ -323,7 +362,7 @@ async fn send_file(
 ) -> Result<(), FrameError> {
     let shelf = Arc::clone(&shared.shelf);
     let taken = tokio::task::spawn_blocking(move || take_from_shelf(&*shelf, key)).await;
-    let Some((header, taken)) = taken.ok().flatten() else {
+    let Some(taken) = taken.ok().flatten() else {
         let sent = frames::write(stream, &FileAnswer::NotHere, SEND_STALL_MAX).await?;
         shared.count_sent(&peer, sent);
         return Ok(());
@@ -338,6 +377,10 @@ async fn send_file(
         let sent = frames::write(stream, &FileAnswer::Refused, SEND_STALL_MAX).await?;
         shared.count_sent(&peer, sent);
         return Ok(());
+    };
+    let header = FileAnswer::Here {
+        blob: taken.blob.0,
+        length: taken.length,
     };
     let mut head_and_first = encode(&header)?;
     head_and_first.extend_from_slice(&taken.first);
@@ -383,8 +426,8 @@ async fn send(
     Ok(())
 }
 
-/// Blocks on the disk: the file's first chunk, which for most files is all of it.
-fn take_from_shelf(shelf: &dyn Shelf, key: KeyHash) -> Option<(FileAnswer, Taken)> {
+/// Blocks on the disk: the file's first chunk, which for most files is all of it, and then its hash is the right one.
+pub(super) fn take_from_shelf(shelf: &dyn Shelf, key: KeyHash) -> Option<Taken> {
     let mut shelved = shelf.file(key)?;
     let first_bytes = shelved.length.min(CHUNK_BYTES as u64) as usize;
     let mut first = vec![0; first_bytes];
@@ -399,18 +442,13 @@ fn take_from_shelf(shelf: &dyn Shelf, key: KeyHash) -> Option<(FileAnswer, Taken
         shelf.damaged(key);
         return None;
     }
-    let header = FileAnswer::Here {
-        blob: blob.0,
-        length,
-    };
-    let taken = Taken {
+    Some(Taken {
         file: shelved.file,
         blob,
         length,
         first,
         hasher,
-    };
-    Some((header, taken))
+    })
 }
 
 /// Blocks on the disk: hands over the rest of the file in chunks, or fails. The last chunk is held back until all bytes

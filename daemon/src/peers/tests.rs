@@ -2,6 +2,7 @@
 
 mod bounds;
 mod host;
+mod inline;
 mod lanes;
 mod locate;
 mod manners;

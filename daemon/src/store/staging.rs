@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::future::{Future, poll_fn};
-use std::io::{self, SeekFrom};
+use std::io::{self, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -128,6 +128,23 @@ impl Staging {
             measured: MeasuredFile {
                 blob: BlobId(self.hasher.finish()),
                 length: self.length.load(Ordering::Relaxed),
+            },
+            _room: self.room,
+        })
+    }
+
+    /// Takes all of a file at once. Blocks on the disk.
+    pub(crate) fn fill(mut self, bytes: &[u8]) -> io::Result<Staged> {
+        let (mut file, path) = make(&self.folder)?;
+        file.write_all(bytes)?;
+        self.hasher.update(bytes);
+        let length = bytes.len() as u64;
+        self.length.store(length, Ordering::Relaxed);
+        Ok(Staged {
+            path,
+            measured: MeasuredFile {
+                blob: BlobId(self.hasher.finish()),
+                length,
             },
             _room: self.room,
         })

@@ -8,10 +8,11 @@ use futures::future::{BoxFuture, join_all};
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::lease::Road;
 use modmesh_protocol::limits::NO_PROGRESS_MAX;
-use modmesh_protocol::log::{DatabaseId, Record, TileCoordinate};
+use modmesh_protocol::log::{DatabaseId, HASH_BYTES, Record, TileCoordinate};
 use modmesh_protocol::module::{ModulePath, ModuleVersion};
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::site::{First, Upstream as Own, way_out};
+use modmesh_protocol::wire::{PlacedTile, RecordAnswer};
 use tokio::time::timeout;
 
 use super::councils::{LOOKUP_BYTES, RecordCouncil};
@@ -19,7 +20,7 @@ use super::givers::Givers;
 use super::shared_tiles::{SharedTiles, TilesTogether};
 use crate::lately::Longest;
 use crate::log::{
-    AskError, Council, LogSource, LookupAnswer, Part, Surroundings, TileBytes, Together,
+    AskError, Council, LogSource, LookupAnswer, Offer, Part, Surroundings, TileBytes, Together,
     VersionsAnswer,
 };
 use crate::metrics::{Metrics, Source};
@@ -87,6 +88,8 @@ struct NeighbourLog {
     record: Option<LookupAnswer>,
     /// The head that it has just shown.
     head: Option<Vec<u8>>,
+    /// Tiles that came with the record, in whatever form.
+    pocket: Vec<PlacedTile>,
     metrics: Metrics,
 }
 
@@ -317,40 +320,30 @@ impl LogSource for NeighbourLog {
         coordinates: &'a [TileCoordinate],
     ) -> BoxFuture<'a, Vec<Result<TileBytes, AskError>>> {
         Box::pin(async move {
-            let asked: Vec<_> = coordinates
-                .iter()
-                .map(|coordinate| (coordinate.level, coordinate.index, coordinate.width))
-                .collect();
-            // Two seconds for the whole answer, however many streams it takes.
-            let (asking, began) = (
-                self.peers.tiles(&self.peer, self.database, &asked),
-                Instant::now(),
-            );
-            let error = match timeout(NO_PROGRESS_MAX, asking).await {
-                Ok(Ok(tiles)) => {
-                    let is_worth_it = match tiles.iter().any(Option::is_some) {
-                        true => began.elapsed() < WAITED_FOR_TILES_MAX,
-                        false => began.elapsed() < WAITED_FOR_NOTHING_MAX,
-                    };
-                    if !is_worth_it {
-                        self.peers.was_slow(&self.peer);
-                    }
-                    let or_missing = |tile: Option<_>| tile.ok_or(AskError::Missing);
-                    return tiles.into_iter().map(or_missing).collect();
-                }
-                // No accident makes this of a message that came whole.
-                Ok(Err(error @ PeerError::Protocol(_))) => {
-                    self.blame(Part::Tiles(coordinates), &error.to_string(), &[]);
-                    error
-                }
-                Ok(Err(error)) => error,
-                Err(_) => {
-                    self.peers.was_slow(&self.peer);
-                    PeerError::Stalled
-                }
+            // What came with the record need not be asked for.
+            let at_hand: Vec<_> = coordinates.iter().map(|at| self.in_pocket(at)).collect();
+            let is_no_tile = |(width, bytes): &TileBytes| {
+                !(1..=256).contains(width) || bytes.len() != usize::from(*width) * HASH_BYTES
             };
-            let error = AskError::Unreachable(error.to_string());
-            coordinates.iter().map(|_| Err(error.clone())).collect()
+            if at_hand.iter().flatten().any(is_no_tile) {
+                let what = PeerError::Protocol("a tile of another width");
+                self.blame(Part::Tiles(coordinates), &what.to_string(), &[]);
+                let error = AskError::Unreachable(what.to_string());
+                return coordinates.iter().map(|_| Err(error.clone())).collect();
+            }
+            let wanting = coordinates.iter().zip(&at_hand);
+            let wanting = wanting.filter(|(_, at_hand)| at_hand.is_none());
+            let wanting: Vec<_> = wanting.map(|(at, _)| *at).collect();
+            let mut asked_for = match wanting.is_empty() {
+                true => Vec::new(),
+                false => self.ask_for(&wanting).await,
+            }
+            .into_iter();
+            let answers = at_hand.into_iter().map(|at_hand| match at_hand {
+                Some(tile) => Ok(tile),
+                None => asked_for.next().unwrap_or(Err(AskError::Missing)),
+            });
+            answers.collect()
         })
     }
 
@@ -387,6 +380,63 @@ impl LogSource for NeighbourLog {
                 evidence: evidence.to_vec(),
             },
         );
+    }
+}
+
+fn as_lookup(record: RecordAnswer) -> LookupAnswer {
+    LookupAnswer {
+        id: record.id,
+        text: record.text,
+        note: record.head.into_bytes(),
+    }
+}
+
+impl NeighbourLog {
+    /// The tile at `asked` that came with the record, when it is as wide.
+    fn in_pocket(&self, asked: &TileCoordinate) -> Option<TileBytes> {
+        let place = |placed: &&PlacedTile| {
+            (placed.level, placed.index) == (asked.level, asked.index)
+                && placed.tile.width >= asked.width
+        };
+        let tile = &self.pocket.iter().find(place)?.tile;
+        Some((tile.width, tile.bytes.clone()))
+    }
+
+    /// Asks for `coordinates` over the wire. Two seconds for the whole answer, however many streams it takes.
+    async fn ask_for(&self, coordinates: &[TileCoordinate]) -> Vec<Result<TileBytes, AskError>> {
+        let asked: Vec<_> = coordinates
+            .iter()
+            .map(|coordinate| (coordinate.level, coordinate.index, coordinate.width))
+            .collect();
+        let (asking, began) = (
+            self.peers.tiles(&self.peer, self.database, &asked),
+            Instant::now(),
+        );
+        let error = match timeout(NO_PROGRESS_MAX, asking).await {
+            Ok(Ok(tiles)) => {
+                let is_worth_it = match tiles.iter().any(Option::is_some) {
+                    true => began.elapsed() < WAITED_FOR_TILES_MAX,
+                    false => began.elapsed() < WAITED_FOR_NOTHING_MAX,
+                };
+                if !is_worth_it {
+                    self.peers.was_slow(&self.peer);
+                }
+                let or_missing = |tile: Option<_>| tile.ok_or(AskError::Missing);
+                return tiles.into_iter().map(or_missing).collect();
+            }
+            // No accident makes this of a message that came whole.
+            Ok(Err(error @ PeerError::Protocol(_))) => {
+                self.blame(Part::Tiles(coordinates), &error.to_string(), &[]);
+                error
+            }
+            Ok(Err(error)) => error,
+            Err(_) => {
+                self.peers.was_slow(&self.peer);
+                PeerError::Stalled
+            }
+        };
+        let error = AskError::Unreachable(error.to_string());
+        coordinates.iter().map(|_| Err(error.clone())).collect()
     }
 }
 
@@ -428,12 +478,7 @@ impl AroundUs {
         located: Vec<Located>,
     ) -> Vec<Arc<dyn LogSource>> {
         let sources = located.into_iter().filter_map(|located| {
-            let record = located.record?;
-            let answer = LookupAnswer {
-                id: record.id,
-                text: record.text,
-                note: record.head.into_bytes(),
-            };
+            let answer = as_lookup(located.record?);
             let head = Some(answer.note.clone());
             Some(self.neighbour(peers, located.peer, Some(answer), head))
         });
@@ -463,6 +508,7 @@ impl AroundUs {
             database: self.database,
             record,
             head,
+            pocket: Vec::new(),
             metrics: self.metrics.clone(),
         })
     }
@@ -515,6 +561,19 @@ impl Surroundings for AroundUs {
             let survey = peers.survey_across(None, record, haste).await;
             self.with_records(peers, survey.found)
         })
+    }
+
+    fn offering(&self, offer: &Offer) -> Option<Arc<dyn LogSource>> {
+        let answer = as_lookup(offer.record.clone());
+        Some(Arc::new(NeighbourLog {
+            peers: self.peers.get()?.clone(),
+            peer: offer.by.clone(),
+            database: self.database,
+            head: Some(answer.note.clone()),
+            record: Some(answer),
+            pocket: offer.tiles.clone(),
+            metrics: self.metrics.clone(),
+        }))
     }
 
     fn council(&self, of: &ModuleVersion) -> Option<Box<dyn Council>> {

@@ -42,6 +42,10 @@ impl crate::peers::Watch for Counting {
         self.0.stranger();
     }
 
+    fn asked(&self, kind: &'static str) {
+        self.0.peer_asked(kind);
+    }
+
     fn busy(&self) {
         self.0.peer_told_busy();
     }

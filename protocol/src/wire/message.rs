@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::codec::{CodecError, Decode, Encode, Message};
+use super::inline::{InlineAnswer, InlineQuestion};
 use crate::limits::{
     ACQUAINTANCES_MAX, ANNOUNCED_FILES_MAX, ANNOUNCED_HEADS_MAX, ANNOUNCED_NOTE_BYTES_MAX,
     AUTHOR_BYTES_MAX, HELLO_HEADS_MAX, MEMBERSHIP_BYTES_MAX, NOTE_BYTES_MAX, NOTE_PATH_BYTES_MAX,
@@ -18,13 +19,15 @@ use crate::peer_name::PEER_NAME_BYTES_MAX;
 
 /// Bit of [`Hello::capabilities`]: the host has an upstream and can fetch for itself.
 pub const CAN_FETCH: u64 = 1;
+/// Bit of [`Hello::capabilities`]: the host answers [`Query::Inline`].
+pub const GIVES_INLINE: u64 = 2;
 
 /// The first message of each side of a connection: the dialler speaks first, the other answers with its own.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Hello {
     /// The release of the speaker, for people; nothing is decided by it.
     pub release: String,
-    /// What the speaker can do, as bits; unknown bits are ignored. See [`CAN_FETCH`].
+    /// What the speaker can do, as bits; unknown bits are ignored. See [`CAN_FETCH`] and [`GIVES_INLINE`].
     pub capabilities: u64,
     /// What the speaker says about membership, the bytes of [`Words`](crate::membership::Words); nothing from a host without
     /// mesh secret and list of members.
@@ -115,6 +118,9 @@ pub enum Query {
         /// The asker's; nothing where it has no name. At most [`SITE_NAME_BYTES_MAX`] bytes.
         name: Option<String>,
     },
+    /// "Give me this file and what proves it, if it is small." All that [`Query::Locate`], [`Query::Tiles`] and a file's stream
+    /// would bring, in one round trip.
+    Inline(InlineQuestion),
 }
 
 /// A neighbour of a neighbour, as an element of [`Answer::Acquaintances`]. It is where it was last seen.
@@ -188,6 +194,8 @@ pub enum Answer {
     Said(Option<SaidByUpstream>),
     /// To [`Query::Site`]: the name of the site, where it has one; at most [`SITE_NAME_BYTES_MAX`] bytes.
     Site(Option<String>),
+    /// To [`Query::Inline`].
+    Inline(InlineAnswer),
 }
 
 /// A file that a holder can send.
@@ -327,6 +335,7 @@ impl Message for Query {
             }
             Self::Note { path } => bound("path", path.len(), NOTE_PATH_BYTES_MAX),
             Self::Site { name } => site_name(name),
+            Self::Inline(question) => question.check(),
             Self::Locate { .. }
             | Self::Head { .. }
             | Self::Versions { .. }
@@ -343,10 +352,7 @@ impl Message for Answer {
             Self::Located {
                 record: Some(record),
                 ..
-            } => {
-                bound("record text", record.text.len(), RECORD_TEXT_BYTES_MAX)?;
-                bound("head", record.head.len(), NOTE_BYTES_MAX)
-            }
+            } => record.check(),
             Self::Tiles(tiles) => {
                 bound("tiles", tiles.len(), TILES_PER_QUERY_MAX)?;
                 let longest = tiles.iter().flatten().map(|tile| tile.bytes.len()).max();
@@ -372,6 +378,7 @@ impl Message for Answer {
                 bound("address", longest.unwrap_or(0), 16)
             }
             Self::Site(name) => site_name(name),
+            Self::Inline(answer) => answer.check(),
             Self::Located { record: None, .. }
             | Self::Head(None)
             | Self::Stated(None)
@@ -410,7 +417,14 @@ fn site_name(name: &Option<String>) -> Result<(), CodecError> {
     bound("site", bytes, SITE_NAME_BYTES_MAX)
 }
 
-fn bound(name: &'static str, have: usize, most: usize) -> Result<(), CodecError> {
+impl RecordAnswer {
+    pub(super) fn check(&self) -> Result<(), CodecError> {
+        bound("record text", self.text.len(), RECORD_TEXT_BYTES_MAX)?;
+        bound("head", self.head.len(), NOTE_BYTES_MAX)
+    }
+}
+
+pub(super) fn bound(name: &'static str, have: usize, most: usize) -> Result<(), CodecError> {
     if have > most {
         return Err(CodecError::Bound(name));
     }

@@ -1,5 +1,7 @@
 //! The wire form: for good, whole or refused, and never a reason to allocate.
 
+mod inline;
+
 use std::fmt::Debug;
 
 use proptest::collection::vec;

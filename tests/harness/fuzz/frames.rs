@@ -5,8 +5,9 @@ use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
 use modmesh_protocol::log::VerifierKey;
 use modmesh_protocol::module::ModuleVersion;
 use modmesh_protocol::wire::{
-    Announcement, Answer, FileAnswer, FileRequest, FileSummary, HeadSummary, Hello, Message, Query,
-    RecordAnswer, RecordQuestion, TileBytes, TileName, VersionRecord, encode,
+    Announcement, Answer, FileAnswer, FileRequest, FileSummary, HeadSummary, Hello, InlineAnswer,
+    InlineFile, InlineQuestion, Message, PlacedTile, Query, RecordAnswer, RecordQuestion,
+    TileBytes, TileName, VersionRecord, encode,
 };
 
 use crate::Module;
@@ -145,7 +146,7 @@ impl Frames {
     }
 
     fn question(&self, dice: &mut Dice) -> Vec<u8> {
-        let query = match dice.below(7) {
+        let query = match dice.below(8) {
             0 => Query::Head {
                 database: self.hash(dice),
             },
@@ -180,6 +181,15 @@ impl Frames {
                 path: ["../../etc/passwd", "example.com/m/@v/list", "\0"][dice.below(3)]
                     .repeat(dice.below(40)),
             },
+            5 => Query::Inline(InlineQuestion {
+                file: self.hash(dice),
+                record: dice.in_thousand(700).then(|| RecordQuestion {
+                    database: self.hash(dice),
+                    key: self.hash(dice),
+                }),
+                size: dice.bits() >> dice.below(64),
+                held: dice.bytes(500),
+            }),
             _ => Query::Locate {
                 file: dice.in_thousand(900).then(|| self.hash(dice)),
                 record: dice.in_thousand(900).then(|| RecordQuestion {
@@ -192,7 +202,7 @@ impl Frames {
     }
 
     fn answer(&self, dice: &mut Dice) -> Vec<u8> {
-        let answer = match dice.below(5) {
+        let answer = match dice.below(6) {
             0 => Answer::Head(Some(note(dice))),
             1 => Answer::Tiles(vec![
                 Some(TileBytes {
@@ -210,6 +220,21 @@ impl Frames {
                     })
                     .collect(),
             },
+            4 => Answer::Inline(InlineAnswer {
+                file: InlineFile::Whole(dice.bytes(300)),
+                record: None,
+                tiles: vec![
+                    PlacedTile {
+                        level: dice.bits() as u8,
+                        index: dice.bits(),
+                        tile: TileBytes {
+                            width: dice.bits() as u16,
+                            bytes: dice.bytes(64),
+                        },
+                    };
+                    dice.below(8)
+                ],
+            }),
             3 => Answer::Busy {
                 retry_after_ms: dice.bits() as u32,
             },

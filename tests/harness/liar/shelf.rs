@@ -106,7 +106,11 @@ impl ForgingShelf {
             let id = log.id(module.path(), module.version());
             let id = id.expect("a module that the log lists");
             let lies_about_log = forges_records || shows_another;
-            let shown = if lies_about_log { &evil } else { module };
+            let shown = match lie {
+                PeerLie::OtherFile => &modules[(number + 1) % modules.len()],
+                _ if lies_about_log => &evil,
+                _ => module,
+            };
             let zip = match lie {
                 PeerLie::Zip(lie) => module.lying_zip(lie),
                 PeerLie::Vast => vec![0; VAST_BYTES],

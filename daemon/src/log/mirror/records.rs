@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use modmesh_protocol::module::ModuleVersion;
 
 use super::super::ask::{Advice, AskError, LogSource, LookupAnswer};
-use super::super::finding::{Finding, ListedRecord, Told, Trouble};
+use super::super::finding::{Finding, ListedRecord, Offer, Told, Trouble};
 use super::super::prove::ProveError;
 use super::super::sources::Sources;
 use super::Mirror;
@@ -22,8 +22,8 @@ enum Unanswered {
 }
 
 impl Mirror {
-    pub(super) async fn ask(self, of: ModuleVersion) -> Told {
-        let told = self.ask_all(&of).await;
+    pub(super) async fn ask(self, of: ModuleVersion, offer: Option<Arc<Offer>>) -> Told {
+        let told = self.ask_all(&of, offer.as_deref()).await;
         let trouble = match &told.finding {
             Finding::Unreachable(trouble) => {
                 Some((tokio::time::Instant::now(), Arc::clone(&trouble.reason)))
@@ -39,7 +39,7 @@ impl Mirror {
     }
 
     /// Asks until one answer proves itself.
-    async fn ask_all(&self, of: &ModuleVersion) -> Told {
+    async fn ask_all(&self, of: &ModuleVersion, offer: Option<&Offer>) -> Told {
         if let Some(record) = self.kept(of) {
             return Told::kept(record);
         }
@@ -47,13 +47,25 @@ impl Mirror {
         let upstream = surroundings.upstream();
         let is_there = upstream.is_some() || surroundings.is_across_first().is_some();
         let from_outside = is_there.then(|| self.ask_outside(of, upstream));
-        neighbours_first(self.ask_neighbours(of), from_outside)
+        neighbours_first(self.ask_neighbours(of, offer), from_outside)
             .await
             .unwrap_or_else(Told::by_nobody)
     }
 
-    async fn ask_neighbours(&self, of: &ModuleVersion) -> Result<Told, Trouble> {
+    async fn ask_neighbours(
+        &self,
+        of: &ModuleVersion,
+        offer: Option<&Offer>,
+    ) -> Result<Told, Trouble> {
         let mut reason: Arc<str> = "no neighbour has the record, and there is no upstream".into();
+        if let Some(giver) = offer.and_then(|offer| self.inner.surroundings.offering(offer)) {
+            match self.ask_one(of, &giver).await {
+                Ok(record) => return Ok(Told::by(&*giver, Finding::Listed(record))),
+                Err(why) => {
+                    tracing::debug!(%of, giver = giver.name(), %why, "an offered record is of no use")
+                }
+            }
+        }
         let givers = self.inner.surroundings.neighbours_with(of).await;
         for giver in givers.into_iter().take(GIVERS_MAX) {
             match self.ask_one(of, &giver).await {

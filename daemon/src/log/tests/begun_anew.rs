@@ -315,7 +315,7 @@ async fn a_question_that_was_under_way_is_put_to_the_log_that_is_followed_now() 
     let database = super::world::database(state.path(), &Arc::new(around));
     let asking = {
         let (database, of) = (database.clone(), module(20));
-        tokio::spawn(async move { database.find(&of).await })
+        tokio::spawn(async move { database.find(&of, None).await })
     };
     tokio::task::yield_now().await;
     database.begin_anew(&ACCEPT, |_| {}).unwrap();

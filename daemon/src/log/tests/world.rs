@@ -22,6 +22,7 @@ use super::super::ask::{
     VersionsAnswer,
 };
 use super::super::database::{Database, Opening};
+use super::super::finding::Offer;
 use super::super::mirror::Mirror;
 use crate::metrics::Source;
 use crate::shutdown::Shutdown;
@@ -364,6 +365,8 @@ impl Together for Fellows {
 pub(super) struct Around {
     /// Neighbours that say they have the record, quickest first.
     pub givers: Vec<Arc<Fake>>,
+    /// The neighbour that makes offers.
+    pub offering: Option<Arc<Fake>>,
     pub neighbours: Vec<Arc<Fake>>,
     /// Records that neighbours show of a module, with the size of their head; nobody is there without any.
     pub shown: Mutex<Vec<Shown>>,
@@ -388,6 +391,10 @@ impl Surroundings for Around {
         _: &'a ModuleVersion,
     ) -> BoxFuture<'a, Vec<Arc<dyn LogSource>>> {
         Box::pin(std::future::ready(as_sources(&self.givers)))
+    }
+
+    fn offering(&self, _: &Offer) -> Option<Arc<dyn LogSource>> {
+        Some(Arc::clone(self.offering.as_ref()?) as Arc<dyn LogSource>)
     }
 
     fn council(&self, _: &ModuleVersion) -> Option<Box<dyn Council>> {

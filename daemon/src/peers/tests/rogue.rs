@@ -140,6 +140,15 @@ where
     F: Fn(Purpose, Stream) -> Fut + Send + Sync + Clone + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
+    after_hello_of(u64::MAX, answer)
+}
+
+/// One that says it can do this and no more.
+pub(super) fn after_hello_of<F, Fut>(capabilities: u64, answer: F) -> Manners
+where
+    F: Fn(Purpose, Stream) -> Fut + Send + Sync + Clone + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
     Arc::new(move |purpose, mut stream| {
         let answer = answer.clone();
         async move {
@@ -149,7 +158,7 @@ where
             read_frame(&mut stream).await;
             let hello = Hello {
                 release: "rogue".into(),
-                capabilities: u64::MAX,
+                capabilities,
                 membership: None,
                 heads: vec![],
                 up_ms: 0,
