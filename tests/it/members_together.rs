@@ -188,3 +188,22 @@ fn a_no_of_a_member_that_asks_another_upstream_says_nothing() {
     // Nor does what it lists count for the one whose upstream has it not.
     assert_eq!(one.get(list).status, 404);
 }
+
+#[test]
+fn members_that_wait_while_upstream_goes_away_find_out_at_the_same_time() {
+    let (files, module) = (Files::new(), large());
+    let upstream = FakeUpstream::start([module.clone()]);
+    let hosts = members(&files, &upstream, |host| host.only_sumdb(&upstream.sumdb()));
+    // One asks, and the others wait for it, when connections begin to be refused.
+    let held = upstream.hold("*/@v/list");
+    thread::scope(|scope| {
+        let ask = |host| scope.spawn(move || TestHost::get(host, "example.com/large/@v/list"));
+        let answers: Vec<_> = hosts.iter().map(ask).collect();
+        upstream.wait_for("*/@v/list", 1, Duration::from_secs(20));
+        upstream.close();
+        drop(held);
+        for answer in answers {
+            assert_eq!(answer.join().unwrap().status, 504);
+        }
+    });
+}

@@ -141,6 +141,8 @@ impl Fetcher {
         let how = match asked {
             _ if is_told => Fetched::Here,
             _ if is_answered => Fetched::ForItself,
+            // Each finds out for itself whether upstream is gone, and all at once: one after the other would be as many silences.
+            Err(UpstreamError::Unreachable { .. }) => Fetched::ForItself,
             Err(error) => Fetched::Failed {
                 status: error.answer().map_or(502, |answer| answer.status),
             },
