@@ -339,6 +339,10 @@ impl Fetcher {
             if let Some(refused) = refused {
                 return Err(refused);
             }
+            if self.inner.peers.first_round().await {
+                // Others have been met that may have it, or are about to fetch it.
+                continue;
+            }
             let asked = self
                 .ask_outside(&want, treatment, expected, useless, list)
                 .await;

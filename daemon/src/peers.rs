@@ -22,6 +22,7 @@ mod driver;
 mod earshot;
 mod error;
 mod evidence;
+mod first_round;
 mod frames;
 mod given;
 mod greeting;
@@ -249,6 +250,12 @@ impl Peers {
         }
     }
 
+    /// Shortly after the start: waits until the first round of discovery is over, and says whether that was needed, so that who was
+    /// asked before is asked again. A host alone waits 300 ms, one in company 1.5 s, both from the start on.
+    pub async fn first_round(&self) -> bool {
+        first_round::is_awaited(&self.shared).await
+    }
+
     /// Their names.
     pub fn neighbours(&self) -> Vec<PeerName> {
         self.shared.roster.usable()
@@ -276,6 +283,12 @@ impl Peers {
     ) -> Survey {
         let akin = file.as_slice();
         locate::locate(&self.shared, file, record, akin, haste, Reach::OwnSite).await
+    }
+
+    /// Asks every neighbour of this host's site who has the file, as whoever fetches it for all does before; nothing where [`Peers::survey`]
+    /// asked them all. What a neighbour announced before it met this host is found by this alone.
+    pub async fn survey_everybody(&self, file: KeyHash) -> Option<Survey> {
+        locate::locate_everybody(&self.shared, file).await
     }
 
     /// As [`Peers::locate`], for a record alone: who announced one of the files `akin` that it covers is likely to have it.
@@ -585,6 +598,8 @@ struct Shared {
     /// How long owners took for a first word.
     owners_took: Longest,
     up_since: Instant,
+    /// Whether neighbours are looked for, and not only those called that are named.
+    looks_for_neighbours: bool,
     commands: mpsc::Sender<Command>,
     tidings: mpsc::Sender<Tiding>,
 }

@@ -12,7 +12,7 @@ use modmesh_protocol::control::Did;
 use modmesh_protocol::lease::Fetched;
 use modmesh_protocol::peer_name::PeerName;
 
-use super::neighbours::Asked;
+use super::neighbours::{Asked, HOLDERS_MAX};
 use super::outside::{NotGiven, Search};
 use super::sources::{Holder, Want};
 use super::{FetchError, Fetcher, Landed, Listing};
@@ -39,11 +39,12 @@ impl Fetcher {
             Some(Expected::Unlisted(_)) if !self.inner.peers.is_closed() => None,
             _ => self.talk(want),
         };
-        let mut refused = None;
+        let (mut refused, mut is_to_fetch) = (None, false);
         if let Some(talk) = &mut talk {
             loop {
                 let began = Instant::now();
                 let turn = talk.next().await;
+                is_to_fetch = turn == Turn::Fetch;
                 let mut holders = match turn {
                     Turn::Take(holders) => holders,
                     Turn::Fetch | Turn::Nobody => Vec::new(),
@@ -82,6 +83,29 @@ impl Fetcher {
                 talk.taken(false).await;
             }
         }
+        if is_to_fetch && refused.is_none() {
+            let located = self.overlooked(want, &useless).await;
+            let haste = Haste::OthersWait;
+            let asked = self.take_from(want, treatment, haste, located, expected, list);
+            match asked.await? {
+                Asked::Kept(landed) => {
+                    let kept = Ok(landed);
+                    if let Some(talk) = talk {
+                        talk.end(self.ending(&kept)).await;
+                    }
+                    return kept;
+                }
+                Asked::Nothing {
+                    expected: known,
+                    useless: others,
+                    list: left,
+                    ..
+                } => {
+                    useless.extend(others);
+                    (expected, list) = (known, left);
+                }
+            }
+        }
         let asked = match refused {
             Some(no) => Err(no.into()),
             None => {
@@ -117,6 +141,25 @@ impl Fetcher {
         let fetcher = self.clone();
         let road = move || fetcher.inner.upstream_pace.road();
         self.inner.peers.talk(about, road)
+    }
+
+    /// Of many neighbours some were asked whether they have it, and owners know what they heard of since they came. Whoever is to fetch
+    /// it for all asks all the others, once for the whole site.
+    async fn overlooked(&self, want: &Want, useless: &[PeerName]) -> Vec<Holder> {
+        if !self.may_ask_neighbours(&want.key) {
+            return Vec::new();
+        }
+        let (hash, began) = (KeyHash::of_file(&want.key), Instant::now());
+        let Some(survey) = self.inner.peers.survey_everybody(hash).await else {
+            return Vec::new();
+        };
+        want.story.tell_survey(began, &survey);
+        let found = survey.found.into_iter().filter_map(Holder::of);
+        let mut found: Vec<_> = found
+            .filter(|holder| !useless.contains(&holder.peer))
+            .collect();
+        found.truncate(HOLDERS_MAX);
+        found
     }
 
     /// Those of `holders` that do have the file.

@@ -127,6 +127,7 @@ pub(super) async fn start(
         talks: Talks::default(),
         owners_took: Longest::default(),
         up_since: Instant::now(),
+        looks_for_neighbours: config.mdns,
         commands,
         tidings,
     });

@@ -220,6 +220,24 @@ pub(super) async fn locate_among(
     locate_by(shared, file, record, &[], Haste::NobodyElse, Err(peers)).await
 }
 
+/// See [`super::Peers::survey_everybody`].
+pub(super) async fn locate_everybody(shared: &Shared, file: KeyHash) -> Option<Survey> {
+    let mut everybody = shared.roster.usable_here();
+    if everybody.len() <= ASKED_AT_ONCE_MAX {
+        return None;
+    }
+    everybody.retain(|peer| !shared.roster.is_slow(peer));
+    let whom = Err(everybody.as_slice());
+    let survey = locate_by(shared, Some(file), None, &[], Haste::OthersWait, whom).await;
+    // Its record is looked for at those who have the file.
+    let mut directory = lock(&shared.directory);
+    for located in &survey.found {
+        directory.announce(&located.peer, [file]);
+    }
+    drop(directory);
+    Some(survey)
+}
+
 /// See [`super::Peers::versions`].
 pub(super) async fn versions(
     shared: &Shared,
@@ -336,8 +354,8 @@ async fn ask_many<T>(
     let candidates = candidates(shared, question);
     let first_round = candidates.len().min(ASKED_AT_ONCE_MAX);
     let rounds_max = match haste {
-        Haste::OthersWait => 1,
-        Haste::NobodyElse => usize::MAX,
+        Haste::OthersWait if question.among.is_none() => 1,
+        Haste::OthersWait | Haste::NobodyElse => usize::MAX,
     };
     let mut rounds = candidates.chunks(ASKED_AT_ONCE_MAX).take(rounds_max);
     let likeliest = question.inline.as_ref().and_then(|asked| {

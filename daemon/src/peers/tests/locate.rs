@@ -67,3 +67,27 @@ async fn of_many_neighbours_those_that_announced_a_file_are_asked_for_its_record
         assert_eq!(holders, [neighbour.peers.name()], "{number}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_it_is_fetched_for_all_every_neighbour_is_asked_for_a_file_that_nobody_announced() {
+    let (host, neighbours) = crowd().await;
+    for (number, neighbour) in neighbours.iter().enumerate() {
+        let (key, _) = neighbour.put(number as u8, b"a file");
+        let everybody = || host.peers.survey_everybody(key);
+        let mut survey = everybody().await.unwrap();
+        // A machine that is busy with other things may need more than the moment that they have.
+        for _ in 0..20 {
+            if survey.found.is_empty() {
+                survey = everybody().await.unwrap();
+            }
+        }
+        let holders: Vec<_> = survey.found.iter().map(|located| &located.peer).collect();
+        assert_eq!(holders, [&neighbour.peers.name()], "{number}");
+        // Who has the file has its record, and is asked for it first.
+        let directory = &host.peers.shared.directory;
+        assert_eq!(lock(directory).holders(&key), [neighbour.peers.name()]);
+    }
+    let (alone, other) = Host::pair().await;
+    let (key, _) = other.put(1, b"a file");
+    assert!(alone.peers.survey_everybody(key).await.is_none());
+}
