@@ -56,7 +56,7 @@ mod tests;
 mod tips;
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -600,6 +600,8 @@ struct Shared {
     up_since: Instant,
     /// Whether neighbours are looked for, and not only those called that are named.
     looks_for_neighbours: bool,
+    /// Whether another host was heard by multicast.
+    has_heard_somebody: AtomicBool,
     commands: mpsc::Sender<Command>,
     tidings: mpsc::Sender<Tiding>,
 }

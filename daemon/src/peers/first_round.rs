@@ -4,13 +4,14 @@
 //! what they all fetch, and one that has met a few of them would think others to be the owners than they do. So who asks
 //! in these moments waits until the first round of discovery is over, unless nobody is there.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::{LOOK_AGAIN, Shared};
 
-/// How long after the start a host that has met nobody waits for a first one. Where many start together, the first of them is
+/// How long after the start a host that has heard nobody waits for a first one. Where many start together, the first of them is
 /// heard within a fraction of that; where one of two is missed, a thing is fetched twice.
 const NOBODY_YET: Duration = Duration::from_millis(300);
 /// How long after the start a host that has met somebody waits for the others: of twenty that start together each knew all
@@ -25,7 +26,9 @@ pub(super) async fn is_awaited(shared: &Shared) -> bool {
     let mut is_awaited = false;
     loop {
         let up = shared.up_since.elapsed();
-        let Some(left) = left(up, shared.roster.connected_count() > 0) else {
+        let has_met_somebody = shared.has_heard_somebody.load(Ordering::Relaxed)
+            || shared.roster.connected_count() > 0;
+        let Some(left) = left(up, has_met_somebody) else {
             return is_awaited;
         };
         is_awaited = true;

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -128,6 +129,7 @@ pub(super) async fn start(
         owners_took: Longest::default(),
         up_since: Instant::now(),
         looks_for_neighbours: config.mdns,
+        has_heard_somebody: AtomicBool::default(),
         commands,
         tidings,
     });

@@ -13,6 +13,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use libp2p::core::Multiaddr;
@@ -235,6 +236,9 @@ impl Host {
         let Some(peer) = peer_id_of(&said.peer) else {
             return;
         };
+        self.shared
+            .has_heard_somebody
+            .store(true, Ordering::Relaxed);
         if hosts.heard(peer, said.run, now) == Word::OfTwo {
             let text = format!("two machines use this name, one of them at {from}");
             self.shared.roster.failed(&peer, text);
