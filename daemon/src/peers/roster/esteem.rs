@@ -1,0 +1,179 @@
+//! What is thought of the neighbours: who is believed first, who is left alone, who may own a download.
+//!
+//! Bans count on the monotonic clock and do not survive a restart: a liar that lies again is caught again.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use libp2p::PeerId;
+use modmesh_protocol::lease::{Member, MemberId};
+use modmesh_protocol::limits::BAN;
+use modmesh_protocol::peer_name::PeerName;
+
+use super::Roster;
+use super::neighbour::{FOR_GOOD, Neighbour};
+use crate::peers::lock;
+
+/// How long a neighbour that was silent for two seconds is asked last, or not at all where somebody else can be asked; and
+/// how long one comes after others that said it has a file and did not give it.
+const SLOW: Duration = Duration::from_secs(30);
+/// Lies that are listed per neighbour; the files of older ones stay in the ring.
+const LISTED_LIES_MAX: usize = 16;
+
+/// How much the word of a neighbour counts that says it has something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::peers) enum Rank {
+    Proven,
+    Stranger,
+    Doubtful,
+}
+
+/// One that can be asked as an owner.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::peers) struct Settled {
+    pub(in crate::peers) peer: PeerId,
+    pub(in crate::peers) member: Member,
+}
+
+impl Roster {
+    /// In which order those are asked for a small file with its proof that can be: who delivered before comes first, then the nearest.
+    /// Nothing for one that is not asked so.
+    pub(in crate::peers) fn inline_rank(&self, peer: &PeerName) -> Option<(Rank, Duration)> {
+        let now = Instant::now();
+        let able = |n: &mut Neighbour| {
+            let is_plain = n.plain_until.is_some_and(|until| now < until);
+            let far = n.round_trip.unwrap_or(Duration::MAX);
+            (n.gives_inline && !is_plain).then_some(far)
+        };
+        let far = self.named(peer, able).flatten()?;
+        match self.rank(peer) {
+            Rank::Doubtful => None,
+            rank => Some((rank, far)),
+        }
+    }
+
+    /// `peer` gave such an answer too slowly: it is not asked so for a while.
+    pub(in crate::peers) fn is_slow_inline(&self, peer: &PeerId) {
+        self.change(peer, |n| n.plain_until = Some(Instant::now() + SLOW));
+    }
+
+    /// `peer` did not understand such a question: it is not asked so before it says hello again.
+    pub(in crate::peers) fn gives_no_inline(&self, peer: &PeerId) {
+        self.change(peer, |n| n.gives_inline = false);
+    }
+
+    /// Whether it is left alone for a lie.
+    pub(in crate::peers) fn is_banned(&self, peer: &PeerId) -> bool {
+        let now = Instant::now();
+        lock(&self.0).get(peer).is_some_and(|n| n.is_banned(now))
+    }
+
+    /// Leaves `peer` alone for an hour, and remembers the lie with the file that keeps its bytes.
+    pub(in crate::peers) fn ban(&self, peer: &PeerId, what: &str, file: Option<PathBuf>) {
+        self.change(peer, |n| {
+            n.banned_until = Some(Instant::now() + BAN);
+            n.last_error = Some(what.to_owned());
+            n.lies.push((SystemTime::now(), what.to_owned(), file));
+            if n.lies.len() > LISTED_LIES_MAX {
+                n.lies.remove(0);
+            }
+        });
+    }
+
+    /// Leaves `peer` alone until it is pardoned. That is no lie of its own.
+    pub(in crate::peers) fn leave_alone(&self, peer: &PeerId, why: &str) {
+        self.change(peer, |n| {
+            n.banned_until = Some(Instant::now() + FOR_GOOD);
+            n.last_error = Some(why.to_owned());
+        });
+    }
+
+    /// Speaks to `peer` again.
+    pub(in crate::peers) fn pardon(&self, peer: &PeerId) {
+        self.change(peer, |n| {
+            n.banned_until = None;
+            n.last_error = None;
+        });
+    }
+
+    /// `peer` delivered bytes that were proven.
+    pub(in crate::peers) fn proven(&self, peer: &PeerId) {
+        self.change(peer, |n| n.proven = true);
+    }
+
+    /// Whether it ever delivered bytes that were proven.
+    pub(in crate::peers) fn is_proven(&self, peer: &PeerId) -> bool {
+        lock(&self.0).get(peer).is_some_and(|n| n.proven)
+    }
+
+    /// Notes what went wrong last.
+    pub(in crate::peers) fn failed(&self, peer: &PeerId, error: String) {
+        self.change(peer, |n| n.last_error = Some(error));
+    }
+
+    /// `peer` was silent for as long as anybody may be.
+    pub(in crate::peers) fn was_slow(&self, peer: &PeerName) {
+        self.named(peer, |n| n.slow_until = Some(Instant::now() + SLOW));
+    }
+
+    /// Whether it was silent lately.
+    pub(in crate::peers) fn is_slow(&self, peer: &PeerName) -> bool {
+        let now = Instant::now();
+        let slow = |n: &mut Neighbour| n.slow_until.is_some_and(|until| now < until);
+        self.named(peer, slow).unwrap_or_default()
+    }
+
+    /// `peer` said that it has a file and did not give it.
+    pub(in crate::peers) fn broke_its_word(&self, peer: &PeerId) {
+        self.change(peer, |n| n.doubted_until = Some(Instant::now() + SLOW));
+    }
+
+    /// In which order those that say they have something are believed: who delivered before comes first, strangers next,
+    /// and last who lately was silent or did not give what it said it has.
+    pub(in crate::peers) fn rank(&self, peer: &PeerName) -> Rank {
+        let now = Instant::now();
+        let lately = |until: Option<Instant>| until.is_some_and(|until| now < until);
+        let rank = |n: &mut Neighbour| match n.proven {
+            _ if lately(n.slow_until) || lately(n.doubted_until) => Rank::Doubtful,
+            true => Rank::Proven,
+            false => Rank::Stranger,
+        };
+        self.named(peer, rank).unwrap_or(Rank::Stranger)
+    }
+
+    /// Those that can be asked as owners now: of this site, so that each site has its own.
+    pub(in crate::peers) fn settled(&self) -> Vec<Settled> {
+        let now = Instant::now();
+        let peers = lock(&self.0);
+        let able = peers
+            .iter()
+            .filter(|(_, n)| n.is_usable(now) && !n.across && n.vain(now).is_none());
+        let settled = able.map(|(peer, n)| {
+            let (at, up) = n.up_before;
+            let member = Member {
+                id: MemberId::of(&n.name),
+                up: up.saturating_add(now.saturating_duration_since(at)),
+            };
+            Settled {
+                peer: *peer,
+                member,
+            }
+        });
+        settled.collect()
+    }
+
+    /// `peer`, as an owner, said to wait for `holder`, in vain.
+    pub(in crate::peers) fn waited_in_vain(&self, peer: &PeerId, holder: &str) {
+        self.change(peer, |n| {
+            n.vain_until = Some((Instant::now() + BAN, holder.to_owned()));
+        });
+    }
+
+    /// Whether one more announcement of it may be taken now.
+    pub(in crate::peers) fn may_announce(&self, peer: &PeerId) -> bool {
+        let now = Instant::now();
+        let mut peers = lock(&self.0);
+        let usable = peers.get_mut(peer).filter(|n| n.is_usable(now));
+        usable.is_some_and(|n| n.announcements.take(now))
+    }
+}
