@@ -454,6 +454,22 @@ async fn what_neighbours_send_has_room_for_a_few_of_the_largest_zips_at_a_time()
 }
 
 #[test]
+fn the_refusals_of_a_large_project_push_out_none_of_each_other() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder, ROOMY, false);
+    let names: Vec<String> = (0..1000)
+        .map(|n| format!("example.com/a/{n}/@v/list"))
+        .collect();
+    for name in &names {
+        store.keep_refusal(name, 404, name).unwrap();
+    }
+    for name in &names {
+        let kept = store.read_refusal(name);
+        assert_eq!(kept.map(|kept| kept.text).as_ref(), Some(name));
+    }
+}
+
+#[test]
 fn a_refusal_is_kept_over_restarts_for_its_very_name_and_not_for_ever() {
     let folder = TempDir::new().unwrap();
     let name = "example.com/@v/list";
