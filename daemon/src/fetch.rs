@@ -20,6 +20,7 @@ mod pace;
 mod race;
 mod said;
 mod sayings;
+mod search;
 mod sources;
 mod stories;
 mod story;
@@ -43,11 +44,12 @@ pub(crate) use crate::trust::Permanence;
 pub(crate) use crate::upstream::UpstreamError;
 use listing::Listing;
 use members::Contradicted;
-use neighbours::{Asked, HOLDERS_MAX};
+use neighbours::HOLDERS_MAX;
 use not_here::Sought;
 use notes::ZipsAsked;
 use outside::NotGiven;
 use pace::UpstreamPace;
+use search::Search;
 use sources::{Miss, Want};
 use stories::Stories;
 use story::Story;
@@ -321,18 +323,13 @@ impl Fetcher {
         let mut haste = self.haste(asker);
         loop {
             let alone = self.inner.peers.connected() == 0;
-            let asked = self.ask_neighbours(&want, treatment, haste).await?;
-            let (mut expected, retry_after, failed, useless, list) = match asked {
-                Asked::Kept(landed) => return Ok(landed),
-                Asked::Nothing {
-                    expected,
-                    retry_after,
-                    failed,
-                    useless,
-                    list,
-                } => (expected, retry_after, failed, useless, list),
-            };
-            let of_member = self.ask_members(&want, treatment, haste, &mut expected, &[]);
+            let mut search = Search::default();
+            let taken = self.ask_neighbours(&want, treatment, haste, &mut search);
+            if let Some(landed) = taken.await? {
+                return Ok(landed);
+            }
+            let expected = &mut search.expected;
+            let of_member = self.ask_members(&want, treatment, haste, expected, &[]);
             if let Some(landed) = of_member.await? {
                 return Ok(landed);
             }
@@ -343,13 +340,9 @@ impl Fetcher {
                 // Others have been met that may have it, or are about to fetch it.
                 continue;
             }
-            let asked = self
-                .ask_outside(&want, treatment, expected, useless, list)
-                .await;
-            let NotGiven {
-                error,
-                failed: failed_there,
-            } = match asked {
+            let retry_after = search.retry_after;
+            let asked = self.ask_outside(&want, treatment, search).await;
+            let NotGiven { error, failed } = match asked {
                 Ok(landed) => return Ok(landed),
                 Err(not_given) => not_given,
             };
@@ -363,7 +356,7 @@ impl Fetcher {
                 (haste, refused) = (Haste::NobodyElse, Some(error));
                 continue;
             }
-            let error = error.beside(failed_there.or(failed));
+            let error = error.beside(failed);
             if alone {
                 // Shortly after the start a first neighbour may still come.
                 if !self.inner.peers.somebody_by(self.inner.settled_at).await {

@@ -7,14 +7,14 @@
 use std::time::{Duration, Instant};
 
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::peer_name::PeerName;
 use tokio::time::timeout;
 
 use super::gate::NotKept;
 use super::inline::Supply;
 use super::race::{Finish, Race};
+use super::search::Search;
 use super::sources::{self, Holder, Miss, Want};
-use super::{FetchError, Fetcher, Landed, Listing};
+use super::{FetchError, Fetcher, Landed};
 use crate::metrics::Source;
 use crate::peers::{Haste, PeerError};
 use crate::policy::{Asker, Treatment};
@@ -31,25 +31,6 @@ const PROOF_ASKED_AGAIN_MAX: u32 = 5;
 const PROOF_ASKED_FOR: Duration = Duration::from_secs(15);
 /// How much longer each pause between those is than the one before: where the answer is a quick no, it is 3 s in all.
 const PROOF_PAUSE: Duration = Duration::from_millis(300);
-
-/// What came of asking the neighbours.
-pub(super) enum Asked {
-    /// The file is in the store: from a neighbour, or from the upstream that overtook one.
-    Kept(Landed),
-    /// No neighbour gave it.
-    Nothing {
-        /// What the file must be, if that was found out on the way.
-        expected: Option<Expected>,
-        /// How long to wait before asking again, when one of them has it and is busy.
-        retry_after: Option<Duration>,
-        /// What went wrong with the last of those that have it.
-        failed: Option<Miss>,
-        /// Those that did not give it, and were not just busy.
-        useless: Vec<PeerName>,
-        /// Where upstream is to be asked, if it overtook a neighbour and gave a false file.
-        list: Listing,
-    },
-}
 
 impl Fetcher {
     /// How long the neighbours may think: as long as they may be silent, when no upstream answers.
@@ -75,53 +56,39 @@ impl Fetcher {
         holders
     }
 
-    /// Has the file sent by the neighbours that have it, and by the upstream where they are slow. An error is one that no
-    /// other source can mend.
+    /// Has the file sent by the neighbours that have it, and by the upstream where they are slow; from which of the two it came. Nothing
+    /// where none gave it. An error is one that no other source can mend.
     pub(super) async fn ask_neighbours(
         &self,
         want: &Want,
         treatment: Treatment,
         haste: Haste,
-    ) -> Result<Asked, FetchError> {
+        search: &mut Search,
+    ) -> Result<Option<Landed>, FetchError> {
         let supply = self.look_around(want, treatment, haste).await;
         let came_at_once = supply.small.is_some();
-        let list = Listing::default();
-        let asked = self.take(want, treatment, haste, supply, None, list);
-        match asked.await? {
-            Asked::Nothing {
-                expected,
-                useless: gave_in_vain,
-                list,
-                ..
-            } if came_at_once && !is_in_vain(&expected) => {
-                // The others were not given the time to answer.
-                let mut holders = self.holders(want, haste).await;
-                holders.retain(|holder| !gave_in_vain.contains(&holder.peer));
-                let asked = self.take_from(want, treatment, haste, holders, expected, list);
-                let mut asked = asked.await?;
-                if let Asked::Nothing { useless, .. } = &mut asked {
-                    useless.extend(gave_in_vain);
-                }
-                Ok(asked)
-            }
-            asked => Ok(asked),
+        let taken = self.take(want, treatment, haste, supply, search).await?;
+        if taken.is_some() || !came_at_once || is_in_vain(&search.expected) {
+            return Ok(taken);
         }
+        // The others were not given the time to answer.
+        let mut holders = self.holders(want, haste).await;
+        holders.retain(|holder| !search.useless.contains(&holder.peer));
+        self.take_from(want, treatment, haste, holders, search)
+            .await
     }
 
-    /// As [`Fetcher::ask_neighbours`], from those who say they have it. What is `expected`, where it is known already, and where
-    /// upstream's `list` stands go back with the answer.
+    /// As [`Fetcher::ask_neighbours`], from those who say they have it.
     pub(super) async fn take_from(
         &self,
         want: &Want,
         treatment: Treatment,
         haste: Haste,
         holders: Vec<Holder>,
-        expected: Option<Expected>,
-        list: Listing,
-    ) -> Result<Asked, FetchError> {
+        search: &mut Search,
+    ) -> Result<Option<Landed>, FetchError> {
         let supply = Supply::of(holders);
-        self.take(want, treatment, haste, supply, expected, list)
-            .await
+        self.take(want, treatment, haste, supply, search).await
     }
 
     async fn take(
@@ -130,18 +97,11 @@ impl Fetcher {
         treatment: Treatment,
         haste: Haste,
         supply: Supply,
-        mut expected: Option<Expected>,
-        mut list: Listing,
-    ) -> Result<Asked, FetchError> {
-        let (mut retry_after, mut failed, mut useless) = (None, None, Vec::new());
+        search: &mut Search,
+    ) -> Result<Option<Landed>, FetchError> {
+        search.retry_after = None;
         if supply.is_empty() {
-            return Ok(Asked::Nothing {
-                expected,
-                retry_after,
-                failed,
-                useless,
-                list,
-            });
+            return Ok(None);
         }
         let mut race = Race::new(self, want, haste, supply.holders);
         if let Some(small) = supply.small {
@@ -151,9 +111,9 @@ impl Fetcher {
         let mut proof = Box::pin(self.expected_by(want, treatment, supply.offer));
         loop {
             let finish = tokio::select! {
-                known = &mut proof, if expected.is_none() => {
+                known = &mut proof, if search.expected.is_none() => {
                     let is_unlisted = matches!(known, Expected::Unlisted(_));
-                    expected = Some(known);
+                    search.expected = Some(known);
                     if is_unlisted {
                         // Without a hash to hold them against a neighbour's bytes are worth nothing.
                         break;
@@ -169,12 +129,13 @@ impl Fetcher {
                     tracing::debug!(key = %want.key, peer = %holder.peer, %miss, "a neighbour did not give a file");
                     match miss {
                         Miss::Peer(PeerError::Busy { retry_after: pause }) => {
-                            retry_after = Some(retry_after.map_or(pause, |least| pause.min(least)));
+                            let least = search.retry_after.map_or(pause, |least| pause.min(least));
+                            search.retry_after = Some(least);
                         }
                         Miss::Peer(PeerError::LanesFull) => {}
-                        _ => useless.push(holder.peer),
+                        _ => search.useless.push(holder.peer),
                     }
-                    failed = Some(miss);
+                    search.failed = Some(miss);
                     continue;
                 }
                 Some(Finish::Upstream(Err(miss))) => {
@@ -183,19 +144,21 @@ impl Fetcher {
                 }
                 None => break,
             };
-            let known = match expected.take() {
+            let known = match search.expected.take() {
                 Some(known) => known,
                 None => proof.as_mut().await,
             };
-            let known = expected.insert(self.expected_now(known, want, treatment).await);
+            let known = search
+                .expected
+                .insert(self.expected_now(known, want, treatment).await);
             let holder = match giver {
                 Ok(holder) => holder,
                 Err(from) => match self.keep_from_upstream(staged, want, known).await {
                     Ok(stored) => {
-                        return Ok(Asked::Kept(Landed::new(stored, Source::Upstream)));
+                        return Ok(Some(Landed::new(stored, Source::Upstream)));
                     }
                     Err(error @ FetchError::Untrue(_)) => {
-                        list.gave_false(&from, error);
+                        search.list.gave_false(&from, error);
                         break;
                     }
                     Err(error) => return Err(error),
@@ -205,23 +168,17 @@ impl Fetcher {
                 Expected::Listed(_) | Expected::GoSum(_) => {}
                 Expected::Unlisted(_) => break,
                 Expected::Pending(reason) => {
-                    failed = Some(Miss::Unproved(reason.clone()));
+                    search.failed = Some(Miss::Unproved(reason.clone()));
                     break;
                 }
             }
             if let Some(stored) = self.keep_from(&holder, staged, want, known).await? {
                 race.leave_all();
-                return Ok(Asked::Kept(Landed::new(stored, Source::Peer)));
+                return Ok(Some(Landed::new(stored, Source::Peer)));
             }
-            useless.push(holder.peer);
+            search.useless.push(holder.peer);
         }
-        Ok(Asked::Nothing {
-            expected,
-            retry_after,
-            failed,
-            useless,
-            list,
-        })
+        Ok(None)
     }
 
     /// What a file must be that is here now. On a slow line the proof's answers wait behind files, longer than a neighbour may

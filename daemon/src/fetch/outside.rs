@@ -4,18 +4,18 @@
 //! is decided by what was seen of them, see [`modmesh_protocol::site::way_out`]; the other one is asked where that fails. What
 //! another site gives passes the gate like any neighbour's.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use modmesh_protocol::artifact::{FileKind, KeyHash};
 use modmesh_protocol::control::Did;
-use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::site::{
     Crossing, Decision, First, SMALL_BYTES, Upstream, Why, is_worth_it, way_out,
 };
 
-use super::neighbours::{Asked, HOLDERS_MAX};
+use super::neighbours::HOLDERS_MAX;
+use super::search::Search;
 use super::sources::{Holder, Miss, Want};
-use super::{BUSY_PATIENCE, FetchError, Fetcher, Landed, Listing};
+use super::{BUSY_PATIENCE, FetchError, Fetcher, Landed};
 use crate::metrics::Source;
 use crate::peers::{Haste, PeerError};
 use crate::policy::{Asker, Treatment};
@@ -24,22 +24,10 @@ use crate::trust::Expected;
 /// What a zip is taken to have of which nothing is known, in bytes: more than most modules.
 const ZIP_ASSUMED_BYTES: u64 = 4 * SMALL_BYTES;
 
-/// How far the search outside is.
-pub(super) struct Search {
-    /// What the file must be, as far as that is known.
-    pub expected: Option<Expected>,
-    /// Who has shown to be of no use for it.
-    pub useless: Vec<PeerName>,
-    /// Where upstream's list stands.
-    pub list: Listing,
-    /// What went wrong with the last of other sites that have it.
-    pub failed: Option<Miss>,
-}
-
 /// Why nobody outside gave it.
 pub(super) struct NotGiven {
     pub error: FetchError,
-    /// What went wrong with the last of other sites that have it.
+    /// What went wrong with the last neighbour that has it.
     pub failed: Option<Miss>,
 }
 
@@ -143,23 +131,11 @@ impl Fetcher {
             if holders.is_empty() {
                 return Ok(None);
             }
-            let (expected, list) = (search.expected.take(), std::mem::take(&mut search.list));
-            let asked = self.take_from(want, treatment, haste, holders, expected, list);
-            let retry_after: Option<Duration> = match asked.await? {
-                Asked::Kept(landed) => return Ok(Some(landed)),
-                Asked::Nothing {
-                    expected,
-                    retry_after,
-                    failed,
-                    useless,
-                    list,
-                } => {
-                    (search.expected, search.list, search.failed) = (expected, list, failed);
-                    search.useless.extend(useless);
-                    retry_after
-                }
-            };
-            match retry_after {
+            let taken = self.take_from(want, treatment, haste, holders, search);
+            if let Some(landed) = taken.await? {
+                return Ok(Some(landed));
+            }
+            match search.retry_after {
                 Some(pause) if haste == Haste::NobodyElse && Instant::now() + pause < give_up => {
                     want.pause(pause).await;
                 }

@@ -12,10 +12,11 @@ use modmesh_protocol::control::Did;
 use modmesh_protocol::lease::Fetched;
 use modmesh_protocol::peer_name::PeerName;
 
-use super::neighbours::{Asked, HOLDERS_MAX};
-use super::outside::{NotGiven, Search};
+use super::neighbours::HOLDERS_MAX;
+use super::outside::NotGiven;
+use super::search::Search;
 use super::sources::{Holder, Want};
-use super::{FetchError, Fetcher, Landed, Listing};
+use super::{FetchError, Fetcher, Landed};
 use crate::peers::{About, Haste, Talk, Turn};
 use crate::policy::Treatment;
 use crate::store::Stored;
@@ -23,106 +24,81 @@ use crate::trust::Expected;
 use crate::upstream::UpstreamError;
 
 impl Fetcher {
-    /// Asks upstream from where `list` stands, or other sites, unless somebody of this site fetches it already, or has it by then. Who has shown
-    /// to be `useless` for this file is not tried again.
+    /// Asks upstream from where the search stands, or other sites, unless somebody of this site fetches it already, or has it by then.
     pub(super) async fn ask_outside(
         &self,
         want: &Want,
         treatment: Treatment,
-        mut expected: Option<Expected>,
-        mut useless: Vec<PeerName>,
-        mut list: Listing,
+        mut search: Search,
     ) -> Result<Landed, NotGiven> {
-        let mut talk = match expected {
+        let mut talk = match search.expected {
             // Where the bytes could not be held against anything nobody gives them on, but a member to members.
             Some(Expected::Pending(_)) => None,
             Some(Expected::Unlisted(_)) if !self.inner.peers.is_closed() => None,
             _ => self.talk(want),
         };
-        let (mut refused, mut is_to_fetch) = (None, false);
-        if let Some(talk) = &mut talk {
-            loop {
-                let began = Instant::now();
-                let turn = talk.next().await;
-                is_to_fetch = turn == Turn::Fetch;
-                let mut holders = match turn {
-                    Turn::Take(holders) => holders,
-                    Turn::Fetch | Turn::Nobody => Vec::new(),
-                };
-                let had_it = holders.clone();
-                want.story.tell(began, Did::Together { had_it });
-                if holders.is_empty() {
-                    refused = self.no_of_one_waited_for(talk, want).await;
-                    break;
-                }
-                holders.retain(|holder| !useless.contains(holder));
-                let located = self.located(want, &holders).await;
-                let haste = Haste::OthersWait;
-                let asked = self.take_from(want, treatment, haste, located, expected, list);
-                match asked.await? {
-                    Asked::Kept(landed) => {
-                        talk.taken(true).await;
-                        return Ok(landed);
-                    }
-                    Asked::Nothing {
-                        expected: known,
-                        useless: others,
-                        list: left,
-                        ..
-                    } => {
-                        useless.extend(others);
-                        (expected, list) = (known, left);
-                    }
-                }
-                // What nothing proves a member gives on its word.
-                let stated = self.ask_members(want, treatment, haste, &mut expected, &holders);
-                if let Some(landed) = stated.await? {
-                    talk.taken(true).await;
-                    return Ok(landed);
-                }
-                talk.taken(false).await;
-            }
-        }
-        if is_to_fetch && refused.is_none() {
-            let located = self.overlooked(want, &useless).await;
-            let haste = Haste::OthersWait;
-            let asked = self.take_from(want, treatment, haste, located, expected, list);
-            match asked.await? {
-                Asked::Kept(landed) => {
-                    let kept = Ok(landed);
-                    if let Some(talk) = talk {
-                        talk.end(self.ending(&kept)).await;
-                    }
-                    return kept;
-                }
-                Asked::Nothing {
-                    expected: known,
-                    useless: others,
-                    list: left,
-                    ..
-                } => {
-                    useless.extend(others);
-                    (expected, list) = (known, left);
-                }
-            }
-        }
-        let asked = match refused {
-            Some(no) => Err(no.into()),
-            None => {
-                let search = Search {
-                    expected,
-                    useless,
-                    list,
-                    failed: None,
-                };
-                self.ask_out(want, treatment, search).await
-            }
+        let asked = match &mut talk {
+            Some(talk) => self.ask_as_told(talk, want, treatment, &mut search).await?,
+            None => None,
+        };
+        let asked = match asked {
+            Some(told) => told,
+            None => self.ask_out(want, treatment, search).await,
         };
         if let Some(talk) = talk {
             self.tell_members_no(want, &asked);
             talk.end(self.ending(&asked)).await;
         }
         asked
+    }
+
+    /// Does as the owners say, until that is to go outside: then there is nothing yet.
+    async fn ask_as_told(
+        &self,
+        talk: &mut Talk,
+        want: &Want,
+        treatment: Treatment,
+        search: &mut Search,
+    ) -> Result<Option<Result<Landed, NotGiven>>, NotGiven> {
+        let haste = Haste::OthersWait;
+        loop {
+            let began = Instant::now();
+            let turn = talk.next().await;
+            let had_it = match &turn {
+                Turn::Take(holders) => holders.clone(),
+                Turn::Fetch | Turn::Nobody => Vec::new(),
+            };
+            want.story.tell(began, Did::Together { had_it });
+            let mut holders = match turn {
+                Turn::Take(holders) => holders,
+                Turn::Fetch | Turn::Nobody => {
+                    if let Some(no) = self.no_of_one_waited_for(talk, want).await {
+                        let (error, failed) = (no, search.failed.take());
+                        return Ok(Some(Err(NotGiven { error, failed })));
+                    }
+                    if turn == Turn::Nobody {
+                        return Ok(None);
+                    }
+                    let located = self.overlooked(want, &search.useless).await;
+                    let taken = self.take_from(want, treatment, haste, located, search);
+                    return Ok(taken.await?.map(Ok));
+                }
+            };
+            holders.retain(|holder| !search.useless.contains(holder));
+            let located = self.located(want, &holders).await;
+            let taken = self.take_from(want, treatment, haste, located, search);
+            let mut landed = taken.await?;
+            if landed.is_none() {
+                // What nothing proves a member gives on its word.
+                let expected = &mut search.expected;
+                let stated = self.ask_members(want, treatment, haste, expected, &holders);
+                landed = stated.await?;
+            }
+            talk.taken(landed.is_some()).await;
+            if let Some(landed) = landed {
+                return Ok(Some(Ok(landed)));
+            }
+        }
     }
 
     /// A conversation with the owners of the file, where it may be asked of neighbours at all, as any may of members, and there are some.
