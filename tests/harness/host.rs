@@ -1,6 +1,7 @@
 //! A host of a test: the real `modmesh` binary as a child process, with a state folder of its own.
 //!
-//! A host listens on free ports, keeps them over a restart, and is killed when it is dropped. Its output is kept and is
+//! A host listens on ports that are its own from before its start until it is dropped, also while it does not run. It is
+//! killed when it is dropped. Its output is kept and is
 //! shown when the test panics. The environment is empty but for what the test gives: no `go env` of the machine leaks in.
 
 mod back_door;
@@ -23,6 +24,7 @@ use crate::go::GoHome;
 use crate::http::{Failure, Request, Response};
 use crate::place::Place;
 use crate::process;
+use crate::unheard::Unheard;
 
 pub use binary::modmesh_binary;
 pub use disk::copy as copy_folder;
@@ -62,6 +64,8 @@ pub struct TestHost {
     said: Arc<Said>,
     listen: String,
     peer_listen: String,
+    /// What keeps these ports from others while the host does not run.
+    _ports: Vec<Unheard>,
 }
 
 impl HostOptions {
@@ -194,15 +198,29 @@ impl HostOptions {
             .state
             .clone()
             .unwrap_or_else(|| home.path().join("state"));
+        let (listen, port) = self.reserve("127.0.0.1:0");
+        let (peer_listen, peer_port) = self.reserve(&self.peer_listen);
         TestHost {
-            listen: "127.0.0.1:0".to_owned(),
-            peer_listen: self.peer_listen.clone(),
+            listen,
+            peer_listen,
+            _ports: port.into_iter().chain(peer_port).collect(),
             options: self,
             state,
             home,
             child: None,
             said: Arc::default(),
         }
+    }
+
+    /// The address with a port that nobody else is given while it is held, where `address` asks for any.
+    fn reserve(&self, address: &str) -> (String, Option<Unheard>) {
+        let wanted = address.parse().ok();
+        let Some(wanted) = wanted.filter(|wanted: &SocketAddr| wanted.port() == 0) else {
+            return (address.to_owned(), None);
+        };
+        let port = self.place.run(move || Unheard::at(wanted));
+        let port = port.unwrap_or_else(|error| panic!("no free port at {address}: {error}"));
+        (port.address().to_string(), Some(port))
     }
 
     /// Runs `modmesh up` to its end, for starts that must fail.
@@ -570,26 +588,12 @@ impl TestHost {
             );
             thread::sleep(LOOK_EVERY);
         }
-        self.keep_peer_port();
     }
 
     fn is_ready(&self) -> bool {
         let answer: Result<Response, Failure> =
             self.request("readyz").within(Duration::from_secs(2)).send();
         answer.is_ok_and(|answer| answer.status == 200)
-    }
-
-    /// A restarted host listens where its neighbours were told to find it.
-    fn keep_peer_port(&mut self) {
-        if let Some(host) = self.peer_listen.strip_suffix(":0") {
-            let status = self.status();
-            let port = status["peer_addrs"][0]
-                .as_str()
-                .and_then(|address| address.split('/').nth(4)?.parse::<u16>().ok());
-            if let Some(port) = port {
-                self.peer_listen = format!("{host}:{port}");
-            }
-        }
     }
 }
 

@@ -18,7 +18,7 @@ use harness::{Module, TestHost};
 use serde::Serialize;
 
 use crate::figures::{self, Figures};
-use crate::town::{Mesh, Town, Wanted, gives};
+use crate::town::{Mesh, Town, Wanted, takes};
 
 /// What is good: bytes across the line, of those that are different.
 const ACROSS: f64 = 1.05;
@@ -92,7 +92,7 @@ pub(crate) fn measure(options: &Options) -> Result<bool, Forbidden> {
     town.start(usize::from(options.hosts), |host| mesh.join(host));
     town.upstream.forget();
     town.upstream.line(options.bits_per_second / 8);
-    let (began, took, errors) = (Instant::now(), Mutex::new(Vec::new()), Mutex::new(0));
+    let (began, took, errors) = (Instant::now(), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for build in day(options) {
             let (town, projects, took, errors) = (&town, &projects, &took, &errors);
@@ -104,14 +104,14 @@ pub(crate) fn measure(options: &Options) -> Result<bool, Forbidden> {
                 took.lock()
                     .expect("the times")
                     .push((build.project, seconds));
-                *errors.lock().expect("the errors") += missing;
+                errors.lock().expect("the errors").extend(missing);
             });
         }
     });
     let seconds = began.elapsed().as_secs_f64();
     let took = took.into_inner().expect("the times");
     let errors = errors.into_inner().expect("the errors");
-    Ok(report(options, &town, seconds, &took, errors))
+    Ok(report(options, &town, seconds, &took, &errors))
 }
 
 /// Serves the modules of both projects; what each of them wants.
@@ -201,8 +201,8 @@ fn day(options: &Options) -> Vec<Build> {
     builds
 }
 
-/// Downloads a project; how many files did not come.
-fn download(host: &TestHost, files: &[Wanted]) -> usize {
+/// Downloads a project. The files that did not come, each with what came instead.
+fn download(host: &TestHost, files: &[Wanted]) -> Vec<String> {
     let next = Mutex::new(files.iter());
     thread::scope(|scope| {
         let clients: Vec<_> = (0..AT_ONCE)
@@ -210,15 +210,18 @@ fn download(host: &TestHost, files: &[Wanted]) -> usize {
                 scope.spawn(|| {
                     let take = || next.lock().expect("the files").next();
                     std::iter::from_fn(take)
-                        .filter(|file| !gives(host, file, PATIENCE))
-                        .count()
+                        .filter_map(|file| {
+                            let why = takes(host, file, PATIENCE).err()?;
+                            Some(format!("{}: {why}", file.0))
+                        })
+                        .collect::<Vec<_>>()
                 })
             })
             .collect();
         clients
             .into_iter()
-            .map(|client| client.join().unwrap())
-            .sum()
+            .flat_map(|client| client.join().unwrap())
+            .collect()
     })
 }
 
@@ -227,7 +230,7 @@ fn report(
     town: &Town,
     seconds: f64,
     took: &[(usize, f64)],
-    errors: usize,
+    errors: &[String],
 ) -> bool {
     let mut paths: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     let mut kinds: HashMap<Kind, u64> = HashMap::new();
@@ -276,7 +279,7 @@ fn report(
         Figures::of("fetches of a zip", "", zips).against(1.0),
         one("the whole day", "s", seconds).against(options.minutes * 60.0),
         one("unique bytes", "MB", unique as f64 / 1e6),
-        one("files that did not come", "", errors as f64).at_most(0.0),
+        one("files that did not come", "", errors.len() as f64).at_most(0.0),
     ];
     for kind in [Kind::Zip, Kind::Mod, Kind::Info, Kind::Lookup, Kind::Tile] {
         let again = kinds.get(&kind).copied().unwrap_or_default();
@@ -295,6 +298,7 @@ fn report(
         options.hosts, options.bits_per_second, options.minutes, options.seed
     );
     figures::print_all(&figures);
+    errors.iter().take(20).for_each(|error| println!("    {error}"));
     let mut twice: Vec<(String, u64)> = paths
         .into_iter()
         .filter(|(_, (times, _))| *times > 1)

@@ -138,8 +138,24 @@ pub(crate) fn neighbours(host: &TestHost) -> u64 {
 }
 
 /// Whether the host gives the file within so long.
-pub(crate) fn gives(host: &TestHost, (path, length): &Wanted, within: Duration) -> bool {
+pub(crate) fn gives(host: &TestHost, wanted: &Wanted, within: Duration) -> bool {
+    takes(host, wanted, within).is_ok()
+}
+
+/// As [`gives`]; what came in place of the file where it did not come.
+pub(crate) fn takes(
+    host: &TestHost,
+    (path, length): &Wanted,
+    within: Duration,
+) -> Result<(), String> {
     let answer = host.request(path).within(within).send();
-    answer
-        .is_ok_and(|answer| answer.status == 200 && answer.complete && answer.body.len() == *length)
+    let answer = answer.map_err(|failure| format!("{failure:?}"))?;
+    match answer.status {
+        200 if answer.complete && answer.body.len() == *length => Ok(()),
+        200 => Err(format!("{} bytes for {length}", answer.body.len())),
+        status => {
+            let text = String::from_utf8_lossy(&answer.body);
+            Err(format!("{status} {}", text.trim()))
+        }
+    }
 }
