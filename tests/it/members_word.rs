@@ -84,6 +84,27 @@ fn members_without_a_database_give_each_other_what_one_of_them_has() {
 }
 
 #[test]
+fn what_a_member_derives_of_a_version_does_not_stand_for_what_upstream_says_of_it() {
+    let (files, upstream) = (Files::new(), FakeUpstream::start([hello()]));
+    let first = member("A", &files, &upstream).start();
+    for extension in ["mod", "zip"] {
+        first.get(&hello().url_path(extension)).expect_body();
+    }
+    let second = member("B", &files, &upstream).peer(&first.peer_address());
+    let second = second.start();
+    second.wait_for_neighbours(1);
+    let info = second.get(&hello().url_path("info"));
+    assert_eq!(info.header("x-modmesh-source"), "upstream");
+    assert_eq!(info.expect_body(), hello().info());
+    // Where there is no upstream it is better than nothing.
+    let third = beside("C", &files, &[first.peer_address()]).start();
+    third.wait_for_neighbours(1);
+    let info = third.get(&hello().url_path("info"));
+    assert_eq!(info.header("x-modmesh-source"), "peer");
+    assert_eq!(info.expect_body(), br#"{"Version":"v1.0.0"}"#);
+}
+
+#[test]
 fn a_list_of_members_names_the_versions_that_one_of_them_has() {
     let newer = Module::package("example.com/hello", "v1.1.0");
     let (files, upstream) = (Files::new(), FakeUpstream::start([hello(), newer.clone()]));

@@ -92,7 +92,11 @@ pub(crate) fn measure(options: &Options) -> Result<bool, Forbidden> {
     town.start(usize::from(options.hosts), |host| mesh.join(host));
     town.upstream.forget();
     town.upstream.line(options.bits_per_second / 8);
-    let (began, took, errors) = (Instant::now(), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let (began, took, errors) = (
+        Instant::now(),
+        Mutex::new(Vec::new()),
+        Mutex::new(Vec::new()),
+    );
     thread::scope(|scope| {
         for build in day(options) {
             let (town, projects, took, errors) = (&town, &projects, &took, &errors);
@@ -298,7 +302,10 @@ fn report(
         options.hosts, options.bits_per_second, options.minutes, options.seed
     );
     figures::print_all(&figures);
-    errors.iter().take(20).for_each(|error| println!("    {error}"));
+    errors
+        .iter()
+        .take(20)
+        .for_each(|error| println!("    {error}"));
     let mut twice: Vec<(String, u64)> = paths
         .into_iter()
         .filter(|(_, (times, _))| *times > 1)

@@ -9,11 +9,14 @@ use crate::peers::Haste;
 use crate::policy::Asker;
 
 impl Fetcher {
-    /// The `.info` of a version that a member has: it never changes, so that upstream need not be asked.
+    /// The `.info` of a version as a member had it from its upstream: it never changes, so that ours need not be asked. One that a
+    /// member derived from the version alone, for it holds the files and never asked for this, lacks the time and is for when
+    /// upstream is gone.
     pub(super) async fn info_of_member(&self, key: &NoteKey, asker: Asker) -> Option<NoteAnswer> {
-        key.version()?;
+        let derived = info_of(&key.version()?.version);
         let notes = self.ask_members_for(key, asker, Haste::OthersWait).await;
-        notes.into_iter().next().map(|(bytes, _)| NoteAnswer {
+        let mut said = notes.into_iter().filter(|(bytes, _)| *bytes != derived);
+        said.next().map(|(bytes, _)| NoteAnswer {
             bytes: bytes.into(),
             source: Source::Peer,
             stale: None,
