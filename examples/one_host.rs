@@ -40,6 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         limit_upload: None,
         limit_download: None,
         limit_site: None,
+        site_connections: None,
         site_budget_bytes: None,
         pause_on_battery: None,
         idle_exit: None,

@@ -315,6 +315,9 @@ pub(crate) struct SettingArguments {
     /// Most that goes to and comes from other sites in 24 hours, such as 2GiB [default: none]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     site_budget: Option<String>,
+    /// Most requests to the upstream that all hosts of this site have under way together [default: none]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    site_connections: Option<String>,
     /// What to do on battery: pause sending files above 64 KiB to neighbours, or share [default: pause]
     #[arg(long, value_name = "WHAT")]
     on_battery: Option<String>,
@@ -354,6 +357,7 @@ impl SettingArguments {
             (Name::LimitDownload, one(&self.limit_download)),
             (Name::LimitUpstream, one(&self.limit_upstream)),
             (Name::LimitSite, one(&self.limit_site)),
+            (Name::SiteConnections, one(&self.site_connections)),
             (Name::SiteBudget, one(&self.site_budget)),
             (Name::OnBattery, one(&self.on_battery)),
             (Name::Log, one(&self.log)),

@@ -63,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) limit_upstream: Value<Option<Rate>>,
     pub(crate) site: Value<Option<Site>>,
     pub(crate) limit_site: Value<Option<Rate>>,
+    pub(crate) site_connections: Value<Option<u16>>,
     pub(crate) site_budget_bytes: Value<Option<u64>>,
     pub(crate) on_battery: Value<OnBattery>,
     pub(crate) log: Value<Targets>,
@@ -296,6 +297,7 @@ impl Settings {
             limit_upload: self.limit_upload.value,
             limit_download: self.limit_download.value,
             limit_site: self.limit_site.value,
+            site_connections: self.site_connections.value,
             site_budget_bytes: self.site_budget_bytes.value,
             pause_on_battery: match self.on_battery.value {
                 OnBattery::Share => None,

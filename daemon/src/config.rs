@@ -58,6 +58,8 @@ pub struct Config {
     pub limit_site: Option<Rate>,
     /// Bytes that go between this host and other sites in 24 hours, at most, both ways together; nothing for no limit.
     pub site_budget_bytes: Option<u64>,
+    /// The most requests to the upstream that the hosts of this site have under way together, at least one; nothing for no cap.
+    pub site_connections: Option<u16>,
     /// Where the power supplies of this machine are told of, when no large file is to be sent to neighbours while it runs on
     /// battery: `/sys/class/power_supply`.
     pub pause_on_battery: Option<PathBuf>,

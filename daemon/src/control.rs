@@ -64,14 +64,20 @@ impl Control {
                     reason: None,
                     down_seconds: None,
                     rest_seconds: None,
+                    rest_heard_from: None,
                 };
                 match entry.state {
                     RoadState::Down { since, reason } => {
                         status.reason = Some(reason);
                         status.down_seconds = seconds_since(since);
                     }
-                    RoadState::Resting { left, reason } => {
+                    RoadState::Resting {
+                        left,
+                        reason,
+                        heard_from,
+                    } => {
                         status.reason = Some(reason);
+                        status.rest_heard_from = heard_from;
                         status.rest_seconds = Some(left.as_secs());
                     }
                     RoadState::Untried | RoadState::Up => {}

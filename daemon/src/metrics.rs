@@ -17,6 +17,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+/// A shorter wait for a place among the requests of the site counts as none.
+const WAITED_LEAST: Duration = Duration::from_millis(10);
+
 /// A handle on the daemon's counters; clones count together.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -36,6 +39,8 @@ struct Inner {
     peer_sent: Counter,
     crossed: [Counter; 2],
     budget_left: Gauge,
+    upstream_places: Family<HowLabels, Counter>,
+    upstream_rests: Family<HowLabels, Counter>,
     peers: Gauge,
     leases: Family<LeaseLabels, Gauge>,
     members: Gauge,
@@ -53,6 +58,11 @@ struct Inner {
     store_blobs: Gauge,
     tree_size: Family<DatabaseLabels, Gauge>,
     served: [AtomicU64; 3],
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HowLabels {
+    how: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -213,6 +223,18 @@ impl Metrics {
             "Bytes that may go between sites now; -1 where there is no budget",
             budget_left.clone(),
         );
+        let upstream_places = Family::<HowLabels, Counter>::default();
+        registry.register(
+            "upstream_places",
+            "Places among the upstream requests of the site: at_once, waited for, or gone ahead in_vain",
+            upstream_places.clone(),
+        );
+        let upstream_rests = Family::<HowLabels, Counter>::default();
+        registry.register(
+            "upstream_rests",
+            "Rests of an upstream (Retry-After) told to members, heard from them and followed, or overruled by an answer",
+            upstream_rests.clone(),
+        );
         registry.register("peers", "Neighbours connected", peers.clone());
         let (members, strangers) = (Gauge::default(), Counter::default());
         registry.register(
@@ -307,6 +329,8 @@ impl Metrics {
                 leases,
                 members,
                 strangers,
+                upstream_places,
+                upstream_rests,
                 statements_contradicted,
                 peer_questions,
                 peers_told_busy,
@@ -464,6 +488,23 @@ impl Metrics {
 
     pub(crate) fn stranger(&self) {
         self.inner.strangers.inc();
+    }
+
+    /// A request got a place among those of the site.
+    pub(crate) fn stood_in_line(&self, waited: Duration, in_vain: bool) {
+        let how = match in_vain {
+            true => "in_vain",
+            false if waited < WAITED_LEAST => "at_once",
+            false => "waited",
+        };
+        let places = &self.inner.upstream_places;
+        places.get_or_create(&HowLabels { how }).inc();
+    }
+
+    /// A rest of an upstream was told, heard or overruled.
+    pub(crate) fn upstream_rest(&self, how: &'static str) {
+        let rests = &self.inner.upstream_rests;
+        rests.get_or_create(&HowLabels { how }).inc();
     }
 
     pub(crate) fn statement_contradicted(&self) {

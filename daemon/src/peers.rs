@@ -30,6 +30,7 @@ mod identity;
 mod inline;
 mod lanes;
 mod ledger;
+mod line;
 mod listen;
 mod locate;
 mod members;
@@ -94,6 +95,7 @@ use crossing::Crossing;
 use distrust::Distrusted;
 use evidence::EvidenceRing;
 use lanes::Lanes;
+use line::Line;
 use locate::Reach;
 use members::Members;
 use office::Office;
@@ -435,6 +437,7 @@ impl Peers {
             ],
             caps,
             uploads_paused: lock(&shared.paused).clone(),
+            line: self.line(),
         }
     }
 
@@ -563,6 +566,8 @@ enum Command {
 enum Tiding {
     Head(PeerName, DatabaseId, String),
     Neighbour(NeighbourEvent),
+    /// A member says that an entry of the upstream wants to rest.
+    Rest(PeerName, KeyHash, Duration),
 }
 
 /// What all parts of the room share.
@@ -593,6 +598,7 @@ struct Shared {
     paused: Mutex<Option<String>>,
     lanes: Lanes,
     office: Arc<Office>,
+    line: Line,
     raw_door: RawDoor,
     talks: Talks,
     /// How long owners took for a first word.

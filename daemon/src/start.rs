@@ -35,7 +35,9 @@ use crate::state::{State, StateError};
 use crate::store::{Store, StoreError};
 use crate::trust::Authority;
 use crate::upstream::{self, SumdbAddress, Upstream};
-use crate::wiring::{AroundUs, Counting, NeighbourNews, OpenShelf, SharedTiles, UpstreamLog, Way};
+use crate::wiring::{
+    AroundUs, Counting, LineOfSite, NeighbourNews, OpenShelf, SharedTiles, UpstreamLog, Way,
+};
 use databases::Databases;
 use go_sums::GoSumFiles;
 use mesh_secret::MeshSecret;
@@ -97,6 +99,8 @@ impl Daemon {
             mirrors: mirrors.clone(),
             around,
             events: events.clone(),
+            upstream: upstream.clone(),
+            metrics: metrics.clone(),
         };
         if config.mesh_secret_file.is_some() || !config.members.is_empty() {
             store.show_to_members();
@@ -110,6 +114,13 @@ impl Daemon {
         .await?;
         // Set once, here; nobody else holds the slot before this line.
         let _first = peers_slot.set(peers.clone());
+        if let Some(upstream) = &upstream {
+            let line = LineOfSite {
+                peers: peers.clone(),
+                metrics: metrics.clone(),
+            };
+            upstream.stand_in(Box::new(line));
+        }
         let judges_modules = mirrors.judge().is_some();
         let fetcher = Fetcher::new(
             Parts {
@@ -363,6 +374,7 @@ fn peers_config(config: &Config, state: &State, can_fetch: bool, secrets: Secret
             rate: config.limit_site,
             bytes_a_day: config.site_budget_bytes,
         },
+        site_connections: config.site_connections,
     }
 }
 

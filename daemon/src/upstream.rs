@@ -17,6 +17,7 @@ mod health;
 mod http;
 mod probe;
 mod refusals;
+mod site;
 mod sumdb;
 mod town;
 mod walk;
@@ -32,6 +33,7 @@ use futures::future::BoxFuture;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::control::{CapStatus, RateStatus};
 use modmesh_protocol::goproxy::{EntryOutcome, ProxyEntry, ProxyList, Scheme, Step};
+use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::rate::Rate;
 use tokio::io::AsyncWrite;
 
@@ -41,6 +43,7 @@ pub(crate) use self::direct::sweep as sweep_direct;
 use self::entry::Entry;
 pub use self::error::{ErrorAnswer, StartError, UpstreamError};
 pub use self::http::ProxySettings;
+pub use self::site::{SiteLine, SitePlace};
 use self::town::Town;
 
 /// The upstream of this host. Clones share connections, memory and limits.
@@ -69,6 +72,9 @@ pub trait Sink: AsyncWrite + Unpin + Send {
 
     /// An entry was asked and did not give the body; for whoever tells how one came. What was written is still there.
     fn missed(&mut self, _error: &UpstreamError) {}
+
+    /// A place among the requests of the site was waited for; `in_vain` when none came, and the request went ahead all the same.
+    fn stood_in_line(&mut self, _waited: Duration, _in_vain: bool) {}
 
     /// The body that comes now has so many bytes, as its sender says.
     fn announced(&mut self, _bytes: u64) {}
@@ -222,6 +228,8 @@ pub enum RoadState {
         left: Duration,
         /// What it answered.
         reason: String,
+        /// The member that said so; nothing where the entry told this host itself.
+        heard_from: Option<PeerName>,
     },
 }
 

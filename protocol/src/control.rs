@@ -15,7 +15,7 @@ pub use explain::{
     Story, Treatment, WouldAsk,
 };
 pub use go_sum::{GO_SUM_NAME_BYTES_MAX, GO_SUM_NAMED_MAX, GoSumFault, GoSumStatus, GoSumTaken};
-pub use limits::{CapStatus, Limits, RateStatus};
+pub use limits::{CapStatus, Limits, LineStatus, RateStatus};
 
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +105,9 @@ pub struct UpstreamStatus {
     /// For how many seconds it is still left alone.
     #[serde(default)]
     pub rest_seconds: Option<u64>,
+    /// The member that said that it wants to be left alone; nothing where it told this host itself.
+    #[serde(default)]
+    pub rest_heard_from: Option<PeerName>,
 }
 
 /// One mirrored checksum database.

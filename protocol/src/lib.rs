@@ -13,6 +13,7 @@ pub mod goproxy;
 pub mod h1;
 pub mod lease;
 pub mod limits;
+pub mod line;
 pub mod log;
 pub mod membership;
 pub mod module;

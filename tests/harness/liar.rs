@@ -198,6 +198,7 @@ impl LyingPeer {
             limit_upload: None,
             limit_download: None,
             crossing: Default::default(),
+            site_connections: None,
         };
         let shown: Arc<dyn Shelf> = Arc::clone(&shelf) as _;
         let questions = Arc::<Questions>::default();

@@ -237,6 +237,7 @@ fn a_daemon_that_nobody_asks_ends_by_itself_and_in_order() {
         limit_upload: None,
         limit_download: None,
         limit_site: None,
+        site_connections: None,
         site_budget_bytes: None,
         pause_on_battery: None,
         idle_exit: Some(IDLE),

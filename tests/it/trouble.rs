@@ -140,6 +140,7 @@ pub(crate) fn daemon(upstream: &str, sumdb: &str, state: &TempDir) -> Config {
         limit_upload: None,
         limit_download: None,
         limit_site: None,
+        site_connections: None,
         site_budget_bytes: None,
         pause_on_battery: None,
         idle_exit: None,

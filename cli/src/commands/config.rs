@@ -62,6 +62,7 @@ impl Row {
                 output::rate(bytes.as_u64().unwrap_or_default())
             }
             Json::Null if self.is_limit() || self.name == Name::SiteBudget => "none".to_owned(),
+            Json::Null if self.name == Name::SiteConnections => "none".to_owned(),
             Json::Null if self.name == Name::Site => "the link".to_owned(),
             Json::Array(items) => items
                 .iter()
@@ -139,6 +140,10 @@ fn shown(settings: &Settings, name: Name) -> (Json, Source) {
             (json!(name), site.source.clone())
         }
         Name::LimitSite => limit(&settings.limit_site),
+        Name::SiteConnections => {
+            let cap = &settings.site_connections;
+            (json!(cap.value), cap.source.clone())
+        }
         Name::SiteBudget => {
             let budget = &settings.site_budget_bytes;
             (json!(budget.value), budget.source.clone())

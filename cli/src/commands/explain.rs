@@ -310,6 +310,13 @@ fn done(did: &Did) -> String {
             [] => "nobody else fetches it: this host does".to_owned(),
             [one, ..] => format!("waited for a neighbour that fetched it; {one} has it now"),
         },
+        Did::Line { in_vain: false } => {
+            "waited for its turn among the hosts that ask the upstream".to_owned()
+        }
+        Did::Line { in_vain: true } => {
+            "waited in vain for its turn among the hosts that ask the upstream, and asked"
+                .to_owned()
+        }
         Did::Way { across, why } => {
             let first = match across {
                 true => "other sites are asked",

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use modmesh_protocol::control::{
-    CapStatus, Leases, MembershipStatus, RateStatus, SiteStatus, Status, UpstreamStatus,
+    CapStatus, Leases, LineStatus, MembershipStatus, RateStatus, SiteStatus, Status, UpstreamStatus,
 };
 
 use super::Failure;
@@ -117,6 +117,7 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     if !caps.is_empty() {
         rows.push(("at once", caps.join(", ")));
     }
+    rows.extend(status.limits.line.as_ref().map(|of| ("line", line(of))));
     rows.extend(status.membership.map(|by| ("members", members(by))));
     rows.push(("name", status.peer_id.to_string()));
     let addresses = status.peer_addrs.iter();
@@ -199,6 +200,24 @@ fn cap(cap: &CapStatus) -> Option<String> {
         _ => return None,
     };
     Some(format!("{} of {} {what}", cap.used, cap.most))
+}
+
+/// The cap of the site on requests to the upstream.
+fn line(line: &LineStatus) -> String {
+    let keeper = match (&line.kept_by, line.kept_here, line.by_share) {
+        (Some(peer), ..) => format!("kept by {peer}"),
+        (None, true, _) => format!("kept here for {}", count(line.hosts, "host")),
+        (None, false, true) => "nobody keeps it, so by this host's share".to_owned(),
+        (None, false, false) => "not needed yet".to_owned(),
+    };
+    let set = match line.effective == line.most {
+        true => String::new(),
+        false => format!(" ({} set here)", line.most),
+    };
+    format!(
+        "{} requests of this site at once{set}: {} of this host, {} waiting, {keeper}",
+        line.effective, line.used, line.waiting
+    )
 }
 
 fn upstream(entry: &UpstreamStatus) -> String {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use modmesh_protocol::line::PLACES_MAX;
 use modmesh_protocol::rate::{Rate, parse_rate};
 use modmesh_protocol::site::Site;
 
@@ -68,6 +69,19 @@ pub(super) fn parse_budget(text: &str) -> Result<Option<u64>, String> {
     })
 }
 
+/// Reads a cap on requests: a number from 1 on, or `none`.
+pub(super) fn parse_connections(text: &str) -> Result<Option<u16>, String> {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
+    let number = text.parse::<u16>().ok();
+    let number = number.filter(|number| (1..=PLACES_MAX).contains(number));
+    number.map(Some).ok_or_else(|| {
+        format!("{text:?}: a number from 1 to {PLACES_MAX} is expected, or none for no cap")
+    })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -88,6 +102,16 @@ mod tests {
         assert_eq!(parse_budget("0"), Ok(Some(0)));
         let refusal = parse_budget("2GiB/day").unwrap_err();
         assert!(refusal.contains("for 24 hours"), "{refusal}");
+    }
+
+    #[test]
+    fn a_cap_on_requests_is_a_number_or_none() {
+        assert_eq!(parse_connections(" None"), Ok(None));
+        assert_eq!(parse_connections("8"), Ok(Some(8)));
+        for text in ["0", "-1", "8193", "two", ""] {
+            let refusal = parse_connections(text).unwrap_err();
+            assert!(refusal.contains("from 1 to 8192"), "{refusal}");
+        }
     }
 
     #[test]

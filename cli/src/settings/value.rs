@@ -30,6 +30,7 @@ pub(crate) enum Name {
     LimitUpstream,
     LimitSite,
     SiteBudget,
+    SiteConnections,
     OnBattery,
     Log,
     LogFormat,
@@ -82,7 +83,7 @@ pub(crate) fn winner(layers: &[Layer], name: Name) -> Option<&Given> {
 
 impl Name {
     /// Every setting, in the order in which `modmesh config` shows them.
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Listen,
         Self::AllowHost,
         Self::State,
@@ -103,6 +104,7 @@ impl Name {
         Self::LimitUpstream,
         Self::LimitSite,
         Self::SiteBudget,
+        Self::SiteConnections,
         Self::OnBattery,
         Self::Log,
         Self::LogFormat,
@@ -131,6 +133,7 @@ impl Name {
             Self::LimitUpstream => "limit-upstream",
             Self::LimitSite => "limit-site",
             Self::SiteBudget => "site-budget",
+            Self::SiteConnections => "site-connections",
             Self::OnBattery => "on-battery",
             Self::Log => "log",
             Self::LogFormat => "log-format",

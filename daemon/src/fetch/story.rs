@@ -19,6 +19,8 @@ use crate::trust::{Expected, Proof};
 const STEPS_MAX: usize = 32;
 /// Longest text within a step; an upstream's own may be 8 KiB.
 const TEXT_BYTES_MAX: usize = 1024;
+/// A shorter wait for a place is not told.
+const WAIT_LEAST: Duration = Duration::from_millis(10);
 
 /// A story that is being told; clones tell the same one.
 #[derive(Debug, Clone)]
@@ -138,6 +140,17 @@ impl Story {
         self.tell(since, Did::Commit { failed });
     }
 
+    /// A place among the upstream requests of the site came after so long, or did not come.
+    pub(super) fn tell_line(&self, waited: Duration, in_vain: bool) {
+        if waited >= WAIT_LEAST {
+            let now = Instant::now();
+            self.tell(
+                now.checked_sub(waited).unwrap_or(now),
+                Did::Line { in_vain },
+            );
+        }
+    }
+
     /// How it ended.
     pub(super) fn end(&self, result: Result<Source, &FetchError>) {
         let outcome = match result {
@@ -204,7 +217,7 @@ fn weight(did: &Did) -> usize {
         Did::Judge { scope, refused } => text(scope) + text(refused),
         Did::Way { why, .. } => why.len(),
         Did::Together { had_it } => had_it.len() * size_of::<PeerName>(),
-        Did::Wait | Did::Other => 0,
+        Did::Wait | Did::Line { .. } | Did::Other => 0,
     };
     size_of::<Step>() + inside
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio::io::AsyncWrite;
@@ -78,6 +78,12 @@ impl Sink for ToldSink<'_> {
         self.has_missed = true;
         let next = self.story.upstream(self.staging.received());
         std::mem::replace(&mut self.attempt, next).refused(error);
+    }
+
+    fn stood_in_line(&mut self, waited: Duration, in_vain: bool) {
+        self.story.tell_line(waited, in_vain);
+        // It is no time that the upstream took.
+        self.asked = self.asked.map(|_| Instant::now());
     }
 
     fn announced(&mut self, bytes: u64) {

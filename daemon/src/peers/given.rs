@@ -91,6 +91,9 @@ pub trait Listener: Send + Sync + 'static {
     fn head(&self, from: PeerName, database: DatabaseId, note: String);
     /// A neighbour came or went.
     fn neighbour(&self, event: NeighbourEvent);
+    /// The member `from` says that the entry of this name, [`KeyHash::of_list`] of its URL, has told it to leave it alone for so long;
+    /// no time when it answers again.
+    fn upstream_rests(&self, _from: PeerName, _entry: KeyHash, _rest: Duration) {}
 }
 
 /// A neighbour came or went.
@@ -167,4 +170,6 @@ pub struct PeersConfig {
     pub limit_download: Option<Rate>,
     /// This host's site, and what may go between it and others.
     pub crossing: CrossingLimits,
+    /// The most requests to the upstream that the hosts of this site have under way together; nothing for no cap.
+    pub site_connections: Option<u16>,
 }

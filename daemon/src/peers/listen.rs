@@ -15,6 +15,7 @@ use libp2p::Swarm;
 use libp2p::core::Multiaddr;
 use libp2p::core::transport::{ListenerId, TransportError};
 use libp2p::multiaddr::Protocol;
+use modmesh_protocol::lease::MemberId;
 use modmesh_protocol::limits::UPLOADS_MAX;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::GIVES_INLINE;
@@ -29,8 +30,8 @@ use super::roads::Roads;
 use super::swarm::{Behaviour, build};
 use super::{
     CAN_FETCH, Company, Counter, Crossing, Directory, DirectoryBounds, Distrusted, EvidenceRing,
-    Lanes, Listener, Members, Office, Outbox, Peers, PeersConfig, PeersError, Roster, Shared,
-    Shelf, Talks, Tiding, Watch, acquaint, identity, ledger, multicast, name_of,
+    Lanes, Line, Listener, Members, Office, Outbox, Peers, PeersConfig, PeersError, Roster, Shared,
+    Shelf, Talks, Tiding, Watch, acquaint, identity, ledger, line, multicast, name_of,
 };
 use crate::lately::Longest;
 use crate::manners::{Class, Direction, Throttle};
@@ -124,6 +125,7 @@ pub(super) async fn start(
         paused: Mutex::default(),
         lanes: Lanes::default(),
         office: Arc::new(Office::new()),
+        line: Line::new(config.site_connections, MemberId::of(&name_of(&ours))),
         raw_door: RawDoor::default(),
         talks: Talks::default(),
         owners_took: Longest::default(),
@@ -134,6 +136,7 @@ pub(super) async fn start(
         tidings,
     });
     tokio::spawn(pass_on(tidings_in, listener));
+    tokio::spawn(line::keep(Arc::clone(&shared)));
     let (tips, tips_in) = mpsc::channel(TIPS_MAX);
     let (called_at, call_at) = watch::channel(Vec::new());
     let mut roads = Roads::new(ours, given, Instant::now());
@@ -185,6 +188,7 @@ async fn pass_on(mut tidings: mpsc::Receiver<Tiding>, listener: Arc<dyn Listener
         match tiding {
             Tiding::Head(from, database, note) => listener.head(from, database, note),
             Tiding::Neighbour(event) => listener.neighbour(event),
+            Tiding::Rest(from, entry, rest) => listener.upstream_rests(from, entry, rest),
         }
     }
 }

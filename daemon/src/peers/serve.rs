@@ -39,7 +39,7 @@ use super::crossing::Reserved;
 use super::frames::{self, FrameError};
 use super::statements::{self, Signer};
 use super::streams::{Inbound, Purpose};
-use super::{Shared, Shelf, greeting, inline, office, sites};
+use super::{Shared, Shelf, greeting, inline, line, office, sites};
 
 /// Bytes of a file that are read and sent at a time: large enough that a hop between threads does not show.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -175,6 +175,10 @@ async fn answer_query(
             shared.watch.asked("site");
             sites::answer(shared, &peer, name)
         }
+        Ok((Query::Line(question), _)) => {
+            shared.watch.asked("line");
+            line::answer(shared, &peer, question)
+        }
         // It would have to be paid for.
         Ok(_) if shared.is_out_of_budget(&peer) => Answer::Refused,
         Ok((query, _)) => {
@@ -233,6 +237,7 @@ fn kind_of(query: &Query) -> &'static str {
         Query::Said { .. } => "said",
         Query::Site { .. } => "site",
         Query::Inline(_) => "inline",
+        Query::Line(_) => "line",
     }
 }
 
@@ -279,7 +284,9 @@ fn look_up(shelf: &dyn Shelf, signer: Option<&Signer>, query: Query) -> Answer {
             None => Answer::Said(None),
         },
         // Answered before.
-        Query::Acquaint { .. } | Query::Site { .. } | Query::Inline(_) => Answer::Refused,
+        Query::Acquaint { .. } | Query::Site { .. } | Query::Inline(_) | Query::Line(_) => {
+            Answer::Refused
+        }
         Query::Head { database } => Answer::Head(shelf.head(DatabaseId(database))),
         Query::Versions { database, key } => {
             let database = DatabaseId(database);

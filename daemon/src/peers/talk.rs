@@ -211,10 +211,10 @@ pub(super) fn begin(
 
 /// An owner: this host itself, or a neighbour.
 #[derive(Debug, Clone, Copy)]
-struct Owner {
-    id: MemberId,
+pub(super) struct Owner {
+    pub(super) id: MemberId,
     /// Nothing for this host.
-    peer: Option<PeerId>,
+    pub(super) peer: Option<PeerId>,
 }
 
 /// Who would be asked about a thing at `place` now, the first one in front; nobody where this host has no neighbours.
@@ -233,7 +233,12 @@ pub(super) fn owner_names(shared: &Shared, place: &KeyHash) -> Vec<OwnerName> {
     named.collect()
 }
 
-fn owners_of(shared: &Shared, place: &KeyHash, settled: &[Settled]) -> [Option<Owner>; OWNERS] {
+/// Who owns what lies at `place`, of this host and those neighbours; the first one in front.
+pub(super) fn owners_of(
+    shared: &Shared,
+    place: &KeyHash,
+    settled: &[Settled],
+) -> [Option<Owner>; OWNERS] {
     let ours = MemberId::of(&shared.name);
     let mut members: Vec<_> = settled.iter().map(|one| one.member).collect();
     members.push(modmesh_protocol::lease::Member {

@@ -18,7 +18,7 @@ use super::http::{Ask, HttpError};
 use super::probe::{self, Scout};
 use super::refusals::Refusals;
 use super::town::{Body, Question, Town};
-use super::{ErrorAnswer, RequestKind, RoadState, StartError, UpstreamError};
+use super::{ErrorAnswer, RequestKind, RoadState, StartError, UpstreamError, site};
 use attempt::Again;
 
 /// The longest that a request itself waits because the entry says so; beyond it the entry is left alone by everybody.
@@ -89,12 +89,19 @@ impl Entry {
 
     pub(super) fn state(&self) -> RoadState {
         match (self.health.state(), self.refusals.resting()) {
-            (RoadState::Untried | RoadState::Up, Some((left, answer))) => RoadState::Resting {
-                left,
-                reason: answer.in_words(),
-            },
+            (RoadState::Untried | RoadState::Up, Some((left, answer, heard_from))) => {
+                RoadState::Resting {
+                    left,
+                    reason: answer.in_words(),
+                    heard_from,
+                }
+            }
             (state, _) => state,
         }
+    }
+
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     pub(super) fn health(&self) -> &Health {
@@ -125,6 +132,7 @@ impl Entry {
                 Again::After(pause) if pause > RETRY_AFTER_WAITED_MAX => {
                     if let Some(answer) = trouble.error.answer() {
                         self.refusals.rest(pause, answer.clone());
+                        self.tell_rest(town, pause);
                     }
                     None
                 }
@@ -182,6 +190,13 @@ impl Entry {
             return self.health.admit().await;
         }
         Err(down)
+    }
+
+    /// Tells the members of this site.
+    fn tell_rest(&self, town: &Town, rest: Duration) {
+        if let (Some(line), Some(name)) = (town.line.get(), site::name_of(&self.url)) {
+            line.rests(name, rest);
+        }
     }
 
     fn send_scout(self: &Arc<Self>, town: &Arc<Town>) {

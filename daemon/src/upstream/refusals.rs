@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use modmesh_protocol::line::REST_HEARD_MAX;
+use modmesh_protocol::peer_name::PeerName;
+
 use super::{ErrorAnswer, UpstreamError};
 
 /// How long a refusal of one file is remembered.
@@ -30,13 +33,24 @@ pub(super) struct Refusals {
 #[derive(Debug, Default)]
 struct Memory {
     files: HashMap<String, (Instant, ErrorAnswer)>,
-    rest: Option<(Instant, ErrorAnswer)>,
+    rest: Option<Rest>,
+    /// Whether a member's word of a rest was followed, and the entry has not answered this host since.
+    follows: bool,
+}
+
+/// For how long the entry is left alone, and why.
+#[derive(Debug)]
+struct Rest {
+    until: Instant,
+    answer: ErrorAnswer,
+    /// The member that said so; nothing where the entry did.
+    heard_from: Option<PeerName>,
 }
 
 impl Refusals {
     /// The remembered answer for `path`.
     pub(super) fn of(&self, path: &str) -> Option<ErrorAnswer> {
-        if let Some((left, answer)) = self.resting() {
+        if let Some((left, answer, _)) = self.resting() {
             return Some(ErrorAnswer {
                 retry_after: Some(left),
                 ..answer
@@ -48,12 +62,13 @@ impl Refusals {
         (now < *until).then(|| answer.clone())
     }
 
-    /// For how long the entry still wants to be left alone, and what it answered; nothing when it may be asked.
-    pub(super) fn resting(&self) -> Option<(Duration, ErrorAnswer)> {
+    /// For how long the entry still wants to be left alone, what it answered, and which member said so, if one did; nothing when it
+    /// may be asked.
+    pub(super) fn resting(&self) -> Option<(Duration, ErrorAnswer, Option<PeerName>)> {
         let memory = self.lock();
-        let (until, answer) = memory.rest.as_ref()?;
-        let left = until.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then(|| (left, answer.clone()))
+        let rest = memory.rest.as_ref()?;
+        let left = rest.until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then(|| (left, rest.answer.clone(), rest.heard_from.clone()))
     }
 
     /// Remembers that `path` was refused, if `error` is a refusal of that file.
@@ -81,7 +96,52 @@ impl Refusals {
 
     /// The entry wants to be left alone for `pause`; everybody gets `answer` until then.
     pub(super) fn rest(&self, pause: Duration, answer: ErrorAnswer) {
-        self.lock().rest = Some((Instant::now() + pause.min(REST_MAX), answer));
+        let mut memory = self.lock();
+        memory.follows = false;
+        memory.rest = Some(Rest {
+            until: Instant::now() + pause.min(REST_MAX),
+            answer,
+            heard_from: None,
+        });
+    }
+
+    /// A member says that the entry wants to be left alone. It is followed once, until the entry has answered this host again, and
+    /// changes nothing of what the entry told this host itself. True when it is followed.
+    pub(super) fn heard_rest(&self, pause: Duration, from: &PeerName, url: &str) -> bool {
+        let now = Instant::now();
+        let mut memory = self.lock();
+        let rests = memory.rest.as_ref().is_some_and(|rest| now < rest.until);
+        if rests || memory.follows {
+            return false;
+        }
+        memory.follows = true;
+        memory.rest = Some(Rest {
+            until: now + pause.min(REST_HEARD_MAX),
+            answer: ErrorAnswer {
+                status: 429,
+                text: Some(format!("it told the member {from} to leave it alone")),
+                url: url.to_owned(),
+                retry_after: None,
+            },
+            heard_from: Some(from.clone()),
+        });
+        true
+    }
+
+    /// A member says that the entry answers again: what members said before is forgotten.
+    pub(super) fn heard_answer(&self) {
+        let mut memory = self.lock();
+        memory.rest.take_if(|rest| rest.heard_from.is_some());
+    }
+
+    /// The entry answered this host. True when a member had said that it rests, and it gave what it was asked for.
+    pub(super) fn answered(&self, is_good: bool) -> bool {
+        let now = Instant::now();
+        let mut memory = self.lock();
+        memory.follows = false;
+        let heard = |rest: &mut Rest| rest.heard_from.is_some();
+        let overruled = memory.rest.take_if(|rest| is_good && heard(rest));
+        overruled.is_some_and(|rest| now < rest.until)
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
@@ -147,5 +207,52 @@ mod tests {
         refusals.rest(Duration::from_secs(86_400), answer(503));
         tokio::time::advance(REST_MAX).await;
         assert_eq!(refusals.of("anything"), None);
+    }
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn heard(refusals: &Refusals, pause: Duration) -> Option<Duration> {
+        let from: PeerName = "12D3KooWMember".parse().unwrap();
+        refusals.heard_rest(pause, &from, "https://a.example");
+        refusals.resting().map(|(left, _, _)| left)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_word_of_a_member_is_followed_once_for_a_minute_at_most_until_the_entry_answers() {
+        let refusals = Refusals::default();
+        assert_eq!(heard(&refusals, LONG), Some(REST_HEARD_MAX));
+        let (_, told, from) = refusals.resting().unwrap();
+        assert_eq!(told.status, 429);
+        assert_eq!(from.unwrap().as_str(), "12D3KooWMember");
+        tokio::time::advance(REST_HEARD_MAX / 2).await;
+        assert_eq!(heard(&refusals, LONG), Some(REST_HEARD_MAX / 2));
+        tokio::time::advance(REST_HEARD_MAX / 2).await;
+        // First this host asks the entry itself.
+        assert_eq!(heard(&refusals, LONG), None);
+        assert!(!refusals.answered(false));
+        assert!(heard(&refusals, LONG).is_some());
+        // A refusal of something says nothing about the rest, an answer does.
+        assert!(!refusals.answered(false) && refusals.resting().is_some());
+        assert!(refusals.answered(true) && refusals.resting().is_none());
+        assert!(!refusals.answered(true));
+        assert!(heard(&refusals, LONG).is_some());
+        refusals.heard_answer();
+        assert!(refusals.resting().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_entry_said_itself_no_member_changes() {
+        let refusals = Refusals::default();
+        refusals.rest(Duration::from_secs(20), answer(503));
+        assert_eq!(heard(&refusals, LONG), Some(Duration::from_secs(20)));
+        refusals.heard_answer();
+        assert!(!refusals.answered(true) && refusals.resting().is_some());
+        // And what it says counts more than what a member said.
+        let refusals = Refusals::default();
+        assert!(heard(&refusals, LONG).is_some());
+        refusals.rest(Duration::from_secs(100), answer(503));
+        let (left, told, from) = refusals.resting().unwrap();
+        assert_eq!((left, told.status), (Duration::from_secs(100), 503));
+        assert_eq!(from, None);
     }
 }

@@ -41,6 +41,14 @@ enum Way {
 }
 
 impl Inner {
+    /// The databases that were asked so far, at their own addresses.
+    pub(super) fn databases_themselves(&self) -> Vec<Arc<Entry>> {
+        let databases = self.databases.lock();
+        let databases = databases.unwrap_or_else(PoisonError::into_inner);
+        let entries = databases.values().map(|one| Arc::clone(&one.itself));
+        entries.collect()
+    }
+
     pub(super) async fn sumdb(
         &self,
         address: &SumdbAddress,

@@ -3,7 +3,8 @@
 //! At most so many requests run at a time as there are places; zips may take three quarters of them, since a `.mod`
 //! never waits for a `.zip`. What they bring keeps to one limit; a small one is shared by fewer zips, so that each keeps moving.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use modmesh_protocol::control::{CapStatus, RateStatus};
 use tokio::io::AsyncWriteExt;
@@ -11,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::health::Pauses;
 use super::http::HttpClient;
-use super::{ErrorAnswer, Options, RequestKind, Sink, StartError, UpstreamError, Watch};
+use super::{ErrorAnswer, Options, RequestKind, Sink, SiteLine, StartError, UpstreamError, Watch};
 use crate::manners::{Class, Direction, Throttle};
 
 /// What all entries share.
@@ -23,6 +24,8 @@ pub(super) struct Town {
     all_max: usize,
     zips_max: usize,
     pub(super) throttle: Throttle,
+    /// The others of this site, once they are known.
+    pub(super) line: OnceLock<Box<dyn SiteLine>>,
     pub(super) pauses: Pauses,
     pub(super) options: Options,
 }
@@ -86,6 +89,11 @@ impl<'a> Body<'a> {
         self.sink.missed(error);
     }
 
+    /// A place of the site was waited for.
+    pub(super) fn stood_in_line(&mut self, waited: Duration, in_vain: bool) {
+        self.sink.stood_in_line(waited, in_vain);
+    }
+
     /// Its sender says how long it is.
     pub(super) fn announced(&mut self, bytes: u64) {
         self.sink.announced(bytes);
@@ -122,6 +130,7 @@ impl Town {
             all_max: places,
             zips_max: zips,
             throttle,
+            line: OnceLock::new(),
             pauses: Pauses {
                 first: options.pause,
                 max: options.pause_max,

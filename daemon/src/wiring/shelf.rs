@@ -15,10 +15,12 @@ use tokio::sync::broadcast;
 use crate::Event;
 use crate::fetch::{Sayings, info_of};
 use crate::log::Mirrors;
+use crate::metrics::Metrics;
 use crate::peers::{NeighbourEvent, Shelf, Shelved, ShelvedSaying, ShelvedStatement};
 use crate::proxy::{Route, parse_route};
 use crate::store::Store;
 use crate::trust::Scope;
+use crate::upstream::Upstream;
 
 use super::AroundUs;
 
@@ -163,6 +165,8 @@ pub(crate) struct NeighbourNews {
     pub mirrors: Mirrors,
     pub around: HashMap<DatabaseId, Arc<AroundUs>>,
     pub events: broadcast::Sender<Event>,
+    pub upstream: Option<Upstream>,
+    pub metrics: Metrics,
 }
 
 impl crate::peers::Listener for NeighbourNews {
@@ -183,5 +187,14 @@ impl crate::peers::Listener for NeighbourNews {
             NeighbourEvent::Went { peer } => Event::NeighbourWent { name: peer },
         };
         let _nobody_listens = self.events.send(event);
+    }
+
+    fn upstream_rests(&self, from: PeerName, entry: KeyHash, rest: Duration) {
+        if let Some(upstream) = &self.upstream {
+            if upstream.heard_rest(&from, entry, rest) {
+                tracing::info!(%from, ?rest, "a member says that an upstream wants to be left alone");
+                self.metrics.upstream_rest("heard");
+            }
+        }
     }
 }

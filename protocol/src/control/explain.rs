@@ -225,6 +225,11 @@ pub enum Did {
         /// Who had it in the end; nobody where this host was to fetch it itself.
         had_it: Vec<PeerName>,
     },
+    /// A place was waited for among the requests that the hosts of the site have under way to their upstream.
+    Line {
+        /// Whether none came, and the upstream was asked all the same.
+        in_vain: bool,
+    },
     /// It was decided whether the upstream or another site is asked next.
     Way {
         /// Whether it is another site.

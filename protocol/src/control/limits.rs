@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::peer_name::PeerName;
+
 /// Rates, caps, and whether files are sent at all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limits {
@@ -14,6 +16,32 @@ pub struct Limits {
     /// Why no file above 64 KiB is sent to neighbours at the moment, as a fragment for a person.
     #[serde(default)]
     pub uploads_paused: Option<String>,
+    /// The cap that the hosts of this site keep to together; nothing where none is set.
+    #[serde(default)]
+    pub line: Option<LineStatus>,
+}
+
+/// The line for the upstream, see [`crate::line`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineStatus {
+    /// The cap that is set on this host.
+    pub most: u64,
+    /// The one that counts now: the smallest of those in the line, or this host's share of its own where nobody keeps it.
+    pub effective: u64,
+    /// Requests that this host has under way.
+    pub used: u64,
+    /// Requests of this host that wait for a place.
+    pub waiting: u64,
+    /// The neighbour that keeps the line, as it was when a place was needed last.
+    pub kept_by: Option<PeerName>,
+    /// Whether this host keeps it.
+    pub kept_here: bool,
+    /// Whether nobody answered, so that this host goes by its share.
+    pub by_share: bool,
+    /// What this host has promised as the one that keeps the line, its own included.
+    pub promised: u64,
+    /// How many hosts have asked it just now, itself included.
+    pub hosts: u64,
 }
 
 /// One class of traffic in one direction. Readers skip classes that they do not know.

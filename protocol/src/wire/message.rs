@@ -14,6 +14,7 @@ use crate::limits::{
     RECORD_TEXT_BYTES_MAX, RELEASE_BYTES_MAX, SHARED_NOTE_BYTES_MAX, SITE_NAME_BYTES_MAX,
     TILE_BYTES_MAX, TILES_PER_QUERY_MAX, UP_MS_MAX, VERSIONS_RECORDS_MAX, VERSIONS_TEXT_BYTES_MAX,
 };
+use crate::line::{LineAnswer, LineQuestion};
 use crate::membership::SIGNATURE_BYTES;
 use crate::peer_name::PEER_NAME_BYTES_MAX;
 
@@ -121,6 +122,8 @@ pub enum Query {
     /// "Give me this file and what proves it, if it is small." All that [`Query::Locate`], [`Query::Tiles`] and a file's stream
     /// would bring, in one round trip.
     Inline(InlineQuestion),
+    /// About the upstream that the hosts of a site share: see [`crate::line`].
+    Line(LineQuestion),
 }
 
 /// A neighbour of a neighbour, as an element of [`Answer::Acquaintances`]. It is where it was last seen.
@@ -196,6 +199,8 @@ pub enum Answer {
     Site(Option<String>),
     /// To [`Query::Inline`].
     Inline(InlineAnswer),
+    /// To [`Query::Line`].
+    Line(LineAnswer),
 }
 
 /// A file that a holder can send.
@@ -341,7 +346,8 @@ impl Message for Query {
             | Self::Versions { .. }
             | Self::Stated { .. }
             | Self::Acquaint { .. }
-            | Self::Said { .. } => Ok(()),
+            | Self::Said { .. }
+            | Self::Line(_) => Ok(()),
         }
     }
 }
@@ -385,6 +391,7 @@ impl Message for Answer {
             | Self::Note(None)
             | Self::Said(None)
             | Self::Busy { .. }
+            | Self::Line(_)
             | Self::Refused => Ok(()),
         }
     }

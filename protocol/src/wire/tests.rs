@@ -1,6 +1,7 @@
 //! The wire form: for good, whole or refused, and never a reason to allocate.
 
 mod inline;
+mod line;
 
 use std::fmt::Debug;
 

@@ -158,6 +158,7 @@ impl Stranger {
             limit_upload: None,
             limit_download: None,
             crossing: Default::default(),
+            site_connections: None,
         };
         let peers = Peers::start(config, shelf, Arc::new(Deaf), Arc::new(())).await;
         let peers = peers.expect("a neighbour that listens");

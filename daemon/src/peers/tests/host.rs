@@ -146,6 +146,7 @@ pub(super) fn config(folder: &TempDir, peers: &[String]) -> PeersConfig {
         limit_upload: None,
         limit_download: None,
         crossing: Default::default(),
+        site_connections: None,
     }
 }
 

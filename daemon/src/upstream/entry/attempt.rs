@@ -12,7 +12,7 @@ use crate::upstream::file_url::{Absence, Directory};
 use crate::upstream::health::{Failure, Ticket};
 use crate::upstream::http::{Ask, HttpError, Reply, Sign, Version};
 use crate::upstream::town::{Body, Question, Town};
-use crate::upstream::{RequestKind, UpstreamError};
+use crate::upstream::{ErrorAnswer, RequestKind, SitePlace, UpstreamError};
 
 /// How long an answer may be owed before the scout looks whether the entry is still there.
 const OWED_MAX: Duration = Duration::from_millis(700);
@@ -75,6 +75,7 @@ impl Entry {
                         .map_err(|reason| self.unreachable(question.path, reason))?;
                 }
                 let _place = town.place(kind).await;
+                let _shared = self.place_of_site(town, kind, body).await?;
                 let asked = self.ask_http(town, kind, question, is_last, body);
                 if matches!(kind, RequestKind::Mod | RequestKind::Zip) {
                     // Whoever asks for files has a deadline of his own.
@@ -86,6 +87,33 @@ impl Entry {
                     Err(self.unreachable(question.path, reason).into())
                 })
             }
+        }
+    }
+
+    /// A place among the requests of the site, after one among those of this host. Meanwhile the entry may have asked for a rest.
+    async fn place_of_site(
+        &self,
+        town: &Town,
+        kind: RequestKind,
+        body: &mut Body<'_>,
+    ) -> Result<Option<SitePlace>, Trouble> {
+        let place = match town.line.get() {
+            Some(line) => line.place(kind == RequestKind::Zip).await,
+            None => None,
+        };
+        if let Some(place) = &place {
+            body.stood_in_line(place.waited, place.in_vain);
+        }
+        match self.refusals.resting() {
+            Some((left, answer, _)) => {
+                let retry_after = Some(left);
+                let answer = ErrorAnswer {
+                    retry_after,
+                    ..answer
+                };
+                Err(UpstreamError::of_status(answer).into())
+            }
+            None => Ok(place),
         }
     }
 
@@ -139,6 +167,9 @@ impl Entry {
             Ok(reply) => {
                 town.watch.request(kind, reply.status);
                 ticket.answered();
+                if self.refusals.answered(matches!(reply.status, 200 | 206)) {
+                    self.tell_rest(town, Duration::ZERO);
+                }
                 return Ok(reply);
             }
             Err(HttpError::Redirect(status, text)) => {

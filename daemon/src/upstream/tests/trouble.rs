@@ -129,7 +129,7 @@ async fn retry_after_is_waited_for_when_it_is_short_and_kept_to_by_all_when_it_i
         assert!(answer.retry_after.unwrap() > Duration::from_secs(90));
     }
     assert_eq!(fake.heads().len(), 1);
-    let RoadState::Resting { left, reason } = upstream.entries().remove(0).state else {
+    let RoadState::Resting { left, reason, .. } = upstream.entries().remove(0).state else {
         panic!("not resting");
     };
     assert!(left > Duration::from_secs(90));

@@ -1,0 +1,452 @@
+//! The line of this site for the upstream: this host as a guest in it, and as the one that keeps it. Besides, what members say
+//! about an upstream that wants to rest.
+//!
+//! What to do is decided by [`Guest`] and [`Gatekeeper`]; here are their clock, their streams, and those that wait. Only a host that has a
+//! cap ever asks. Who is asked is the first owner of the line that answers; one that is silent is passed over for a while, and where
+//! nobody answers this host keeps to its share of the cap. A request waits no longer than [`Class::wait_max`] while this host is given no place.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures::StreamExt;
+use libp2p::PeerId;
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::control::LineStatus;
+use modmesh_protocol::lease::MemberId;
+use modmesh_protocol::limits::NO_PROGRESS_MAX;
+use modmesh_protocol::line::{
+    Class, Gatekeeper, Guest, LineAnswer, LineQuestion, PlacesAsked, PlacesTold, REST_HEARD_MAX,
+    SILENT_AFTER, Standing, place_of_the_line, share_of,
+};
+use modmesh_protocol::wire::{Answer, Query};
+use tokio::sync::Notify;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::streams::Purpose;
+use super::talk::owners_of;
+use super::{PeerError, Peers, Shared, Tiding, ask, frames, lock, name_of, peer_id_of};
+
+/// For how long one that was silent is not asked.
+const SILENT: Duration = Duration::from_secs(10);
+/// For how long one is not asked that had this host wait in vain, or that does not know the question.
+const IN_VAIN: Duration = Duration::from_secs(600);
+/// The pause after one that is busy.
+const BUSY: Duration = Duration::from_millis(100);
+/// How often it is looked who keeps the line.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// One that has been up for so much longer than this host may have known another keeper of the line.
+const ELDER: Duration = Duration::from_secs(5);
+/// Members that are told of a rest at the same time.
+const TOLD_AT_ONCE_MAX: usize = 16;
+
+/// Both sides of the line, as far as this host has to do with it.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Nothing where this host has no cap.
+    guest: Option<Mutex<Guest>>,
+    gatekeeper: Mutex<Gatekeeper>,
+    /// Keeps this host to its share while nobody answers.
+    by_share: Mutex<Gatekeeper>,
+    first: Mutex<Option<First>>,
+    passed_over: Mutex<HashMap<PeerId, Instant>>,
+    kept_by: Mutex<KeptBy>,
+    /// There is something to ask.
+    to_ask: Notify,
+    /// There may be a place.
+    freed: Notify,
+    /// Held by the first request of each class that waits; fair, so that the others come in their order.
+    heads: [tokio::sync::Mutex<()>; 2],
+    began: Instant,
+}
+
+/// The first owner of the line, as it was seen last, and since when.
+#[derive(Debug, Clone, Copy)]
+struct First {
+    id: MemberId,
+    since: Duration,
+    /// Whether it was somebody else before.
+    follows: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum KeptBy {
+    /// It was not needed yet.
+    #[default]
+    Unknown,
+    Neighbour(PeerId),
+    ThisHost,
+    /// Nobody answers: each goes by its share.
+    Nobody,
+}
+
+/// A place among the requests that the hosts of this site have under way. It is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct UpstreamPlace {
+    shared: Arc<Shared>,
+    class: Class,
+    /// For how long it was waited for.
+    pub(crate) waited: Duration,
+    /// Whether it was waited for in vain, and the request goes ahead all the same.
+    pub(crate) in_vain: bool,
+}
+
+/// One that waits; not any more when this is dropped.
+struct Waiting<'a> {
+    line: &'a Line,
+    guest: &'a Mutex<Guest>,
+    class: Class,
+}
+
+impl Line {
+    /// `most` is the cap; nothing for none.
+    pub(super) fn new(most: Option<u16>, ours: MemberId) -> Self {
+        let serial = SystemTime::now().duration_since(UNIX_EPOCH);
+        // Larger than before the last start: nobody asks a thousand times a millisecond.
+        let serial = serial
+            .map_or(0, |since| since.as_millis() as u64)
+            .wrapping_mul(1000);
+        Self {
+            guest: most.map(|most| Mutex::new(Guest::new(most, serial))),
+            gatekeeper: Mutex::default(),
+            by_share: Mutex::default(),
+            // Who looks all the time was alone when it began.
+            first: Mutex::new(most.map(|_| First {
+                id: ours,
+                since: Duration::ZERO,
+                follows: false,
+            })),
+            passed_over: Mutex::default(),
+            kept_by: Mutex::default(),
+            to_ask: Notify::new(),
+            freed: Notify::new(),
+            heads: [tokio::sync::Mutex::new(()), tokio::sync::Mutex::new(())],
+            began: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn pass_over(&self, peer: PeerId, pause: Duration) {
+        let mut passed_over = lock(&self.passed_over);
+        let now = Instant::now();
+        passed_over.retain(|_, until| now < *until);
+        passed_over.insert(peer, now + pause);
+    }
+
+    fn is_passed_over(&self, peer: &PeerId) -> bool {
+        let passed_over = lock(&self.passed_over);
+        passed_over
+            .get(peer)
+            .is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// Asks this host as the one that keeps the line.
+    fn ask_here(
+        &self,
+        who: MemberId,
+        asked: &PlacesAsked,
+        standing: Standing,
+    ) -> Option<PlacesTold> {
+        lock(&self.gatekeeper).ask(self.now(), who, asked, standing)
+    }
+
+    /// A place for a request of this class.
+    async fn place(&self, guest: &Mutex<Guest>, class: Class) -> bool {
+        lock(guest).wait(self.now(), class);
+        let _waiting = Waiting {
+            line: self,
+            guest,
+            class,
+        };
+        let head = match class {
+            Class::Small => &self.heads[0],
+            Class::Zip => &self.heads[1],
+        };
+        let _head = head.lock().await;
+        loop {
+            // Registered before the look, so that a change right after it is not missed.
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            let now = self.now();
+            let in_vain_at = {
+                let mut guest = lock(guest);
+                if guest.begin(now, class) {
+                    return false;
+                }
+                if guest.begin_in_vain(now, class) {
+                    return true;
+                }
+                guest.in_vain_at()
+            };
+            self.to_ask.notify_one();
+            let in_vain = sleep_until(tokio::time::Instant::from_std(
+                self.began + in_vain_at.unwrap_or(now + class.wait_max()),
+            ));
+            tokio::select! {
+                () = freed => {}
+                () = in_vain => {}
+            }
+        }
+    }
+
+    fn status(&self) -> Option<LineStatus> {
+        let (now, guest) = (self.now(), lock(self.guest.as_ref()?));
+        let (using, waiting, _) = guest.load(now);
+        let (promised, hosts) = lock(&self.gatekeeper).counts(now);
+        let kept_by = *lock(&self.kept_by);
+        Some(LineStatus {
+            most: guest.most().into(),
+            effective: guest.effective().unwrap_or(guest.most()).into(),
+            used: using.sum().into(),
+            waiting: waiting.sum().into(),
+            kept_by: match kept_by {
+                KeptBy::Neighbour(peer) => Some(name_of(&peer)),
+                _ => None,
+            },
+            kept_here: kept_by == KeptBy::ThisHost,
+            by_share: kept_by == KeptBy::Nobody,
+            promised: promised as u64,
+            hosts: hosts as u64,
+        })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        lock(self.guest).wait_no_more(self.class);
+        self.line.to_ask.notify_one();
+    }
+}
+
+impl Drop for UpstreamPlace {
+    fn drop(&mut self) {
+        let line = &self.shared.line;
+        if let Some(guest) = &line.guest {
+            lock(guest).end(line.now(), self.class);
+        }
+        line.freed.notify_waiters();
+        line.to_ask.notify_one();
+    }
+}
+
+/// Asks for places when that is due, and knows who keeps the line. Nothing to do where this host has no cap.
+pub(super) async fn keep(shared: Arc<Shared>) {
+    let line = &shared.line;
+    let Some(guest) = &line.guest else { return };
+    let mut looked_at = Instant::now();
+    loop {
+        let mut to_ask = std::pin::pin!(line.to_ask.notified());
+        to_ask.as_mut().enable();
+        if looked_at.elapsed() >= LOOK_EVERY {
+            looked_at = Instant::now();
+            standing(&shared);
+        }
+        let now = line.now();
+        let due = lock(guest).due(now);
+        if due.is_some_and(|due| due <= now) {
+            ask_one(&shared, guest).await;
+            line.freed.notify_waiters();
+            continue;
+        }
+        let wait = due.map_or(LOOK_EVERY, |due| (due - now).min(LOOK_EVERY));
+        tokio::select! {
+            () = to_ask => {}
+            () = sleep(wait) => {}
+            () = shared.commands.closed() => return,
+        }
+    }
+}
+
+/// Puts one question to whoever keeps the line.
+async fn ask_one(shared: &Shared, guest: &Mutex<Guest>) {
+    let line = &shared.line;
+    let asked = lock(guest).ask(line.now());
+    let hear = |told: &PlacesTold| lock(guest).hear(line.now(), asked.serial, told);
+    let settled = shared.roster.settled();
+    let owners = owners_of(shared, &place_of_the_line(), &settled);
+    let mut owners = owners.into_iter().flatten();
+    let next = owners.find(|owner| owner.peer.is_none_or(|peer| !line.is_passed_over(&peer)));
+    let outcome = match next.map(|owner| (owner.id, owner.peer)) {
+        Some((ours, None)) => {
+            *lock(&line.kept_by) = KeptBy::ThisHost;
+            line.ask_here(ours, &asked, standing(shared)).ok_or(None)
+        }
+        Some((_, Some(peer))) => {
+            *lock(&line.kept_by) = KeptBy::Neighbour(peer);
+            let asking = ask_neighbour(shared, peer, asked);
+            let told = timeout(SILENT_AFTER, asking).await;
+            told.unwrap_or(Err(PeerError::Stalled))
+                .map_err(|error| Some((peer, error)))
+        }
+        None => {
+            *lock(&line.kept_by) = KeptBy::Nobody;
+            let share = PlacesAsked {
+                most: share_of(asked.most, settled.len() + 1),
+                ..asked
+            };
+            let ours = MemberId::of(&shared.name);
+            let told = lock(&line.by_share).ask(line.now(), ours, &share, Standing::First);
+            told.ok_or(None)
+        }
+    };
+    match outcome {
+        Ok(told) => hear(&told),
+        Err(trouble) => {
+            lock(guest).lost(asked.serial);
+            match trouble {
+                Some((_, PeerError::Busy { .. })) | None => sleep(BUSY).await,
+                Some((peer, error)) => {
+                    tracing::debug!(%peer, %error, "one that keeps the line for the upstream did not answer");
+                    let pause = match error {
+                        PeerError::Refused | PeerError::Protocol(_) => IN_VAIN,
+                        _ => SILENT,
+                    };
+                    line.pass_over(peer, pause);
+                }
+            }
+        }
+    }
+}
+
+async fn ask_neighbour(
+    shared: &Shared,
+    peer: PeerId,
+    asked: PlacesAsked,
+) -> Result<PlacesTold, PeerError> {
+    match ask_about(shared, &peer, LineQuestion::Places(asked)).await? {
+        LineAnswer::Places(told) => Ok(told),
+        LineAnswer::Heard => Err(PeerError::Protocol("another answer than places")),
+    }
+}
+
+/// One question about the upstream, one answer.
+async fn ask_about(
+    shared: &Shared,
+    peer: &PeerId,
+    question: LineQuestion,
+) -> Result<LineAnswer, PeerError> {
+    let mut stream = ask::open(shared, peer, Purpose::Query).await?;
+    let sent = frames::write(&mut stream, &Query::Line(question), NO_PROGRESS_MAX).await?;
+    shared.count_sent(peer, sent);
+    let (answer, bytes) = frames::read::<Answer>(&mut stream, NO_PROGRESS_MAX).await?;
+    shared.count_received(peer, bytes);
+    match answer {
+        Answer::Line(answer) => Ok(answer),
+        Answer::Busy { .. } => Err(PeerError::Busy { retry_after: BUSY }),
+        Answer::Refused => Err(PeerError::Refused),
+        _ => Err(PeerError::Protocol("another answer than about the line")),
+    }
+}
+
+/// What this host is among the owners of the line, as it is seen now and was before.
+fn standing(shared: &Shared) -> Standing {
+    let settled = shared.roster.settled();
+    let ours = MemberId::of(&shared.name);
+    let owners = owners_of(shared, &place_of_the_line(), &settled);
+    let first = owners.into_iter().flatten().next().map(|owner| owner.id);
+    let first = first.unwrap_or(ours);
+    let now = shared.line.now();
+    let mut seen = lock(&shared.line.first);
+    let is_new = seen.is_none_or(|seen| seen.id != first);
+    if is_new {
+        *seen = Some(First {
+            id: first,
+            since: now,
+            follows: true,
+        });
+    }
+    let up = shared.up_since.elapsed();
+    let has_elders = settled.iter().any(|one| one.member.up > up + ELDER);
+    match *seen {
+        _ if first != ours => Standing::StandsIn,
+        Some(seen) if seen.follows || has_elders => Standing::FirstSince(seen.since),
+        _ => Standing::First,
+    }
+}
+
+/// The answer to a neighbour.
+pub(super) fn answer(shared: &Shared, peer: &PeerId, question: LineQuestion) -> Answer {
+    match question {
+        // Each site has a line of its own.
+        LineQuestion::Places(_) if shared.roster.is_across(peer) => Answer::Refused,
+        LineQuestion::Places(asked) => {
+            let who = MemberId::of(&name_of(peer));
+            match shared.line.ask_here(who, &asked, standing(shared)) {
+                Some(told) => Answer::Line(LineAnswer::Places(told)),
+                None => Answer::Busy {
+                    retry_after_ms: u32::try_from(BUSY.as_millis()).unwrap_or(u32::MAX),
+                },
+            }
+        }
+        LineQuestion::Rest { entry, rest_ms } => {
+            let is_ours = shared.members.is_closed()
+                && shared.roster.is_member(peer)
+                && !shared.roster.is_across(peer);
+            if !is_ours {
+                return Answer::Refused;
+            }
+            let rest = Duration::from_millis(rest_ms.into()).min(REST_HEARD_MAX);
+            shared.tell(Tiding::Rest(name_of(peer), KeyHash(entry), rest));
+            Answer::Line(LineAnswer::Heard)
+        }
+    }
+}
+
+/// The upstream of this host and of others.
+impl Peers {
+    /// A place among the requests that the hosts of this site have under way to their upstream. Nothing, at once, where there is no
+    /// cap. Waits no longer than [`Class::wait_max`] while this host is given no place of the class.
+    pub(crate) async fn upstream_place(&self, class: Class) -> Option<UpstreamPlace> {
+        let line = &self.shared.line;
+        let guest = line.guest.as_ref()?;
+        let began = Instant::now();
+        let in_vain = line.place(guest, class).await;
+        let place = UpstreamPlace {
+            shared: Arc::clone(&self.shared),
+            class,
+            waited: began.elapsed(),
+            in_vain,
+        };
+        if in_vain && let KeptBy::Neighbour(peer) = *lock(&line.kept_by) {
+            tracing::info!(%peer, "the one that keeps the line for the upstream had this host wait in vain; it is not asked for a while");
+            line.pass_over(peer, IN_VAIN);
+        }
+        Some(place)
+    }
+
+    /// The line for the upstream; nothing where this host has no cap.
+    pub fn line(&self) -> Option<LineStatus> {
+        self.shared.line.status()
+    }
+
+    /// Tells the members of this site that an entry of the upstream, by the name of its URL, wants to be left alone for so long; no
+    /// time where it answers again. An open host tells nobody.
+    pub(crate) fn tell_rest(&self, entry: KeyHash, rest: Duration) {
+        if !self.shared.members.is_closed() {
+            return;
+        }
+        let rest = rest.min(REST_HEARD_MAX).as_millis();
+        let question = LineQuestion::Rest {
+            entry: entry.0,
+            rest_ms: u32::try_from(rest).unwrap_or(u32::MAX),
+        };
+        let shared = Arc::clone(&self.shared);
+        let members = shared.roster.usable_here();
+        let members: Vec<PeerId> = members.iter().filter_map(peer_id_of).collect();
+        // It ends by the deadlines of its questions.
+        tokio::spawn(async move {
+            let told = futures::stream::iter(members).for_each_concurrent(
+                TOLD_AT_ONCE_MAX,
+                async |peer| {
+                    if let Err(error) = ask_about(&shared, &peer, question).await {
+                        tracing::debug!(%peer, %error, "a member was not told of an upstream that rests");
+                    }
+                },
+            );
+            told.await;
+        });
+    }
+}
