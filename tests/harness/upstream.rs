@@ -288,6 +288,11 @@ impl FakeUpstream {
         self.shared.tally.all()
     }
 
+    /// The most requests that were under way at the same time: from their heads until the last byte of their answers was handed over.
+    pub fn most_at_once(&self) -> usize {
+        self.shared.tally.most_under_way()
+    }
+
     /// Forgets what it saw.
     pub fn forget(&self) {
         self.shared.tally.clear();

@@ -33,6 +33,7 @@ mod hostile;
 mod inline;
 mod judge;
 mod leaving;
+mod line;
 mod lying_owners;
 mod manners;
 mod members;

@@ -27,7 +27,7 @@ use super::streams::Purpose;
 use super::talk::owners_of;
 use super::{PeerError, Peers, Shared, Tiding, ask, frames, lock, name_of, peer_id_of};
 
-/// For how long one that was silent is not asked.
+/// For how long one that was silent is not asked; twice as long each time that it is again.
 const SILENT: Duration = Duration::from_secs(10);
 /// For how long one is not asked that had this host wait in vain, or that does not know the question.
 const IN_VAIN: Duration = Duration::from_secs(600);
@@ -49,7 +49,8 @@ pub(super) struct Line {
     /// Keeps this host to its share while nobody answers.
     by_share: Mutex<Gatekeeper>,
     first: Mutex<Option<First>>,
-    passed_over: Mutex<HashMap<PeerId, Instant>>,
+    /// Until when somebody is not asked, and for how long that was.
+    passed_over: Mutex<HashMap<PeerId, (Instant, Duration)>>,
     kept_by: Mutex<KeptBy>,
     /// There is something to ask.
     to_ask: Notify,
@@ -129,18 +130,25 @@ impl Line {
         self.began.elapsed()
     }
 
+    /// Does not ask `peer` for so long, or for twice as long as the last time.
     fn pass_over(&self, peer: PeerId, pause: Duration) {
         let mut passed_over = lock(&self.passed_over);
         let now = Instant::now();
-        passed_over.retain(|_, until| now < *until);
-        passed_over.insert(peer, now + pause);
+        let again = passed_over.get(&peer).map_or(pause, |(_, last)| *last * 2);
+        let pause = again.clamp(pause, IN_VAIN);
+        passed_over.retain(|_, (until, _)| now < *until + IN_VAIN);
+        passed_over.insert(peer, (now + pause, pause));
+    }
+
+    /// It answered.
+    fn trust(&self, peer: &PeerId) {
+        lock(&self.passed_over).remove(peer);
     }
 
     fn is_passed_over(&self, peer: &PeerId) -> bool {
         let passed_over = lock(&self.passed_over);
-        passed_over
-            .get(peer)
-            .is_some_and(|until| Instant::now() < *until)
+        let until = passed_over.get(peer).map(|(until, _)| *until);
+        until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Asks this host as the one that keeps the line.
@@ -278,8 +286,11 @@ async fn ask_one(shared: &Shared, guest: &Mutex<Guest>) {
             *lock(&line.kept_by) = KeptBy::Neighbour(peer);
             let asking = ask_neighbour(shared, peer, asked);
             let told = timeout(SILENT_AFTER, asking).await;
-            told.unwrap_or(Err(PeerError::Stalled))
-                .map_err(|error| Some((peer, error)))
+            let told = told.unwrap_or(Err(PeerError::Stalled));
+            if told.is_ok() {
+                line.trust(&peer);
+            }
+            told.map_err(|error| Some((peer, error)))
         }
         None => {
             *lock(&line.kept_by) = KeptBy::Nobody;

@@ -4,6 +4,7 @@ mod bounds;
 mod host;
 mod inline;
 mod lanes;
+mod line;
 mod locate;
 mod manners;
 mod members;

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::fault::Fault;
 use super::shelf::Answer;
-use super::tally::Seen;
+use super::tally::{Seen, UnderWay};
 use super::{Reach, Shared};
 use crate::unheard::Unheard;
 
@@ -112,6 +112,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<R
         .collect();
     let seen = Seen::new(&path, request.method().as_str(), headers);
     shared.tally.note(seen.clone());
+    let under_way = UnderWay::begin(&shared);
 
     let range = request
         .headers()
@@ -174,7 +175,10 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<R
     }
     let (chunks, receiver) = mpsc::channel(1);
     if request.method() != "HEAD" {
-        tokio::spawn(sending.send(answer.body, chunks, seen, shared));
+        tokio::spawn(async move {
+            sending.send(answer.body, chunks, seen, shared).await;
+            drop(under_way);
+        });
     }
     response.body(Pump(receiver)).map_err(io::Error::other)
 }

@@ -1,6 +1,6 @@
 //! What an upstream saw: every request, with the bytes of its body that were handed to the connection.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -56,6 +56,27 @@ pub struct Seen {
 pub(super) struct Tally {
     all: Mutex<Vec<Seen>>,
     came: Condvar,
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
+}
+
+/// A request that is not answered to its end yet.
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<super::Shared>);
+
+impl UnderWay {
+    pub(super) fn begin(shared: &Arc<super::Shared>) -> Self {
+        let tally = &shared.tally;
+        let now = tally.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        tally.most_under_way.fetch_max(now, Ordering::SeqCst);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.tally.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Kind {
@@ -128,8 +149,14 @@ impl Tally {
         self.lock().clone()
     }
 
+    pub(super) fn most_under_way(&self) -> usize {
+        self.most_under_way.load(Ordering::SeqCst)
+    }
+
     pub(super) fn clear(&self) {
         self.lock().clear();
+        let now = self.under_way.load(Ordering::SeqCst);
+        self.most_under_way.store(now, Ordering::SeqCst);
     }
 
     /// Waits until `enough` is true, or `deadline` is over; says which.
