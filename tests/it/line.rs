@@ -87,12 +87,16 @@ fn six_hosts_that_want_different_things_have_no_more_under_way_than_their_cap() 
     assert_eq!(hosts.iter().map(in_vain).sum::<f64>(), 0.0);
     let shown = hosts[0].modmesh(&["status"]).stdout;
     assert!(shown.contains("2 requests of this site at once"), "{shown}");
-    let waits = (0..HOSTS).any(|number| {
-        let module = module(number, MODULES_EACH - 1);
-        let told = hosts[number].explained(&format!("{}@v1.0.0", module.path()));
-        told.stdout.contains("waited for its turn among the hosts")
-    });
-    assert!(waits);
+    let told: String = (0..HOSTS)
+        .flat_map(|number| (0..MODULES_EACH).map(move |of| (number, module(number, of))))
+        .map(|(number, module)| {
+            hosts[number]
+                .explained(&format!("{}@v1.0.0", module.path()))
+                .stdout
+        })
+        .collect();
+    let waited = "waited for its turn among the hosts that ask the upstream";
+    assert!(told.contains(waited), "{told}");
 }
 
 #[test]
