@@ -68,6 +68,8 @@ struct First {
     since: Duration,
     /// Whether it was somebody else before.
     follows: bool,
+    /// Whether this host knew nobody else yet.
+    is_alone: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -116,6 +118,7 @@ impl Line {
                 id: ours,
                 since: Duration::ZERO,
                 follows: false,
+                is_alone: true,
             })),
             passed_over: Mutex::default(),
             kept_by: Mutex::default(),
@@ -367,7 +370,14 @@ fn standing(shared: &Shared) -> Standing {
             id: first,
             since: now,
             follows: true,
+            is_alone: false,
         });
+    }
+    if let Some(seen) = seen
+        .as_mut()
+        .filter(|seen| seen.is_alone && !settled.is_empty())
+    {
+        (seen.is_alone, seen.since) = (false, now);
     }
     let up = shared.up_since.elapsed();
     let has_elders = settled.iter().any(|one| one.member.up > up + ELDER);

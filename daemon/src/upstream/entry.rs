@@ -131,8 +131,10 @@ impl Entry {
                 Again::Soon => Some(town.options.retry_pause * 4_u32.pow(attempts.min(3))),
                 Again::After(pause) if pause > RETRY_AFTER_WAITED_MAX => {
                     if let Some(answer) = trouble.error.answer() {
-                        self.refusals.rest(pause, answer.clone());
-                        self.tell_rest(town, pause);
+                        // Many may be told at the same time.
+                        if self.refusals.rest(pause, answer.clone()) {
+                            self.tell_rest(town, pause);
+                        }
                     }
                     None
                 }

@@ -94,15 +94,19 @@ impl Refusals {
         }
     }
 
-    /// The entry wants to be left alone for `pause`; everybody gets `answer` until then.
-    pub(super) fn rest(&self, pause: Duration, answer: ErrorAnswer) {
+    /// The entry wants to be left alone for `pause`; everybody gets `answer` until then. True unless it has said so already.
+    pub(super) fn rest(&self, pause: Duration, answer: ErrorAnswer) -> bool {
+        let now = Instant::now();
         let mut memory = self.lock();
         memory.follows = false;
+        let said = |rest: &Rest| now < rest.until && rest.heard_from.is_none();
+        let is_known = memory.rest.as_ref().is_some_and(said);
         memory.rest = Some(Rest {
-            until: Instant::now() + pause.min(REST_MAX),
+            until: now + pause.min(REST_MAX),
             answer,
             heard_from: None,
         });
+        !is_known
     }
 
     /// A member says that the entry wants to be left alone. It is followed once, until the entry has answered this host again, and

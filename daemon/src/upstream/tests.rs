@@ -6,6 +6,7 @@ mod direct;
 mod fake;
 mod faults;
 mod proxied;
+mod site;
 mod sumdb;
 mod tls;
 mod tree;

@@ -190,11 +190,11 @@ impl crate::peers::Listener for NeighbourNews {
     }
 
     fn upstream_rests(&self, from: PeerName, entry: KeyHash, rest: Duration) {
-        if let Some(upstream) = &self.upstream {
-            if upstream.heard_rest(&from, entry, rest) {
-                tracing::info!(%from, ?rest, "a member says that an upstream wants to be left alone");
-                self.metrics.upstream_rest("heard");
-            }
+        if let Some(upstream) = &self.upstream
+            && upstream.heard_rest(&from, entry, rest)
+        {
+            tracing::info!(%from, ?rest, "a member says that an upstream wants to be left alone");
+            self.metrics.upstream_rest("heard");
         }
     }
 }

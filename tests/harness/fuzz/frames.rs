@@ -2,6 +2,7 @@
 
 use modmesh_daemon::peers::RawProtocol;
 use modmesh_protocol::artifact::{ArtifactKey, FileKind, KeyHash};
+use modmesh_protocol::line::{LineQuestion, Load, PlacesAsked};
 use modmesh_protocol::log::VerifierKey;
 use modmesh_protocol::module::ModuleVersion;
 use modmesh_protocol::wire::{
@@ -163,6 +164,18 @@ impl Frames {
                     .in_thousand(900)
                     .then(|| ["berlin", "\u{7}", ""][dice.below(3)].repeat(dice.below(6))),
             },
+            2 if dice.in_thousand(300) => Query::Line(match dice.in_thousand(700) {
+                true => LineQuestion::Places(PlacesAsked {
+                    serial: dice.bits() >> dice.below(64),
+                    most: dice.bits() as u16,
+                    holds: load(dice),
+                    wants: load(dice),
+                }),
+                false => LineQuestion::Rest {
+                    entry: self.hash(dice),
+                    rest_ms: dice.bits() as u32,
+                },
+            }),
             2 => Query::Versions {
                 database: self.hash(dice),
                 key: self.hash(dice),
@@ -279,6 +292,13 @@ impl Frames {
             1 => self.files[dice.below(self.files.len())],
             _ => [dice.bits() as u8; 32],
         }
+    }
+}
+
+fn load(dice: &mut Dice) -> Load {
+    Load {
+        small: dice.bits() as u16,
+        zips: dice.bits() as u16,
     }
 }
 

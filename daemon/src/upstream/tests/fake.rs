@@ -18,6 +18,8 @@ use crate::upstream::{Options, ProxySettings, RequestKind, Upstream, Watch};
 pub(super) enum Script {
     /// Sends these bytes and keeps the connection.
     Send(String),
+    /// Sends these bytes after so long, and keeps the connection.
+    Late(String, Duration),
     /// Sends these bytes and closes.
     Cut(String),
     /// Sends these bytes and then nothing more.
@@ -186,6 +188,10 @@ async fn serve(
         let (bytes, then) = match seen.turn(&path, script) {
             Script::InTurn(_) => return,
             Script::Send(bytes) => (bytes, None),
+            Script::Late(bytes, pause) => {
+                tokio::time::sleep(pause).await;
+                (bytes, None)
+            }
             Script::Cut(bytes) => {
                 let _ = stream.write_all(bytes.as_bytes()).await;
                 return;
