@@ -224,12 +224,19 @@ impl Metrics {
             budget_left.clone(),
         );
         let upstream_places = Family::<HowLabels, Counter>::default();
+        // Whoever looks for what never happened finds that it did not.
+        for how in ["at_once", "waited", "in_vain"] {
+            drop(upstream_places.get_or_create(&HowLabels { how }));
+        }
         registry.register(
             "upstream_places",
             "Places among the upstream requests of the site: at_once, waited for, or gone ahead in_vain",
             upstream_places.clone(),
         );
         let upstream_rests = Family::<HowLabels, Counter>::default();
+        for how in ["told", "heard", "overruled"] {
+            drop(upstream_rests.get_or_create(&HowLabels { how }));
+        }
         registry.register(
             "upstream_rests",
             "Rests of an upstream (Retry-After) told to members, heard from them and followed, or overruled by an answer",

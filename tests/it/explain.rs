@@ -180,7 +180,8 @@ fn what_failed_says_why_and_whom_a_request_would_ask() {
         "state": "untried",
         "reason": null,
         "down_seconds": null,
-        "rest_seconds": null
+        "rest_seconds": null,
+        "rest_heard_from": null
     });
     let upstreams = json!([unknown]);
     let nobody_else = json!({"neighbours": 0, "upstream": upstreams});
