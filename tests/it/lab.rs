@@ -22,6 +22,8 @@ mod neighbours;
 mod network;
 #[path = "lab/other_user.rs"]
 mod other_user;
+#[path = "lab/ports.rs"]
+mod ports;
 #[path = "lab/second_user.rs"]
 mod second_user;
 #[path = "lab/walk.rs"]
@@ -41,6 +43,7 @@ fn main() {
         .chain(walk::TESTS)
         .chain(live::TESTS)
         .chain(disk::TESTS)
+        .chain(ports::TESTS)
         .chain(second_user::TESTS)
         .chain(other_user::TESTS)
         .chain(back_door::TESTS);
