@@ -39,6 +39,8 @@ mod named;
 mod office;
 mod onlink;
 mod outbox;
+mod pings;
+mod probes;
 mod raw;
 mod reason;
 mod remembered;
@@ -541,6 +543,7 @@ impl Peers {
     /// `peer` was left because its answer took too long.
     pub fn was_slow(&self, peer: &PeerName) {
         self.shared.roster.was_slow(peer);
+        self.shared.suspect_named(peer);
     }
 }
 

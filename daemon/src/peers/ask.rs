@@ -392,8 +392,8 @@ impl From<FrameError> for PeerError {
     }
 }
 
-/// Remembers what went wrong with a neighbour, for people to see, and who was silent, so that nobody waits for it again at
-/// once; being busy or not having a file is not wrong.
+/// Remembers what went wrong with a neighbour, for people to see, and who was silent, so that it is looked at and nobody waits for
+/// it again at once; being busy or not having a file is not wrong.
 fn note_failure<T>(
     shared: &Shared,
     peer: &PeerId,
@@ -412,6 +412,7 @@ fn note_failure<T>(
             shared.roster.failed(peer, error.to_string());
             if matches!(error, PeerError::Stalled) {
                 shared.roster.was_slow(&name_of(peer));
+                shared.suspect(peer);
             }
         }
     }

@@ -30,7 +30,9 @@ use super::roads::Roads;
 use super::streams::Inbound;
 use super::swarm::{Behaviour, BehaviourEvent, topic};
 use super::tips::Tip;
-use super::{Command, NeighbourEvent, Shared, Tiding, greeting, lock, members, name_of, reason};
+use super::{
+    Command, NeighbourEvent, Shared, Tiding, greeting, lock, members, name_of, probes, reason,
+};
 
 /// How long connections that are being closed may take at the end.
 const CLOSING_WAIT: Duration = Duration::from_secs(1);
@@ -151,6 +153,9 @@ impl Driver {
     fn empty_outbox(&mut self) {
         for peer in self.shared.outbox.take_disconnects() {
             let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        for peer in self.shared.outbox.take_suspects() {
+            tokio::spawn(probes::probe(Arc::clone(&self.shared), peer));
         }
         if self.batch_due.is_none() && self.shared.outbox.has_words() {
             self.batch_due = Some(Instant::now() + ANNOUNCE_BATCH);
@@ -308,7 +313,7 @@ impl Driver {
     fn on_behaviour(&mut self, event: BehaviourEvent) {
         match event {
             BehaviourEvent::Streams(inbound) => self.on_stream(inbound),
-            BehaviourEvent::Ping(event) => match event.result {
+            BehaviourEvent::Pings(event) => match event.result {
                 Ok(time) => self.shared.roster.round_trip(&event.peer, time),
                 Err(ping::Failure::Unsupported) => {}
                 Err(error) => {

@@ -440,6 +440,10 @@ async fn ask_many<T>(
         in_time = timeout(more, &mut gather).await.is_ok();
     }
     drop(gather);
+    if !in_time {
+        let silent = waited_for.iter();
+        silent.for_each(|peer| shared.suspect_named(peer));
+    }
     if !in_time && haste == Haste::NobodyElse {
         // Those of later rounds had less than the two seconds.
         let silent = candidates.iter().take(first_round);

@@ -1,7 +1,8 @@
-//! What waits for the swarm's task: words to announce, connections to end.
+//! What waits for the swarm's task: words to announce, connections to end, neighbours to look at.
 //!
 //! Filled from anywhere without waiting, emptied by the task in batches. Bounded: of hashes the oldest are dropped first, of
-//! heads only the latest per database is kept, and connections to end are a set of names that are connected.
+//! heads only the latest per database is kept, and connections to end and neighbours to look at are sets of names that
+//! are connected.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
@@ -33,6 +34,7 @@ struct Waiting {
     files: VecDeque<KeyHash>,
     heads: HashMap<DatabaseId, String>,
     disconnects: HashSet<PeerId>,
+    suspects: HashSet<PeerId>,
 }
 
 impl Outbox {
@@ -68,6 +70,17 @@ impl Outbox {
     /// The connections to end.
     pub(super) fn take_disconnects(&self) -> HashSet<PeerId> {
         std::mem::take(&mut lock(&self.waiting).disconnects)
+    }
+
+    /// A neighbour to look at: whether it is still there.
+    pub(super) fn suspect(&self, peer: PeerId) {
+        lock(&self.waiting).suspects.insert(peer);
+        self.filled.notify_one();
+    }
+
+    /// The neighbours to look at.
+    pub(super) fn take_suspects(&self) -> HashSet<PeerId> {
+        std::mem::take(&mut lock(&self.waiting).suspects)
     }
 
     /// Whether anything is to be announced.

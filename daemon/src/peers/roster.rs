@@ -92,6 +92,7 @@ impl Roster {
                 n.greeted = false;
                 n.member = None;
                 n.round_trip = None;
+                n.probe = None;
             }
             went
         })

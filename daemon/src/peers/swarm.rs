@@ -10,7 +10,7 @@ use libp2p::core::upgrade::Version;
 use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity};
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{Swarm, SwarmBuilder, noise, ping, tcp, tls, yamux};
+use libp2p::{Swarm, SwarmBuilder, noise, tcp, tls, yamux};
 use modmesh_protocol::digest::Hasher;
 use modmesh_protocol::limits::{GOSSIP_BYTES_MAX, INBOUND_BACKLOG_MAX};
 use modmesh_protocol::wire::ANNOUNCE_TOPIC;
@@ -19,13 +19,10 @@ use super::PeersError;
 use super::door::Door;
 use super::earshot::Earshot;
 use super::onlink::OnLink;
+use super::pings::Pings;
 use super::roster::Roster;
 use super::streams::Streams;
 
-/// How often a neighbour is asked whether it is still there, and how long it may take: a host that lost its power is noticed
-/// within the sum.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-const PING_WAIT: Duration = Duration::from_secs(4);
 /// How long a handshake may take.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
 /// Streams of one connection whose protocol is still being agreed upon.
@@ -36,7 +33,7 @@ const NEGOTIATING_MAX: usize = 256;
 pub(super) struct Behaviour {
     pub(super) door: Door,
     pub(super) streams: Streams,
-    ping: ping::Behaviour,
+    pings: Pings,
     pub(super) gossip: Earshot,
 }
 
@@ -50,11 +47,7 @@ pub(super) fn build(
     let behaviour = Behaviour {
         door: Door::new(links, roster),
         streams: Streams::default(),
-        ping: ping::Behaviour::new(
-            ping::Config::new()
-                .with_interval(PING_INTERVAL)
-                .with_timeout(PING_WAIT),
-        ),
+        pings: Pings::default(),
         gossip: Earshot::new(gossip(&key)?),
     };
     let swarm = SwarmBuilder::with_existing_identity(key)

@@ -27,8 +27,11 @@ use super::roster::Settled;
 use super::streams::Purpose;
 use super::{PeerError, Shared, ask, lock, name_of};
 
+/// An owner that gave no first word for so long, or no other one while it is waited for, is looked at.
+const FIRST_WORD_MAX: Duration = Duration::from_millis(100);
+const NEXT_WORD_MAX: Duration = Duration::from_millis(500);
 /// How often the conversation's clock is looked at: a first answer is expected within 100 ms.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Words and turns that wait to be looked at.
 const WAITING_MAX: usize = 16;
 /// How long a word of an owner is waited for; that one is silent is noticed by the conversation much earlier.
@@ -200,6 +203,7 @@ pub(super) fn begin(
         serial: 0,
         words_in,
         turns: turns_in,
+        has_turned: false,
     };
     tokio::spawn(conversation.lead(words, told_in, road));
     Some(Talk {
@@ -256,13 +260,13 @@ pub(super) fn owners_of(
 /// The time of one conversation. It stands still while this host does: one that waits for its processor, or was asleep, must not
 /// take others for silent whose words it has not read yet.
 #[derive(Debug)]
-struct Clock {
+pub(super) struct Clock {
     looked_at: Instant,
     now: Duration,
 }
 
 impl Clock {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             looked_at: Instant::now(),
             now: Duration::ZERO,
@@ -270,7 +274,7 @@ impl Clock {
     }
 
     /// To be asked at least every [`LOOK_EVERY`].
-    fn now(&mut self) -> Duration {
+    pub(super) fn now(&mut self) -> Duration {
         let looked_at = std::mem::replace(&mut self.looked_at, Instant::now());
         self.now += (self.looked_at - looked_at).min(LOOK_EVERY * 3 / 2);
         self.now
@@ -282,8 +286,12 @@ impl Clock {
 struct Line {
     serial: u64,
     asks: mpsc::Sender<Ask>,
+    /// Whether it was asked anything, and not only told.
+    is_asked: bool,
     /// Since when a first word is waited for; nothing once it has come.
     opened: Option<Instant>,
+    /// When its last word came.
+    heard: Instant,
 }
 
 /// A word of the owner, or that its stream has ended.
@@ -301,6 +309,8 @@ struct Conversation {
     words_in: mpsc::Sender<Heard>,
     turns: mpsc::Sender<Turn>,
     waited_for: Arc<Mutex<Vec<PeerName>>>,
+    /// Whether it came to a turn: from then on owners may have nothing to say.
+    has_turned: bool,
 }
 
 impl Conversation {
@@ -327,6 +337,7 @@ impl Conversation {
                     let Some(line) = line.filter(|line| line.serial == serial) else {
                         continue;
                     };
+                    line.heard = Instant::now();
                     if let (Some(opened), true) = (line.opened.take(), word.is_some()) {
                         self.shared.owners_took.measured(opened.elapsed());
                     }
@@ -364,7 +375,10 @@ impl Conversation {
         let mut acts = VecDeque::from(acts);
         while let Some(act) = acts.pop_front() {
             match act {
-                Act::Open(at, want) => self.open(at, want),
+                Act::Open(at, want) => {
+                    (0..OWNERS).for_each(|other| self.suspect_if_silent(other));
+                    self.open(at, want);
+                }
                 Act::Say(at, ask) => {
                     if let Some(line) = self.lines.get(at).and_then(Option::as_ref) {
                         // Of how far it is the next word tells as well; others find room, for there are few.
@@ -372,17 +386,20 @@ impl Conversation {
                     }
                 }
                 Act::Close(at) => {
+                    self.suspect_if_silent(at);
                     if let Some(line) = self.lines.get_mut(at) {
                         *line = None;
                     }
                 }
                 Act::Fetch => {
+                    self.has_turned = true;
                     self.counted.fetches();
                     *lock(&self.waited_for) = self.known(asker.waited_for());
                     self.turn(Turn::Fetch);
                 }
                 Act::Nobody => self.turn(Turn::Nobody),
                 Act::Take(holders) => {
+                    self.has_turned = true;
                     let known = self.known(&holders);
                     if known.is_empty() {
                         acts.extend(asker.taken(self.now(), false));
@@ -414,6 +431,21 @@ impl Conversation {
         known.collect()
     }
 
+    /// Has the owner looked at whose line this is, where it owes a word for longer than one may that is well.
+    fn suspect_if_silent(&self, at: usize) {
+        let line = self.lines.get(at).and_then(Option::as_ref);
+        let owner = self.owners.get(at).copied().flatten();
+        if let (Some(line), Some(peer)) = (line, owner.and_then(|owner| owner.peer)) {
+            let is_silent = match line.opened {
+                Some(_) => line.is_asked && line.heard.elapsed() >= FIRST_WORD_MAX,
+                None => !self.has_turned && line.heard.elapsed() >= NEXT_WORD_MAX,
+            };
+            if is_silent {
+                self.shared.suspect(&peer);
+            }
+        }
+    }
+
     fn blame(&self, owner: MemberId, holder: MemberId) {
         let blamed = self.owners.iter().flatten().find(|one| one.id == owner);
         if let Some(peer) = blamed.and_then(|one| one.peer) {
@@ -421,6 +453,9 @@ impl Conversation {
             let holder = known.first().map_or("a stranger", PeerName::as_str);
             tracing::info!(%peer, holder, "an owner had this host wait in vain; it is not asked for a while");
             self.shared.roster.waited_in_vain(&peer, holder);
+            if let Some(holder) = known.first() {
+                self.shared.suspect_named(holder);
+            }
         }
     }
 
@@ -433,7 +468,15 @@ impl Conversation {
         self.lines[at] = Some(Line {
             serial: self.serial,
             asks,
+            is_asked: !matches!(
+                want,
+                Ask::Want {
+                    claim: Claim::Fetching(_),
+                    ..
+                }
+            ),
             opened: Some(Instant::now()),
+            heard: Instant::now(),
         });
         let said = Said {
             shared: Arc::clone(&self.shared),
@@ -464,6 +507,9 @@ impl Said {
     async fn with_neighbour(mut self, peer: PeerId) {
         if let Err(error) = self.speak_to(peer).await {
             tracing::debug!(%peer, %error, "a conversation with an owner ended early");
+            if matches!(error, PeerError::Stalled) {
+                self.shared.suspect(&peer);
+            }
         }
         let _ = self.words.send((self.at, self.serial, None)).await;
     }

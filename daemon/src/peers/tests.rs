@@ -8,6 +8,7 @@ mod line;
 mod locate;
 mod manners;
 mod members;
+mod probes;
 mod rogue;
 mod sites;
 mod talk;

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use libp2p::PeerId;
 use modmesh_protocol::lease::{Member, MemberId};
-use modmesh_protocol::limits::BAN;
+use modmesh_protocol::limits::{BAN, PROBE_GRACE, PROBE_MAX, PROBE_REST};
 use modmesh_protocol::peer_name::PeerName;
 
 use super::Roster;
-use super::neighbour::{FOR_GOOD, Neighbour};
+use super::neighbour::{FOR_GOOD, Neighbour, Probe};
 use crate::peers::lock;
 
 /// How long a neighbour that was silent for two seconds is asked last, or not at all where somebody else can be asked; and
@@ -145,9 +145,10 @@ impl Roster {
     pub(in crate::peers) fn settled(&self) -> Vec<Settled> {
         let now = Instant::now();
         let peers = lock(&self.0);
-        let able = peers
-            .iter()
-            .filter(|(_, n)| n.is_usable(now) && !n.across && n.vain(now).is_none());
+        let able = peers.iter().filter(|(_, n)| {
+            let is_passed_over = n.vain(now).is_some() || n.mute(now).is_some();
+            n.is_usable(now) && !n.across && !is_passed_over
+        });
         let settled = able.map(|(peer, n)| {
             let (at, up) = n.up_before;
             let member = Member {
@@ -167,6 +168,40 @@ impl Roster {
         self.change(peer, |n| {
             n.vain_until = Some((Instant::now() + BAN, holder.to_owned()));
         });
+    }
+
+    /// `peer` was silent to a question. Whether it is to be probed: it is connected, and is not being probed and was not just now.
+    pub(in crate::peers) fn suspect(&self, peer: &PeerId) -> bool {
+        let now = Instant::now();
+        let mut peers = lock(&self.0);
+        let Some(n) = peers.get_mut(peer).filter(|n| n.is_usable(now)) else {
+            return false;
+        };
+        let is_due = match n.probe {
+            None => true,
+            Some(Probe::Answered(until)) => until <= now,
+            Some(Probe::Asked | Probe::Mute(_)) => false,
+        };
+        if is_due {
+            n.probe = Some(Probe::Asked);
+        }
+        is_due
+    }
+
+    /// `peer`, which is probed, has not answered yet: it is no owner until it does.
+    pub(in crate::peers) fn is_mute(&self, peer: &PeerId) {
+        let until = Instant::now() + PROBE_MAX.saturating_sub(PROBE_GRACE);
+        self.change(peer, |n| {
+            if matches!(n.probe, Some(Probe::Asked)) {
+                n.probe = Some(Probe::Mute(until));
+            }
+        });
+    }
+
+    /// `peer` answered a probe.
+    pub(in crate::peers) fn answered_the_probe(&self, peer: &PeerId) {
+        let until = Instant::now() + PROBE_REST;
+        self.change(peer, |n| n.probe = Some(Probe::Answered(until)));
     }
 
     /// Whether one more announcement of it may be taken now.

@@ -38,6 +38,8 @@ pub(super) struct Neighbour {
     pub(super) up_before: (Instant, Duration),
     /// Until when it is not asked as an owner, and for whom it had this host wait.
     pub(super) vain_until: Option<(Instant, String)>,
+    /// While it is probed, or shortly after: since when, and what came of it.
+    pub(super) probe: Option<Probe>,
     pub(super) slow_until: Option<Instant>,
     pub(super) doubted_until: Option<Instant>,
     /// Whether it answers questions for small files with their proofs, by its own word.
@@ -48,6 +50,17 @@ pub(super) struct Neighbour {
     pub(super) lies: Vec<(SystemTime, String, Option<PathBuf>)>,
     pub(super) seen_at: Instant,
     pub(super) announcements: Allowance,
+}
+
+/// What is known of a neighbour that was silent to a question.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Probe {
+    /// It has just been asked whether it is there.
+    Asked,
+    /// It has not answered, and is passed over as an owner until the one moment, at the latest.
+    Mute(Instant),
+    /// It answered, and is not probed again before that moment.
+    Answered(Instant),
 }
 
 /// A token bucket for announcements.
@@ -77,6 +90,7 @@ impl Neighbour {
             last_error: None,
             up_before: (now, Duration::ZERO),
             vain_until: None,
+            probe: None,
             slow_until: None,
             doubted_until: None,
             gives_inline: false,
@@ -100,6 +114,28 @@ impl Neighbour {
         let (until, holder) = self.vain_until.as_ref()?;
         let left = until.saturating_duration_since(now);
         (!left.is_zero()).then_some((left, holder))
+    }
+
+    /// For how long it is still not asked as an owner for being silent.
+    pub(super) fn mute(&self, now: Instant) -> Option<Duration> {
+        match self.probe? {
+            Probe::Mute(until) => Some(until.saturating_duration_since(now)),
+            Probe::Asked | Probe::Answered(_) => None,
+        }
+    }
+
+    fn passed_over(&self, now: Instant) -> Option<PassedOver> {
+        let (left, reason) = match (self.vain(now), self.mute(now)) {
+            (Some((left, holder)), _) => {
+                (left, format!("had this host wait for {holder}, in vain"))
+            }
+            (None, Some(left)) => (left, "is silent, and is being looked at".to_owned()),
+            (None, None) => return None,
+        };
+        Some(PassedOver {
+            until: text_of(SystemTime::now() + left),
+            reason,
+        })
     }
 
     pub(super) fn is_usable(&self, now: Instant) -> bool {
@@ -142,10 +178,7 @@ impl Neighbour {
                 up.saturating_add(now.saturating_duration_since(at))
                     .as_secs()
             }),
-            passed_over: self.vain(now).map(|(left, holder)| PassedOver {
-                until: text_of(SystemTime::now() + left),
-                reason: format!("had this host wait for {holder}, in vain"),
-            }),
+            passed_over: self.passed_over(now),
             distrusted: left.is_some_and(|left| left > FOR_GOOD / 2),
         }
     }
