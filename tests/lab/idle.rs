@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use harness::TestHost;
 use harness::lab::Forbidden;
 use modmesh_protocol::discovery::{Announcement, Company, Pace, Speech};
-use modmesh_protocol::limits::{ACQUAINTANCES_MAX, NEIGHBOURS_MAX};
+use modmesh_protocol::limits::{ACQUAINTANCES_MAX, NEIGHBOURS_MAX, PING_BYTES, PINGS};
 use modmesh_protocol::wire::{Acquaintance, Answer, Query, encode};
 use serde::Serialize;
 
@@ -27,9 +27,6 @@ const DAY_MB: f64 = 35.0;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Ethernet, IPv4 and UDP around the payload of a multicast packet.
 const HEADERS_BYTES: usize = 14 + 20 + 8;
-/// What one side of a connection sends and hears for one ping, and how often it does (`/ipfs/ping/1.0.0`; `daemon/src/peers/swarm.rs`).
-const PING_BYTES: f64 = 2.0 * 32.0;
-const PING_EVERY: Duration = Duration::from_secs(5);
 /// How often a neighbour is asked whom it knows.
 const ACQUAINT_EVERY: Duration = Duration::from_secs(600);
 
@@ -166,18 +163,15 @@ fn computed(options: &Options, real: &[f64]) -> Vec<Figures> {
     let neighbours = (hosts - 1).min(NEIGHBOURS_MAX) as f64;
     let multicast = one_way(hosts);
     let acquaint = acquaint_bytes() * (DAY.as_secs_f64() / ACQUAINT_EVERY.as_secs_f64()) / 1e6;
-    let pings = 2.0 * PING_BYTES * DAY.as_secs_f64() / PING_EVERY.as_secs_f64() / 1e6;
-    let messages = multicast + acquaint + pings * neighbours;
+    let pings = ping_bytes((hosts - 1).min(NEIGHBOURS_MAX)) / 1e6;
+    let messages = multicast + acquaint + pings;
     let row = |name: &str, value| Figures::of(name, "MB a day", vec![value]);
     let of = format!("of {hosts} hosts");
     vec![
         row("one connection, as measured", one),
         row(&format!("multicast {of}"), multicast),
         row(&format!("questions whom a neighbour knows, {of}"), acquaint),
-        row(
-            &format!("pings over {neighbours} connections"),
-            pings * neighbours,
-        ),
+        row(&format!("pings over {neighbours} connections"), pings),
         row(&format!("messages of a host {of}"), messages).at_most(DAY_MB),
         row(
             &format!("on the wire, a host {of}"),
@@ -234,6 +228,17 @@ fn announcement_bytes() -> usize {
         asks: false,
     };
     announcement.encode().expect("an announcement").len() + HEADERS_BYTES
+}
+
+/// Of a day: the host's own pings over so many connections and what answers them, and as many of the others, who are such hosts too.
+fn ping_bytes(connections: usize) -> f64 {
+    let mut left = connections;
+    let own = PINGS.iter().map(|(every, most)| {
+        let here = left.min(*most);
+        left -= here;
+        here as f64 * DAY.as_secs_f64() / every.as_secs_f64()
+    });
+    own.sum::<f64>() * 2.0 * 2.0 * PING_BYTES as f64
 }
 
 /// One question and its answer, from a neighbour with as many as there may be.

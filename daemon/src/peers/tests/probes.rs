@@ -7,14 +7,14 @@ use std::time::Duration;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::lease::Road;
-use modmesh_protocol::wire::{Answer, encode};
+use modmesh_protocol::wire::{Answer, Query, encode};
 
 use super::super::streams::Purpose;
 use super::super::{About, Peers, Talk, Turn, name_of};
 use super::host::{Host, until};
 use super::rogue::{Rogue, after_hello, read_frame};
 
-/// A rogue that says hello and no word to owner's wishes; questions it answers while `answers` holds. Also how many it heard.
+/// A rogue that says hello and no word to who wants something; questions it answers once `answers` holds. Also how many probes it heard.
 async fn silent(answers: &Arc<AtomicBool>) -> (Rogue, Arc<AtomicUsize>) {
     let (answers, asked) = (Arc::clone(answers), Arc::<AtomicUsize>::default());
     let questions = Arc::clone(&asked);
@@ -22,8 +22,9 @@ async fn silent(answers: &Arc<AtomicBool>) -> (Rogue, Arc<AtomicUsize>) {
         let (answers, questions) = (Arc::clone(&answers), Arc::clone(&questions));
         async move {
             if purpose == Purpose::Query {
-                read_frame(&mut stream).await;
-                questions.fetch_add(1, Ordering::Relaxed);
+                let probe = encode(&Query::Head { database: [0; 32] }).unwrap();
+                let is_probe = probe.ends_with(&read_frame(&mut stream).await);
+                questions.fetch_add(usize::from(is_probe), Ordering::Relaxed);
                 while !answers.load(Ordering::Relaxed) {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
@@ -51,7 +52,7 @@ fn talk(peers: &Peers, number: u8) -> Option<Talk> {
     peers.talk(about, Road::default)
 }
 
-/// Wants things until the rogue has been asked as an owner: it is the first one for half of them.
+/// Wants things until it is so: a rogue beside the host is the first owner of half of them.
 async fn want_until(host: &Host, is_so: impl Fn() -> bool) {
     for number in 0..=u8::MAX {
         if is_so() {
