@@ -43,6 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         site_connections: None,
         site_budget_bytes: None,
         pause_on_battery: None,
+        pause_on_metered: None,
         idle_exit: None,
         road: modmesh_daemon::upstream::Options::default(),
     })

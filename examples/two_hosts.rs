@@ -41,6 +41,7 @@ fn config(state_dir: PathBuf, upstream: &str) -> Result<Config, Box<dyn Error>> 
         site_connections: None,
         site_budget_bytes: None,
         pause_on_battery: None,
+        pause_on_metered: None,
         idle_exit: None,
         road: modmesh_daemon::upstream::Options::default(),
     })

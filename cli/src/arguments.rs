@@ -321,6 +321,9 @@ pub(crate) struct SettingArguments {
     /// What to do on battery: pause sending files above 64 KiB to neighbours, or share [default: pause]
     #[arg(long, value_name = "WHAT")]
     on_battery: Option<String>,
+    /// What to do on a line that is metered: pause sending files above 64 KiB to neighbours, or share [default: pause]
+    #[arg(long, value_name = "WHAT")]
+    on_metered: Option<String>,
     /// Configuration file [default: modmesh/config.toml in $XDG_CONFIG_HOME]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -360,6 +363,7 @@ impl SettingArguments {
             (Name::SiteConnections, one(&self.site_connections)),
             (Name::SiteBudget, one(&self.site_budget)),
             (Name::OnBattery, one(&self.on_battery)),
+            (Name::OnMetered, one(&self.on_metered)),
             (Name::Log, one(&self.log)),
             (Name::LogFormat, one(&self.log_format)),
         ])

@@ -34,12 +34,15 @@ use crate::output;
 pub(crate) use check::default_listen;
 use environment::{CONFIG_VARIABLE, Environment};
 use go_env::{GoEnv, GoEnvError};
-use manners::OnBattery;
+use manners::Sending;
 pub(crate) use remembered::Remembered;
 pub(crate) use value::{Given, Layer, Name, Source, Value, nearest};
 
 /// Where Linux tells what feeds the machine.
 const POWER_SUPPLIES: &str = "/sys/class/power_supply";
+
+/// The command of NetworkManager, which knows of lines whether they are metered.
+const NETWORK_MANAGER: &str = "nmcli";
 
 /// Every setting, checked, with its source.
 #[derive(Debug, Clone)]
@@ -65,7 +68,8 @@ pub(crate) struct Settings {
     pub(crate) limit_site: Value<Option<Rate>>,
     pub(crate) site_connections: Value<Option<u16>>,
     pub(crate) site_budget_bytes: Value<Option<u64>>,
-    pub(crate) on_battery: Value<OnBattery>,
+    pub(crate) on_battery: Value<Sending>,
+    pub(crate) on_metered: Value<Sending>,
     pub(crate) log: Value<Targets>,
     pub(crate) log_format: Value<LogFormat>,
     /// Where `go` keeps the tree heads that it holds: `GOPATH/pkg/sumdb`.
@@ -300,8 +304,12 @@ impl Settings {
             site_connections: self.site_connections.value,
             site_budget_bytes: self.site_budget_bytes.value,
             pause_on_battery: match self.on_battery.value {
-                OnBattery::Share => None,
-                OnBattery::Pause => Some(PathBuf::from(POWER_SUPPLIES)),
+                Sending::Share => None,
+                Sending::Pause => Some(PathBuf::from(POWER_SUPPLIES)),
+            },
+            pause_on_metered: match self.on_metered.value {
+                Sending::Share => None,
+                Sending::Pause => Some(PathBuf::from(NETWORK_MANAGER)),
             },
             idle_exit,
             road: upstream::Options {

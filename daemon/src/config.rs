@@ -63,6 +63,9 @@ pub struct Config {
     /// Where the power supplies of this machine are told of, when no large file is to be sent to neighbours while it runs on
     /// battery: `/sys/class/power_supply`.
     pub pause_on_battery: Option<PathBuf>,
+    /// The command of NetworkManager, when no large file is to be sent to neighbours while a line of this machine is metered:
+    /// `nmcli`. A name alone is looked for on the PATH; what is not there says of no line that it is metered.
+    pub pause_on_metered: Option<PathBuf>,
     /// Ends the daemon after so long without a request.
     pub idle_exit: Option<Duration>,
     /// Deadlines and bounds of the road to upstream.

@@ -210,9 +210,11 @@ impl Control {
     }
 
     fn why_nothing_large_is_sent(&self) -> Option<String> {
-        let why = self.peers.limits().uploads_paused?;
+        let pause = self.peers.paused()?;
         Some(format!(
-            "{why}, so no file above 64 KiB is sent to neighbours; plug it in, or give --on-battery share"
+            "{}, so no file above 64 KiB is sent to neighbours; {}",
+            pause.why(),
+            pause.remedy()
         ))
     }
 

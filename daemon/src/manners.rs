@@ -33,6 +33,15 @@ pub(crate) enum Direction {
     Down,
 }
 
+/// Why no large file is sent to neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// This machine runs on battery.
+    Battery,
+    /// A line of this machine is metered.
+    Metered,
+}
+
 /// Keeps one class of traffic in one direction to its limit.
 #[derive(Debug)]
 pub(crate) struct Throttle {
@@ -219,6 +228,26 @@ impl Class {
             Self::Link => "link",
             Self::Site => "site",
             Self::Upstream => "upstream",
+        }
+    }
+}
+
+impl Pause {
+    /// For people to read.
+    pub(crate) fn why(self) -> &'static str {
+        match self {
+            Self::Battery => "this host runs on battery (on-battery is pause)",
+            Self::Metered => "a line of this host is metered (on-metered is pause)",
+        }
+    }
+
+    /// What a person can do about it.
+    pub(crate) fn remedy(self) -> &'static str {
+        match self {
+            Self::Battery => "plug it in, or give --on-battery share",
+            Self::Metered => {
+                "take another line, tell NetworkManager that this one is not metered, or give --on-metered share"
+            }
         }
     }
 }

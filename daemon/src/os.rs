@@ -1,7 +1,9 @@
 //! The few questions to the operating system that differ by platform: which boot this is, which machine, who owns the
-//! other end of a loopback connection, what is in the page cache, what feeds the machine, how a group of processes is ended. Linux answers all of them; elsewhere the answer is
+//! other end of a loopback connection, what is in the page cache, what feeds the machine, whether a line is metered, how a group of processes is ended. Linux answers all of them; elsewhere the answer is
 //! "unknown", and callers treat unknown as the careful case.
 
+mod commands;
+mod metered;
 mod power;
 #[cfg(target_os = "linux")]
 mod sock_diag;
@@ -18,6 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
+pub(crate) use commands::command_on_path;
+pub(crate) use metered::is_metered;
 pub(crate) use power::is_on_battery;
 pub use sockets::listener_owner;
 pub(crate) use sockets::socket_owner;

@@ -107,7 +107,7 @@ use roads::Unreached;
 use roster::Roster;
 
 use crate::lately::Longest;
-use crate::manners::{Direction, Throttle};
+use crate::manners::{Direction, Pause, Throttle};
 
 /// How long another machine with this host's identity is told of after it was heard: hosts that are content speak hourly.
 const TWIN_REMEMBERED: Duration = Duration::from_secs(2 * 3600);
@@ -438,7 +438,7 @@ impl Peers {
                 shared.crossing.down.status(),
             ],
             caps,
-            uploads_paused: lock(&shared.paused).clone(),
+            uploads_paused: self.paused().map(|pause| pause.why().to_owned()),
             line: self.line(),
         }
     }
@@ -453,8 +453,13 @@ impl Peers {
     }
 
     /// Sends no file above 64 KiB any more, or does so again. `why` is told to people.
-    pub fn pause_uploads(&self, why: Option<String>) {
+    pub(crate) fn pause_uploads(&self, why: Option<Pause>) {
         *lock(&self.shared.paused) = why;
+    }
+
+    /// Why no file above 64 KiB is sent at the moment.
+    pub(crate) fn paused(&self) -> Option<Pause> {
+        *lock(&self.shared.paused)
     }
 
     /// Whether no file above 64 KiB is sent at the moment.
@@ -598,7 +603,7 @@ struct Shared {
     down: Throttle,
     crossing: Crossing,
     /// Why no large file is sent.
-    paused: Mutex<Option<String>>,
+    paused: Mutex<Option<Pause>>,
     lanes: Lanes,
     office: Arc<Office>,
     line: Line,

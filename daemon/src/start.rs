@@ -4,7 +4,7 @@ mod databases;
 mod error;
 mod go_sums;
 mod mesh_secret;
-mod power;
+mod pause;
 mod running;
 
 use std::collections::HashMap;
@@ -41,7 +41,7 @@ use crate::wiring::{
 use databases::Databases;
 use go_sums::GoSumFiles;
 use mesh_secret::MeshSecret;
-use power::PowerWatch;
+use pause::PauseWatch;
 
 /// Events that a listener may fall behind by before it loses the oldest.
 const EVENTS_MAX: usize = 256;
@@ -141,15 +141,16 @@ impl Daemon {
         shutdown.spawn("go.sum files", watching);
         let watching = until_the_end(shutdown.clone(), mesh_secret.watch(peers.clone()));
         shutdown.spawn("mesh secret", watching);
-        if let Some(folder) = config.pause_on_battery.clone() {
-            let watch = PowerWatch {
-                folder,
+        if config.pause_on_battery.is_some() || config.pause_on_metered.is_some() {
+            let watch = PauseWatch {
+                supplies: config.pause_on_battery.clone(),
+                network_manager: config.pause_on_metered.clone(),
                 upstream: upstream.clone(),
                 peers: peers.clone(),
                 store: store.clone(),
             };
             shutdown.spawn(
-                "power",
+                "pause",
                 until_the_end(shutdown.clone(), watch.keep_looking()),
             );
         }

@@ -258,8 +258,11 @@ impl HostOptions {
         }
         option("--peer-listen", peer_listen);
         option("--upstream", &self.upstream);
-        // The tests are the same on a laptop that runs on battery.
+        // The tests are the same on a laptop that runs on battery, or behind a telephone.
         option("--on-battery", "share");
+        if !self.arguments.iter().any(|given| given == "--on-metered") {
+            option("--on-metered", "share");
+        }
         for peer in &self.peers {
             option("--peer", peer);
         }

@@ -1,11 +1,15 @@
 //! Limits are kept to by real hosts, and cost nobody anything but time.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use harness::http::Request;
-use harness::{FakeUpstream, Module, TestHost};
+use harness::{FakeUpstream, HostOptions, Module, TestHost};
 use modmesh_daemon::Daemon;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::scene::{neighbour_of, online};
 use crate::trouble::daemon;
@@ -142,4 +146,87 @@ async fn on_battery_nothing_large_is_sent_if_that_is_wanted_until_somebody_plugs
     say("AC/online", "1\n");
     status_when(false).await.unwrap();
     daemon.wait(async {}).await;
+}
+
+/// A machine whose `nmcli` is a script of ours.
+struct FakeNetworkManager {
+    folder: TempDir,
+}
+
+impl FakeNetworkManager {
+    /// Its `nmcli` notes who it is in `asked`, and then does this.
+    fn that(does: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let command = folder.path().join("nmcli");
+        let asked = folder.path().join("asked");
+        let script = format!(
+            "#!/bin/sh\necho \"$$ $LC_ALL $*\" > '{0}.new'\nmv '{0}.new' '{0}'\n{does}\n",
+            asked.display()
+        );
+        std::fs::write(&command, script).unwrap();
+        std::fs::set_permissions(&command, Permissions::from_mode(0o755)).unwrap();
+        Self { folder }
+    }
+
+    /// The options of a host on this machine that pauses when a line is metered.
+    fn with(&self, options: HostOptions) -> HostOptions {
+        let path = std::env::var("PATH").unwrap_or_default();
+        options
+            .argument("--on-metered")
+            .argument("pause")
+            .variable("PATH", &format!("{}:{path}", self.folder.path().display()))
+    }
+
+    /// Waits until it was asked; by which process and how.
+    fn wait_until_asked(&self, host: &TestHost) -> (u32, String) {
+        let asked = self.folder.path().join("asked");
+        host.wait_until("nmcli was asked", |_| asked.exists());
+        let text = std::fs::read_to_string(asked).unwrap();
+        let (process, question) = text.trim().split_once(' ').unwrap();
+        (process.parse().unwrap(), question.to_owned())
+    }
+}
+
+#[test]
+fn on_a_metered_line_nothing_large_is_sent_if_that_is_wanted() {
+    let upstream = FakeUpstream::start([large()]);
+    let machine = FakeNetworkManager::that("printf 'no\\n\\nunknown\\n\\nyes (guessed)\\n'");
+    let holder = machine.with(online("A", &upstream)).start();
+    took(&holder, &large());
+    holder.wait_until("uploads are paused", |host| {
+        host.status()["limits"]["uploads_paused"].is_string()
+    });
+    let (_, question) = machine.wait_until_asked(&holder);
+    assert_eq!(question, "C -t -m tabular -f GENERAL.METERED device show");
+    let status = holder.status();
+    let notices = status["notices"].as_array().unwrap();
+    let is_told = |notice: &Value| notice.as_str().unwrap().contains("--on-metered share");
+    assert!(notices.iter().any(is_told), "{status:#}");
+    let shown = holder.modmesh(&["status"]).stdout;
+    assert!(shown.contains("a line of this host is metered"), "{shown}");
+    let host = neighbour_of(&holder, &upstream);
+    let refused = host.get(&large().url_path("zip"));
+    assert_ne!(refused.status, 200, "{}", refused.text());
+}
+
+#[test]
+fn a_line_of_which_nothing_bad_is_known_is_not_metered() {
+    let upstream = FakeUpstream::start([large()]);
+    for does in [
+        "printf 'no (guessed)\\n\\nunknown\\n'",
+        "echo yes; exit 8",
+        "exec sleep 600",
+    ] {
+        let machine = FakeNetworkManager::that(does);
+        let holder = machine.with(online("A", &upstream)).start();
+        took(&holder, &large());
+        let (process, _) = machine.wait_until_asked(&holder);
+        // Also one that never answers is not waited for.
+        let process = Path::new("/proc").join(process.to_string());
+        holder.wait_until("nmcli ended", |_| !process.exists());
+        let host = neighbour_of(&holder, &upstream);
+        took(&host, &large());
+        let status = holder.status();
+        assert!(status["limits"]["uploads_paused"].is_null(), "{status:#}");
+    }
 }

@@ -240,6 +240,7 @@ fn a_daemon_that_nobody_asks_ends_by_itself_and_in_order() {
         site_connections: None,
         site_budget_bytes: None,
         pause_on_battery: None,
+        pause_on_metered: None,
         idle_exit: Some(IDLE),
         road: Default::default(),
     };

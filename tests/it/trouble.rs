@@ -143,6 +143,7 @@ pub(crate) fn daemon(upstream: &str, sumdb: &str, state: &TempDir) -> Config {
         site_connections: None,
         site_budget_bytes: None,
         pause_on_battery: None,
+        pause_on_metered: None,
         idle_exit: None,
         road: short(),
     }

@@ -125,6 +125,7 @@ fn shown(settings: &Settings, name: Name) -> (Json, Source) {
         Name::LimitDownload => limit(&settings.limit_download),
         Name::LimitUpstream => limit(&settings.limit_upstream),
         Name::OnBattery => text(&settings.on_battery),
+        Name::OnMetered => text(&settings.on_metered),
         Name::Log => text(&settings.log),
         Name::LogFormat => text(&settings.log_format),
         // The place of the secret; the secret itself is shown nowhere.

@@ -11,7 +11,7 @@ use modmesh_protocol::goproxy::ProxyList;
 use modmesh_protocol::log::{DatabaseSpec, SumdbSetting};
 use modmesh_protocol::module::Patterns;
 
-use super::manners::{OnBattery, parse_budget, parse_connections, parse_limit, parse_site};
+use super::manners::{Sending, parse_budget, parse_connections, parse_limit, parse_site};
 use super::value::{Given, Layer, Name, Source, Value, parse_size, parse_switch, winner};
 use super::{Settings, SettingsError};
 use crate::addresses::base_url;
@@ -99,7 +99,8 @@ pub(super) fn settings(layers: &[Layer], built_in: &BuiltIn) -> Result<Settings,
         limit_site: one(layers, Name::LimitSite, || None, parse_limit)?,
         site_budget_bytes: one(layers, Name::SiteBudget, || None, parse_budget)?,
         site_connections: one(layers, Name::SiteConnections, || None, parse_connections)?,
-        on_battery: one(layers, Name::OnBattery, Default::default, OnBattery::parse)?,
+        on_battery: one(layers, Name::OnBattery, Default::default, Sending::parse)?,
+        on_metered: one(layers, Name::OnMetered, Default::default, Sending::parse)?,
         log: one(layers, Name::Log, logging::built_in, logging::parse_filter)?,
         log_format: one(layers, Name::LogFormat, Default::default, str::parse)?,
         listen,

@@ -1,4 +1,4 @@
-//! The settings of good manners: limits, sites and what goes between them, and what is done on battery.
+//! The settings of good manners: limits, sites and what goes between them, and what is done on battery and on a metered line.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use modmesh_protocol::site::Site;
 
 use super::value::parse_size;
 
-/// What is done on battery.
+/// What is done on battery, or on a metered line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum OnBattery {
+pub(crate) enum Sending {
     /// The same as ever.
     Share,
     /// No large file is sent to neighbours.
@@ -18,7 +18,7 @@ pub(crate) enum OnBattery {
     Pause,
 }
 
-impl OnBattery {
+impl Sending {
     /// Reads the word for it.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         match text.trim().to_ascii_lowercase().as_str() {
@@ -29,7 +29,7 @@ impl OnBattery {
     }
 }
 
-impl fmt::Display for OnBattery {
+impl fmt::Display for Sending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Share => "share",
@@ -123,10 +123,10 @@ mod tests {
     }
 
     #[test]
-    fn on_battery_has_two_words() {
-        for what in [OnBattery::Share, OnBattery::Pause] {
-            assert_eq!(OnBattery::parse(&what.to_string().to_uppercase()), Ok(what));
+    fn sending_has_two_words() {
+        for what in [Sending::Share, Sending::Pause] {
+            assert_eq!(Sending::parse(&what.to_string().to_uppercase()), Ok(what));
         }
-        assert!(OnBattery::parse("maybe").unwrap_err().contains("neither"));
+        assert!(Sending::parse("maybe").unwrap_err().contains("neither"));
     }
 }

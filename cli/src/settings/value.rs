@@ -32,6 +32,7 @@ pub(crate) enum Name {
     SiteBudget,
     SiteConnections,
     OnBattery,
+    OnMetered,
     Log,
     LogFormat,
 }
@@ -83,7 +84,7 @@ pub(crate) fn winner(layers: &[Layer], name: Name) -> Option<&Given> {
 
 impl Name {
     /// Every setting, in the order in which `modmesh config` shows them.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Listen,
         Self::AllowHost,
         Self::State,
@@ -106,6 +107,7 @@ impl Name {
         Self::SiteBudget,
         Self::SiteConnections,
         Self::OnBattery,
+        Self::OnMetered,
         Self::Log,
         Self::LogFormat,
     ];
@@ -135,6 +137,7 @@ impl Name {
             Self::SiteBudget => "site-budget",
             Self::SiteConnections => "site-connections",
             Self::OnBattery => "on-battery",
+            Self::OnMetered => "on-metered",
             Self::Log => "log",
             Self::LogFormat => "log-format",
         }

@@ -240,7 +240,8 @@ fn a_size_below_zero_is_refused_as_a_size() {
 #[test]
 fn limits_are_shown_as_rates_with_their_sources() {
     let host = Host::new();
-    let written = "limit-upload = '20Mbit/s'\non-battery = 'share'\nsite = 'Berlin'";
+    let written =
+        "limit-upload = '20Mbit/s'\non-battery = 'share'\non-metered = 'Share'\nsite = 'Berlin'";
     let file = host.file("c.toml", written);
     let arguments = [
         "config",
@@ -257,6 +258,7 @@ fn limits_are_shown_as_rates_with_their_sources() {
         ("limit-upstream", "2 MiB/s", "(--limit-upstream)"),
         ("limit-download", "none", "(built-in)"),
         ("on-battery", "share", "(key on-battery in "),
+        ("on-metered", "share", "(key on-metered in "),
         ("site ", "berlin", "(key site in "),
         ("limit-site", "none", "(built-in)"),
         ("site-budget", "3 GiB", "(--site-budget)"),
@@ -281,8 +283,10 @@ fn what_is_no_limit_is_refused_with_what_would_be_one() {
         host.modmesh(&["up", "--limit-upload", value])
             .refused(2, &["limit-upload", "--limit-upload", word]);
     }
-    host.modmesh(&["up", "--on-battery", "maybe"])
-        .refused(2, &["on-battery", "neither share nor pause"]);
+    for name in ["on-battery", "on-metered"] {
+        host.modmesh(&["up", &format!("--{name}"), "maybe"])
+            .refused(2, &[name, "neither share nor pause"]);
+    }
 }
 
 #[test]

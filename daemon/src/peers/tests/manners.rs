@@ -7,6 +7,7 @@ use modmesh_protocol::rate::Rate;
 
 use super::super::{Haste, PeerError};
 use super::host::{Host, config};
+use crate::manners::Pause;
 
 const SMALL: [u8; 1000] = [7; 1000];
 
@@ -24,8 +25,9 @@ async fn while_uploads_are_paused_nothing_large_is_shown_or_sent() {
     let (a, b) = Host::pair().await;
     let (large, _) = a.put(1, &[1; 100_000]);
     let (small, _) = a.put(2, &SMALL);
-    a.peers.pause_uploads(Some("a test".to_owned()));
-    assert_eq!(a.peers.limits().uploads_paused.as_deref(), Some("a test"));
+    a.peers.pause_uploads(Some(Pause::Battery));
+    let told = a.peers.limits().uploads_paused;
+    assert_eq!(told.as_deref(), Some(Pause::Battery.why()));
     assert_eq!(
         b.peers.locate(Some(large), None, Haste::NobodyElse).await,
         []

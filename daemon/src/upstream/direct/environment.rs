@@ -4,10 +4,11 @@
 //! for which path (GOVCS and the patterns it rests on, GOINSECURE, GOAUTH). What is fixed is said by name even where it
 //! is go's default, since `go env -w` can have changed the default; variables come before that file.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::module_cache;
+use crate::os;
 
 /// Names that pass from the daemon's environment.
 const KEPT: [&str; 40] = [
@@ -116,27 +117,7 @@ pub(super) fn fixed(folder: &Path) -> Vec<(OsString, OsString)> {
 
 /// The `go` command on this process's PATH, by its whole path.
 pub(super) fn go_on_path() -> Option<PathBuf> {
-    command_in(&std::env::var_os("PATH")?, "go")
-}
-
-fn command_in(path: &OsStr, name: &str) -> Option<PathBuf> {
-    std::env::split_paths(path)
-        // An empty element would mean the folder where the daemon happens to stand.
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(name))
-        .find(|file| is_executable(file))
-}
-
-#[cfg(unix)]
-fn is_executable(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_executable(file: &Path) -> bool {
-    file.is_file()
+    os::command_on_path("go")
 }
 
 #[cfg(test)]
@@ -165,18 +146,5 @@ mod tests {
         all.sort();
         all.dedup();
         assert_eq!(all.len(), many);
-    }
-
-    #[test]
-    fn a_command_is_a_file_that_can_be_run_in_an_absolute_folder() {
-        use std::os::unix::fs::PermissionsExt;
-        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        std::fs::write(first.path().join("go"), "").unwrap();
-        std::fs::write(second.path().join("go"), "").unwrap();
-        let path = std::env::join_paths([Path::new("."), first.path(), second.path()]).unwrap();
-        assert_eq!(command_in(&path, "go"), None);
-        let runs = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(second.path().join("go"), runs).unwrap();
-        assert_eq!(command_in(&path, "go"), Some(second.path().join("go")));
     }
 }
