@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::frames::{self, FrameError};
 use super::streams::Purpose;
-use super::{NeighbourEvent, Shared, Tiding, ask, name_of, sites};
+use super::{NeighbourEvent, Shared, Tiding, ask, line, name_of, sites};
 
 /// What the other side said, and whether this host has to do with it.
 type Greeted = (Hello, Result<(), Refusal>);
@@ -131,6 +131,7 @@ fn settle(shared: &Arc<Shared>, peer: PeerId, role: Role, outcome: Result<Greete
         return;
     };
     shared.company.met(peer);
+    line::look(shared);
     let name = name_of(&peer);
     tracing::info!(neighbour = %name, found_by = found_by.as_str(), release = %theirs.release.escape_debug(), "a neighbour came");
     shared.watch.neighbours(shared.roster.usable_count());

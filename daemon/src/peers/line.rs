@@ -33,7 +33,7 @@ const SILENT: Duration = Duration::from_secs(10);
 const IN_VAIN: Duration = Duration::from_secs(600);
 /// The pause after one that is busy.
 const BUSY: Duration = Duration::from_millis(100);
-/// How often it is looked who keeps the line.
+/// How often it is looked who keeps the line, besides when a neighbour comes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// One that has been up for so much longer than this host may have known another keeper of the line.
 const ELDER: Duration = Duration::from_secs(5);
@@ -268,6 +268,13 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             () = sleep(wait) => {}
             () = shared.commands.closed() => return,
         }
+    }
+}
+
+/// A neighbour came, and may be the one that keeps the line from now on: this host follows it even if it is gone before the next look.
+pub(super) fn look(shared: &Shared) {
+    if shared.line.guest.is_some() {
+        standing(shared);
     }
 }
 
