@@ -37,6 +37,8 @@ const BUSY: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// One that has been up for so much longer than this host may have known another keeper of the line.
 const ELDER: Duration = Duration::from_secs(5);
+/// Hosts that are passed over at the same time; of more the one is forgotten that would be asked again first.
+const PASSED_OVER_MAX: usize = 256;
 /// Members that are told of a rest at the same time.
 const TOLD_AT_ONCE_MAX: usize = 16;
 
@@ -49,7 +51,7 @@ pub(super) struct Line {
     /// Keeps this host to its share while nobody answers.
     by_share: Mutex<Gatekeeper>,
     first: Mutex<Option<First>>,
-    /// Until when somebody is not asked, and for how long that was.
+    /// Until when somebody is not asked, this host included, and for how long that was.
     passed_over: Mutex<HashMap<PeerId, (Instant, Duration)>>,
     kept_by: Mutex<KeptBy>,
     /// There is something to ask.
@@ -140,6 +142,12 @@ impl Line {
         let again = passed_over.get(&peer).map_or(pause, |(_, last)| *last * 2);
         let pause = again.clamp(pause, IN_VAIN);
         passed_over.retain(|_, (until, _)| now < *until + IN_VAIN);
+        if passed_over.len() >= PASSED_OVER_MAX && !passed_over.contains_key(&peer) {
+            let first = passed_over.iter().min_by_key(|(_, (until, _))| *until);
+            if let Some(first) = first.map(|(peer, _)| *peer) {
+                passed_over.remove(&first);
+            }
+        }
         passed_over.insert(peer, (now + pause, pause));
     }
 
@@ -190,7 +198,7 @@ impl Line {
                 if guest.begin_in_vain(now, class) {
                     return true;
                 }
-                guest.in_vain_at()
+                guest.in_vain_at(class)
             };
             self.to_ask.notify_one();
             let in_vain = sleep_until(tokio::time::Instant::from_std(
@@ -286,7 +294,11 @@ async fn ask_one(shared: &Shared, guest: &Mutex<Guest>) {
     let settled = shared.roster.settled();
     let owners = owners_of(shared, &place_of_the_line(), &settled);
     let mut owners = owners.into_iter().flatten();
-    let next = owners.find(|owner| owner.peer.is_none_or(|peer| !line.is_passed_over(&peer)));
+    let here = peer_id_of(&shared.name);
+    let next = owners.find(|owner| {
+        let peer = owner.peer.or(here);
+        peer.is_none_or(|peer| !line.is_passed_over(&peer))
+    });
     let outcome = match next.map(|owner| (owner.id, owner.peer)) {
         Some((ours, None)) => {
             *lock(&line.kept_by) = KeptBy::ThisHost;
@@ -438,7 +450,14 @@ impl Peers {
             waited: began.elapsed(),
             in_vain,
         };
-        if in_vain && let KeptBy::Neighbour(peer) = *lock(&line.kept_by) {
+        let kept_by = *lock(&line.kept_by);
+        let keeper = match kept_by {
+            KeptBy::Neighbour(peer) => Some(peer),
+            // One that says to hold all places must not hold up this host because it keeps the line itself.
+            KeptBy::ThisHost => peer_id_of(&self.shared.name),
+            KeptBy::Unknown | KeptBy::Nobody => None,
+        };
+        if in_vain && let Some(peer) = keeper {
             tracing::info!(%peer, "the one that keeps the line for the upstream had this host wait in vain; it is not asked for a while");
             line.pass_over(peer, IN_VAIN);
         }

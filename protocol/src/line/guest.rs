@@ -132,13 +132,9 @@ impl Guest {
         due
     }
 
-    /// When a request is to go ahead without a place, if none comes before.
-    pub fn in_vain_at(&self) -> Option<Duration> {
-        let moments = Class::ALL.iter().filter_map(|class| {
-            let since = self.in_vain_since[at(*class)]?;
-            Some(since + class.wait_max())
-        });
-        moments.min()
+    /// When a request of this class is to go ahead without a place, if none comes before; nothing where none waits.
+    pub fn in_vain_at(&self, class: Class) -> Option<Duration> {
+        self.in_vain_since[at(class)].map(|since| since + class.wait_max())
     }
 
     /// The question, to be asked now.

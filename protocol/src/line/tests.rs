@@ -321,13 +321,13 @@ fn nobody_waits_longer_than_is_written_down() {
     let mut guest = Guest::new(1, 0);
     for (class, most) in [(Class::Small, 10_000), (Class::Zip, 30_000)] {
         guest.wait(ms(500), class);
-        assert_eq!(guest.in_vain_at(), Some(ms(500 + most)));
+        assert_eq!(guest.in_vain_at(class), Some(ms(500 + most)));
         assert!(!guest.begin_in_vain(ms(499 + most), class));
         assert!(guest.begin_in_vain(ms(500 + most), class));
         // The next waits as long once more.
         assert!(!guest.begin_in_vain(ms(500 + most), class));
         guest.wait_no_more(class);
-        assert_eq!(guest.in_vain_at(), None);
+        assert_eq!(guest.in_vain_at(class), None);
     }
     assert_eq!(guest.load(ms(40_000)).0, load(1, 1));
 }

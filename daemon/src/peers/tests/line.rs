@@ -199,6 +199,45 @@ async fn one_that_has_others_wait_for_ever_costs_ten_seconds_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_says_to_hold_all_places_costs_ten_seconds_where_it_says_so() {
+    // It keeps no line itself.
+    let rogue = Rogue::start(elder(|_| Some(Answer::Refused))).await;
+    let host = beside(&rogue).await;
+    let name = host.peers.name().as_str().parse().unwrap();
+    let claim = async |serial| {
+        let question = Query::Line(LineQuestion::Places(PlacesAsked {
+            serial,
+            most: 2,
+            holds: Load { small: 2, zips: 0 },
+            wants: Load::default(),
+        }));
+        let mut stream = rogue.open(name, Purpose::Query).await.ok().unwrap();
+        stream.write_all(&encode(&question).unwrap()).await.unwrap();
+        read_frame(&mut stream).await;
+    };
+    claim(1).await;
+    let claims = async {
+        for serial in 2.. {
+            claim(serial).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let waits = async {
+        let first = place(&host, Class::Small).await;
+        assert!(first.in_vain, "after {:?}", first.waited);
+        drop(first);
+        // From then on this host goes by its share.
+        let second = place(&host, Class::Small).await;
+        assert!(!second.in_vain, "after {:?}", second.waited);
+        assert!(host.peers.line().unwrap().by_share);
+    };
+    tokio::select! {
+        () = claims => {}
+        () = waits => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_promises_too_much_makes_nobody_exceed_his_own_cap() {
     let all = Load {
         small: u16::MAX,
