@@ -26,6 +26,7 @@ mod first_round;
 mod frames;
 mod given;
 mod greeting;
+mod hearsay;
 mod identity;
 mod inline;
 mod lanes;

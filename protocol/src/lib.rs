@@ -11,6 +11,7 @@ pub mod go_mod;
 pub mod go_sum;
 pub mod goproxy;
 pub mod h1;
+pub mod hearsay;
 pub mod lease;
 pub mod limits;
 pub mod line;

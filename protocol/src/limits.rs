@@ -122,6 +122,17 @@ pub const PROBE_MAX: Duration = Duration::from_secs(4);
 pub const PROBE_GRACE: Duration = Duration::from_millis(500);
 /// How long a neighbour that answered a probe is not probed again: one that is slow and alive is not asked everything twice.
 pub const PROBE_REST: Duration = Duration::from_secs(1);
+/// How long a neighbour that somebody says is silent is not looked at again for such a word, and not told of again: longer than it takes
+/// until all have heard of it and looked.
+pub const HEARSAY_REST: Duration = Duration::from_secs(30);
+/// Looks at others that one neighbour can cause at once after silence: a shelf of machines that lost its power.
+pub const HEARSAY_LOOKS_BURST_MAX: u32 = 8;
+/// And one more each time that has passed: a handful of questions of a hundred bytes in a minute for a liar.
+pub const HEARSAY_LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Neighbours whose word that another is silent is enough, so that who finds the same need not say so.
+pub const HEARSAY_TELLERS_ENOUGH: usize = 3;
+/// Silent neighbours in one announcement. Who misses more of them in the same moment is more likely cut off itself.
+pub const ANNOUNCED_SILENT_MAX: usize = 8;
 /// Neighbours from which on a host calls no other that it only heard of: the rest is room for those that call, so that
 /// somebody has room for a newcomer however many hosts there are.
 pub const CALLED_NEIGHBOURS_MAX: usize = 104;

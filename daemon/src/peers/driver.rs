@@ -18,6 +18,7 @@ use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{PeerId, Swarm, ping};
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::control::FoundBy;
+use modmesh_protocol::hearsay::Hearsay;
 use modmesh_protocol::limits::{ANNOUNCE_BATCH, HELLO_WAIT_MAX};
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::wire::{Announcement, decode, encode};
@@ -57,6 +58,8 @@ pub(super) struct Driver {
     pub(super) silent: Vec<(Instant, PeerId)>,
     /// When the outbox is to be announced.
     pub(super) batch_due: Option<Instant>,
+    /// What neighbours say of silent ones.
+    pub(super) hearsay: Hearsay<PeerId>,
 }
 
 impl Driver {
@@ -157,6 +160,7 @@ impl Driver {
         for peer in self.shared.outbox.take_suspects() {
             tokio::spawn(probes::probe(Arc::clone(&self.shared), peer));
         }
+        self.tell_of_the_gone();
         if self.batch_due.is_none() && self.shared.outbox.has_words() {
             self.batch_due = Some(Instant::now() + ANNOUNCE_BATCH);
         }
@@ -179,7 +183,7 @@ impl Driver {
         }
     }
 
-    fn gossip(&mut self, words: Vec<u8>) {
+    pub(super) fn gossip(&mut self, words: Vec<u8>) {
         let gossip = &mut self.swarm.behaviour_mut().gossip;
         // A lone host, the same words twice within a minute, full queues: announcements are hints and may be lost.
         if let Err(error) = gossip.publish(topic(), words) {
@@ -320,6 +324,9 @@ impl Driver {
                     let roster = &self.shared.roster;
                     roster.failed(&event.peer, error.to_string().to_lowercase());
                     self.swarm.close_connection(event.connection);
+                    if matches!(error, ping::Failure::Timeout) {
+                        self.shared.outbox.gone(event.peer);
+                    }
                 }
             },
             BehaviourEvent::Gossip(gossipsub::Event::Message {
@@ -348,13 +355,18 @@ impl Driver {
 
     /// Takes in the announcement of a neighbour. Words of others are neither heard nor passed on: whoever is not connected
     /// cannot be asked, and names cost nothing.
-    fn hear(&self, message: &gossipsub::Message) -> MessageAcceptance {
-        let shared = &self.shared;
+    fn hear(&mut self, message: &gossipsub::Message) -> MessageAcceptance {
+        let shared = Arc::clone(&self.shared);
         let Some(author) = message.source.filter(|a| shared.roster.may_announce(a)) else {
             return MessageAcceptance::Ignore;
         };
-        let Ok(Announcement::Have { files, heads }) = decode(&message.data) else {
-            return MessageAcceptance::Reject;
+        let (files, heads) = match decode(&message.data) {
+            Ok(Announcement::Have { files, heads }) => (files, heads),
+            Ok(Announcement::Silent { peers }) => {
+                self.hear_of_silent(author, &peers);
+                return MessageAcceptance::Accept;
+            }
+            Err(_) => return MessageAcceptance::Reject,
         };
         let name = name_of(&author);
         lock(&shared.directory).announce(&name, files.into_iter().map(KeyHash));

@@ -15,6 +15,7 @@ use libp2p::Swarm;
 use libp2p::core::Multiaddr;
 use libp2p::core::transport::{ListenerId, TransportError};
 use libp2p::multiaddr::Protocol;
+use modmesh_protocol::hearsay::Hearsay;
 use modmesh_protocol::lease::MemberId;
 use modmesh_protocol::limits::UPLOADS_MAX;
 use modmesh_protocol::peer_name::PeerName;
@@ -168,6 +169,7 @@ pub(super) async fn start(
         ready,
         silent: Vec::new(),
         batch_due: None,
+        hearsay: Hearsay::default(),
     };
     tokio::spawn(driver.run());
     // A link without an address yet is no reason to wait for ever: it is listened on as soon as it has one.

@@ -35,6 +35,7 @@ struct Waiting {
     heads: HashMap<DatabaseId, String>,
     disconnects: HashSet<PeerId>,
     suspects: HashSet<PeerId>,
+    gone: HashSet<PeerId>,
 }
 
 impl Outbox {
@@ -81,6 +82,17 @@ impl Outbox {
     /// The neighbours to look at.
     pub(super) fn take_suspects(&self) -> HashSet<PeerId> {
         std::mem::take(&mut lock(&self.waiting).suspects)
+    }
+
+    /// A neighbour that is gone without a word.
+    pub(super) fn gone(&self, peer: PeerId) {
+        lock(&self.waiting).gone.insert(peer);
+        self.filled.notify_one();
+    }
+
+    /// The neighbours that are gone without a word.
+    pub(super) fn take_gone(&self) -> HashSet<PeerId> {
+        std::mem::take(&mut lock(&self.waiting).gone)
     }
 
     /// Whether anything is to be announced.

@@ -52,6 +52,7 @@ pub(super) async fn probe(shared: Arc<Shared>, peer: PeerId) {
         tracing::info!(%peer, "a neighbour is silent; its connection is closed");
         shared.roster.failed(&peer, SILENT.to_owned());
         shared.outbox.disconnect(peer);
+        shared.outbox.gone(peer);
     }
 }
 

@@ -10,9 +10,10 @@ use super::codec::{CodecError, Decode, Encode, Message};
 use super::inline::{InlineAnswer, InlineQuestion};
 use crate::limits::{
     ACQUAINTANCES_MAX, ANNOUNCED_FILES_MAX, ANNOUNCED_HEADS_MAX, ANNOUNCED_NOTE_BYTES_MAX,
-    AUTHOR_BYTES_MAX, HELLO_HEADS_MAX, MEMBERSHIP_BYTES_MAX, NOTE_BYTES_MAX, NOTE_PATH_BYTES_MAX,
-    RECORD_TEXT_BYTES_MAX, RELEASE_BYTES_MAX, SHARED_NOTE_BYTES_MAX, SITE_NAME_BYTES_MAX,
-    TILE_BYTES_MAX, TILES_PER_QUERY_MAX, UP_MS_MAX, VERSIONS_RECORDS_MAX, VERSIONS_TEXT_BYTES_MAX,
+    ANNOUNCED_SILENT_MAX, AUTHOR_BYTES_MAX, HELLO_HEADS_MAX, MEMBERSHIP_BYTES_MAX, NOTE_BYTES_MAX,
+    NOTE_PATH_BYTES_MAX, RECORD_TEXT_BYTES_MAX, RELEASE_BYTES_MAX, SHARED_NOTE_BYTES_MAX,
+    SITE_NAME_BYTES_MAX, TILE_BYTES_MAX, TILES_PER_QUERY_MAX, UP_MS_MAX, VERSIONS_RECORDS_MAX,
+    VERSIONS_TEXT_BYTES_MAX,
 };
 use crate::line::{LineAnswer, LineQuestion};
 use crate::membership::SIGNATURE_BYTES;
@@ -321,6 +322,11 @@ pub enum Announcement {
         /// Signed heads: the database and the note's text.
         heads: Vec<([u8; 32], String)>,
     },
+    /// "These do not answer me." Nobody believes it; who has them as neighbours looks for itself.
+    Silent {
+        /// Peer ids.
+        peers: Vec<String>,
+    },
 }
 
 impl Message for Hello {
@@ -411,11 +417,19 @@ impl Message for FileAnswer {
 
 impl Message for Announcement {
     fn check(&self) -> Result<(), CodecError> {
-        let Self::Have { files, heads } = self;
-        bound("files", files.len(), ANNOUNCED_FILES_MAX)?;
-        bound("heads", heads.len(), ANNOUNCED_HEADS_MAX)?;
-        let longest = heads.iter().map(|(_, note)| note.len()).max();
-        bound("head", longest.unwrap_or(0), ANNOUNCED_NOTE_BYTES_MAX)
+        match self {
+            Self::Have { files, heads } => {
+                bound("files", files.len(), ANNOUNCED_FILES_MAX)?;
+                bound("heads", heads.len(), ANNOUNCED_HEADS_MAX)?;
+                let longest = heads.iter().map(|(_, note)| note.len()).max();
+                bound("head", longest.unwrap_or(0), ANNOUNCED_NOTE_BYTES_MAX)
+            }
+            Self::Silent { peers } => {
+                bound("silent", peers.len(), ANNOUNCED_SILENT_MAX)?;
+                let longest = peers.iter().map(String::len).max();
+                bound("name", longest.unwrap_or(0), PEER_NAME_BYTES_MAX)
+            }
+        }
     }
 }
 

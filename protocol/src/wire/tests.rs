@@ -394,6 +394,12 @@ fn lists_and_texts_beyond_their_bounds_neither_leave_nor_enter() {
     exceeds(&have(1025, 2, 8192), "files");
     exceeds(&have(1024, 3, 0), "heads");
     exceeds(&have(0, 1, 8193), "head");
+    let silent = |count, name: usize| Announcement::Silent {
+        peers: vec!["n".repeat(name); count],
+    };
+    fits(&silent(8, 64));
+    exceeds(&silent(9, 1), "silent");
+    exceeds(&silent(1, 65), "name");
 }
 
 fn fits<M: Message + PartialEq + Debug>(message: &M) {
@@ -433,6 +439,7 @@ fn a_claimed_length_allocates_nothing() {
         assert!(decode_payload::<Answer>(&behind(b"\x05\x00\x01\x00")).is_err());
         assert!(decode_payload::<Announcement>(&behind(b"\x00")).is_err());
         assert!(decode_payload::<Announcement>(&behind(b"\x00\x00")).is_err());
+        assert!(decode_payload::<Announcement>(&behind(b"\x01")).is_err());
     }
 }
 
@@ -451,10 +458,10 @@ fn unknown_variants_and_broken_texts_are_malformed() {
         decode_payload::<FileAnswer>(b"\x04"),
         Err(CodecError::Malformed)
     );
-    assert_eq!(
-        decode_payload::<Announcement>(b"\x01"),
-        Err(CodecError::Malformed)
-    );
+    for unknown in [b"\x01", b"\x02"] {
+        let read = decode_payload::<Announcement>(unknown);
+        assert_eq!(read, Err(CodecError::Malformed));
+    }
     let not_utf8 = decode_payload::<Answer>(b"\x02\x01\x01\xff");
     assert_eq!(not_utf8, Err(CodecError::Malformed));
 }
