@@ -8,7 +8,7 @@ use modmesh_protocol::module::ModuleVersion;
 use modmesh_protocol::wire::{
     Announcement, Answer, FileAnswer, FileRequest, FileSummary, HeadSummary, Hello, InlineAnswer,
     InlineFile, InlineQuestion, Message, PlacedTile, Query, RecordAnswer, RecordQuestion,
-    TileBytes, TileName, VersionRecord, encode,
+    TileBytes, TileName, VersionRecord, decode, encode,
 };
 
 use crate::Module;
@@ -63,7 +63,13 @@ impl Frames {
     /// The next one.
     pub(super) fn make(&self, dice: &mut Dice) -> Sent {
         let (protocol, mut bytes, file) = self.message(dice);
-        let mut is_good = file.is_some() || protocol == RawProtocol::Query;
+        // What only members may say, a host in an open mesh refuses.
+        let is_for_members = matches!(
+            decode::<Query>(&bytes),
+            Ok(Query::Line(LineQuestion::Rest { .. }))
+        );
+        let is_question = protocol == RawProtocol::Query && !is_for_members;
+        let mut is_good = file.is_some() || is_question;
         let mut end = match dice.below(1000) {
             // Each of these costs the host the two seconds that it waits.
             0 => End::Open,
@@ -101,10 +107,17 @@ impl Frames {
         let files = (0..dice.below(1100)).map(|_| self.hash(dice)).collect();
         // Of databases that the host does not mirror: a false head of its own is a lie, and would end this neighbour.
         let strange = |dice: &mut Dice| std::array::from_fn(|_| dice.bits() as u8);
-        let heads = (0..dice.below(4)).map(|_| (strange(dice), note(dice)));
-        let words = Announcement::Have {
-            files,
-            heads: heads.collect(),
+        let heads = (0..dice.below(4))
+            .map(|_| (strange(dice), note(dice)))
+            .collect();
+        let words = match dice.in_thousand(200) {
+            true => Announcement::Silent {
+                peers: vec![
+                    "12D3KooWGRUVh4cXYUEEPxjXhX8Xxf7vfLy8ZHMvVvXKx2bqYVSF".into();
+                    dice.below(10)
+                ],
+            },
+            false => Announcement::Have { files, heads },
         };
         let mut bytes = framed(&words, dice);
         if dice.in_thousand(800) {
