@@ -58,7 +58,7 @@ pub(crate) struct Options {
 enum Victim {
     /// Who fetches.
     Holder,
-    /// Who has granted the lease; another host where that is the holder.
+    /// Who has granted the lease; where that is the holder, another host, one that was shown the lease if there is one.
     Owner,
     /// A tenth of those that neither fetch nor own.
     Others,
@@ -271,8 +271,12 @@ impl Stampede<'_> {
             .wait_for_bytes(path, *length as u64 / 3, PATIENCE);
         let hosts = &mut self.town.hosts;
         let count = |host: &TestHost, what: &str| host.status()["leases"][what].as_u64();
-        let who = |what: &str| hosts.iter().position(|host| count(host, what) > Some(0));
-        let (holder, owner) = (who("fetching"), who("granted"));
+        let has = |turn: &usize, what: &str| count(&hosts[*turn], what) > Some(0);
+        let holder = (0..hosts.len()).find(|turn| has(turn, "fetching"));
+        let mut others = (0..hosts.len()).filter(|turn| Some(*turn) != holder);
+        // Where the holder itself has granted its lease, one that is to follow it as the owner.
+        let owner = others.clone().find(|turn| has(turn, "granted"));
+        let owner = owner.or_else(|| others.next());
         let victims: Vec<usize> = match victim {
             Victim::Holder => holder.into_iter().collect(),
             Victim::Owner => owner.into_iter().collect(),
