@@ -11,6 +11,7 @@ use std::process::Command;
 
 use modmesh_daemon::{Config, Daemon};
 use modmesh_protocol::goproxy::ProxyList;
+use modmesh_protocol::limits::NEIGHBOURS_MAX;
 use modmesh_protocol::log::{DatabaseSpec, SumdbSetting};
 use modmesh_protocol::module::Patterns;
 
@@ -40,6 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         limit_upload: None,
         limit_download: None,
         limit_site: None,
+        neighbours_max: NEIGHBOURS_MAX,
         site_connections: None,
         site_budget_bytes: None,
         pause_on_battery: None,

@@ -299,6 +299,10 @@ pub(crate) struct SettingArguments {
     /// Never ask the upstream or the checksum database
     #[arg(long)]
     offline: bool,
+    /// Most neighbours that are connected at the same time, 4 to 128; hosts beyond them are called when they are needed
+    /// [default: 128]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    neighbours: Option<String>,
     /// Most that is sent to all neighbours together, such as 2MiB/s or 20Mbit/s [default: none]
     // A rate below zero is refused as a rate, and not as a word that nobody knows.
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
@@ -356,6 +360,7 @@ impl SettingArguments {
             (Name::Member, self.member.clone()),
             (Name::Site, one(&self.site)),
             (Name::Offline, switch(self.offline)),
+            (Name::Neighbours, one(&self.neighbours)),
             (Name::LimitUpload, one(&self.limit_upload)),
             (Name::LimitDownload, one(&self.limit_download)),
             (Name::LimitUpstream, one(&self.limit_upstream)),

@@ -58,6 +58,9 @@ pub struct Config {
     pub limit_site: Option<Rate>,
     /// Bytes that go between this host and other sites in 24 hours, at most, both ways together; nothing for no limit.
     pub site_budget_bytes: Option<u64>,
+    /// Most neighbours that are connected at the same time, from
+    /// [`NEIGHBOURS_MIN`](modmesh_protocol::limits::NEIGHBOURS_MIN) to [`NEIGHBOURS_MAX`](modmesh_protocol::limits::NEIGHBOURS_MAX).
+    pub neighbours_max: usize,
     /// The most requests to the upstream that the hosts of this site have under way together, at least one; nothing for no cap.
     pub site_connections: Option<u16>,
     /// Where the power supplies of this machine are told of, when no large file is to be sent to neighbours while it runs on

@@ -310,6 +310,7 @@ impl Showing for Control {
             peers: PeerCounts {
                 connected: self.peers.connected() as u64,
                 members: self.peers.members() as u64,
+                beyond: self.peers.beyond() as u64,
             },
             leases: self.peers.leases(),
             membership: self.peers.membership(),

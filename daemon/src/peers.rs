@@ -7,12 +7,17 @@
 //! Always: only on-link and `--peer` addresses are talked to; everything is bounded; a neighbour's silence costs at most
 //! two seconds; whatever goes wrong with a neighbour is an error of that call and of nothing else.
 //!
+//! In a network larger than this host's room for neighbours the others are known by their word, and called on errands (`beyond.rs`,
+//! `errands.rs`).
+//!
 //! With a mesh secret or a list of members, there are no neighbours but members (`members.rs`).
 //!
 //! Not here: who is asked first (the corridor), what is true (the gate and the log), ranges (later messages).
 
 mod acquaint;
 mod ask;
+mod beyond;
+mod capacity;
 mod company;
 mod counter;
 mod crossing;
@@ -20,6 +25,7 @@ mod distrust;
 mod door;
 mod driver;
 mod earshot;
+mod errands;
 mod error;
 mod evidence;
 mod first_round;
@@ -59,18 +65,19 @@ mod talk;
 mod tests;
 mod tips;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use libp2p::PeerId;
+use modmesh_protocol::acquaintances::Acquaintances;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::control::{CapStatus, Leases, Limits, OwnerName, PeerStatus, UnreachedPeer};
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::directory::{Directory, DirectoryBounds};
 use modmesh_protocol::lease::Road;
-use modmesh_protocol::limits::{NEIGHBOURS_MAX, NO_PROGRESS_MAX};
+use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::{CAN_FETCH, RecordAnswer, VersionRecord};
@@ -92,10 +99,12 @@ pub use statements::{NoteOfMember, ShelvedStatement, StatedFile, Statements};
 use talk::Talks;
 pub use talk::{About, SoFar, Talk, Turn};
 
+use capacity::Capacity;
 use company::Company;
 use counter::Counter;
 use crossing::Crossing;
 use distrust::Distrusted;
+use errands::Errands;
 use evidence::EvidenceRing;
 use lanes::Lanes;
 use line::Line;
@@ -239,6 +248,12 @@ impl Peers {
     /// Neighbours that can be asked now.
     pub fn connected(&self) -> usize {
         self.shared.roster.usable_count()
+    }
+
+    /// Hosts of this site that are known by the word of neighbours, and no neighbours; they are called when something is to be asked
+    /// of them. Nobody where all there are could be neighbours.
+    pub fn beyond(&self) -> usize {
+        self.shared.beyond_count()
     }
 
     /// Returns when there is a neighbour that can be asked, or at the deadline; says which.
@@ -428,8 +443,15 @@ impl Peers {
     /// The limits that are kept to here, and what they are worth now.
     pub fn limits(&self) -> Limits {
         let shared = &self.shared;
-        let neighbours = shared.roster.connected_count();
-        let mut caps = vec![CapStatus::new("neighbours", neighbours, NEIGHBOURS_MAX)];
+        let capacity = shared.capacity;
+        let (neighbours, errands) = (
+            shared.roster.connected_count(),
+            shared.roster.on_errand_count(),
+        );
+        let mut caps = vec![
+            CapStatus::new("neighbours", neighbours, capacity.neighbours()),
+            CapStatus::new("errands", errands, 2 * capacity.errands()),
+        ];
         caps.extend(shared.counter.caps());
         Limits {
             rates: vec![
@@ -562,6 +584,8 @@ enum Command {
         purpose: streams::Purpose,
         reply: streams::Reply,
     },
+    /// Call that host at that address on an errand.
+    CallOn { peer: PeerId, at: SocketAddr },
     /// Tell everybody these bytes.
     Gossip(Vec<u8>),
     /// Call those at once who are not there and are waited for.
@@ -599,6 +623,10 @@ struct Shared {
     evidence: Arc<EvidenceRing>,
     counter: Counter,
     company: Company,
+    capacity: Capacity,
+    /// Hosts that neighbours told of.
+    acquaintances: Mutex<Acquaintances<PeerId, beyond::Place>>,
+    errands: Errands,
     /// What goes to neighbours and what comes from them.
     up: Throttle,
     down: Throttle,

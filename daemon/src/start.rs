@@ -375,6 +375,7 @@ fn peers_config(config: &Config, state: &State, can_fetch: bool, secrets: Secret
             rate: config.limit_site,
             bytes_a_day: config.site_budget_bytes,
         },
+        neighbours_max: config.neighbours_max,
         site_connections: config.site_connections,
     }
 }

@@ -160,6 +160,9 @@ pub struct PeerCounts {
     pub connected: u64,
     /// Those of them that proved membership.
     pub members: u64,
+    /// Hosts of this site that neighbours tell of and that are no neighbours, in a network larger than this host's room for them.
+    #[serde(default)]
+    pub beyond: u64,
 }
 
 /// Downloads that several hosts want at the same time, see [`crate::lease`].

@@ -2,6 +2,7 @@
 //! judged. Everything here is pure: no I/O, no async, no network library. What parses bytes from outside never panics
 //! and never allocates more than its input justifies.
 
+pub mod acquaintances;
 pub mod artifact;
 pub mod control;
 pub mod digest;

@@ -133,9 +133,11 @@ pub const HEARSAY_LOOK_EVERY: Duration = Duration::from_secs(10);
 pub const HEARSAY_TELLERS_ENOUGH: usize = 3;
 /// Silent neighbours in one announcement. Who misses more of them in the same moment is more likely cut off itself.
 pub const ANNOUNCED_SILENT_MAX: usize = 8;
-/// Neighbours from which on a host calls no other that it only heard of: the rest is room for those that call, so that
-/// somebody has room for a newcomer however many hosts there are.
+/// Neighbours from which on a host calls no other that it only heard of, of [`NEIGHBOURS_MAX`]: the rest is room for those that
+/// call, so that somebody has room for a newcomer however many hosts there are. Smaller rooms are divided alike.
 pub const CALLED_NEIGHBOURS_MAX: usize = 104;
+/// The least number of neighbours that a host can be limited to.
+pub const NEIGHBOURS_MIN: usize = 4;
 /// Inbound connections whose handshake is not done, all sources together: each costs signatures.
 pub const PENDING_INBOUND_MAX: usize = 64;
 /// Neighbours from one source address that never delivered anything proven: keys are free, addresses are not. Loopback is
@@ -151,6 +153,25 @@ pub const HEARD_HOSTS_MAX: usize = 4096;
 pub const DISCOVERED_PEERS_MAX: usize = 512;
 /// Addresses that are remembered for one peer.
 pub const ADDRESSES_PER_PEER_MAX: usize = 8;
+/// Hosts that one is not connected to and knows of by its neighbours: twice the largest network that was simulated, 1 MB.
+pub const ACQUAINTANCES_KNOWN_MAX: usize = 4096;
+/// How long one is known of whom nobody tells: a neighbour is asked every ten minutes, and of two thousand hosts any one is
+/// known to one neighbour in sixteen, so one that is there is told of nine times in this time.
+pub const ACQUAINTANCE_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long one that was called in vain is not called again, the first time.
+pub const ACQUAINTANCE_RESTS: Duration = Duration::from_secs(60);
+/// And at most.
+pub const ACQUAINTANCE_RESTS_MAX: Duration = Duration::from_secs(3600);
+/// Hosts in a row that one neighbour told of and that were not there, after which it is not listened to: a shelf of machines that
+/// lost its power.
+pub const ACQUAINTANCES_MISSED_MAX: u32 = 8;
+/// For how long it is not.
+pub const TELLER_RESTS: Duration = Duration::from_secs(3600);
+/// Calls that one host has made on errands and that stand, and connections of others on errands beside those of the
+/// neighbours, for each neighbour that it may have: with the neighbours' four times 128, half of what a process may have open by default.
+pub const ERRANDS_PER_NEIGHBOUR_MAX: usize = 3;
+/// How long a connection is kept after an errand: the next module of the same build may lie with the same host.
+pub const ERRAND_IDLE: Duration = Duration::from_secs(30);
 /// How long a connected peer may take to say hello.
 pub const HELLO_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a liar is left alone (monotonic clock).

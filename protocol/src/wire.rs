@@ -17,7 +17,7 @@ pub(crate) use codec::{Decode, Encode};
 pub use inline::{InlineAnswer, InlineFile, InlineQuestion, PlacedTile};
 pub use message::{
     Acquaintance, Announcement, Answer, CAN_FETCH, FileAnswer, FileRequest, FileStatement,
-    FileSummary, GIVES_INLINE, HeadSummary, Hello, Query, RecordAnswer, RecordQuestion,
+    FileSummary, GIVES_INLINE, HeadSummary, Hello, ON_ERRAND, Query, RecordAnswer, RecordQuestion,
     SaidByUpstream, SharedNote, TileBytes, TileName, VersionRecord,
 };
 

@@ -21,6 +21,7 @@ use modmesh_daemon::peers::{
 };
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::lease::MemberId;
+use modmesh_protocol::limits::NEIGHBOURS_MAX;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::membership::Secrets;
 use modmesh_protocol::peer_name::PeerName;
@@ -198,6 +199,7 @@ impl LyingPeer {
             limit_upload: None,
             limit_download: None,
             crossing: Default::default(),
+            neighbours_max: NEIGHBOURS_MAX,
             site_connections: None,
         };
         let shown: Arc<dyn Shelf> = Arc::clone(&shelf) as _;

@@ -12,6 +12,8 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 #[path = "lab/back_door.rs"]
 mod back_door;
+#[path = "lab/beyond.rs"]
+mod beyond;
 #[path = "lab/disk.rs"]
 mod disk;
 #[path = "lab/live.rs"]
@@ -40,6 +42,7 @@ fn main() {
     let tests = network::TESTS
         .iter()
         .chain(neighbours::TESTS)
+        .chain(beyond::TESTS)
         .chain(walk::TESTS)
         .chain(live::TESTS)
         .chain(disk::TESTS)

@@ -212,6 +212,7 @@ fn the_store_of_a_host_without_upstream_is_a_proxy_of_files_for_go() {
 fn a_daemon_that_nobody_asks_ends_by_itself_and_in_order() {
     use modmesh_daemon::{Config, Daemon};
     use modmesh_protocol::goproxy::ProxyList;
+    use modmesh_protocol::limits::NEIGHBOURS_MAX;
 
     const IDLE: Duration = Duration::from_secs(2);
     let folder = tempfile::tempdir().unwrap();
@@ -237,6 +238,7 @@ fn a_daemon_that_nobody_asks_ends_by_itself_and_in_order() {
         limit_upload: None,
         limit_download: None,
         limit_site: None,
+        neighbours_max: NEIGHBOURS_MAX,
         site_connections: None,
         site_budget_bytes: None,
         pause_on_battery: None,

@@ -10,6 +10,7 @@ use harness::{FakeUpstream, Fault, Module, TestLog};
 use modmesh_daemon::upstream::{Options, ProxySettings};
 use modmesh_daemon::{Config, Daemon};
 use modmesh_protocol::goproxy::ProxyList;
+use modmesh_protocol::limits::NEIGHBOURS_MAX;
 use modmesh_protocol::log::SumdbSetting;
 use modmesh_protocol::module::Patterns;
 use tempfile::TempDir;
@@ -140,6 +141,7 @@ pub(crate) fn daemon(upstream: &str, sumdb: &str, state: &TempDir) -> Config {
         limit_upload: None,
         limit_download: None,
         limit_site: None,
+        neighbours_max: NEIGHBOURS_MAX,
         site_connections: None,
         site_budget_bytes: None,
         pause_on_battery: None,

@@ -141,6 +141,10 @@ fn shown(settings: &Settings, name: Name) -> (Json, Source) {
             (json!(name), site.source.clone())
         }
         Name::LimitSite => limit(&settings.limit_site),
+        Name::Neighbours => {
+            let most = &settings.neighbours_max;
+            (json!(most.value), most.source.clone())
+        }
         Name::SiteConnections => {
             let cap = &settings.site_connections;
             (json!(cap.value), cap.source.clone())

@@ -103,9 +103,10 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
         (
             "neighbours",
             format!(
-                "{} connected, {}",
+                "{} connected, {}{}",
                 peers.connected,
-                count(peers.members, "member")
+                count(peers.members, "member"),
+                beyond(peers.beyond),
             ),
         ),
     ]);
@@ -125,6 +126,14 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     let unreached = status.unreached_peers.iter();
     rows.extend(unreached.map(|peer| ("unreached", super::unreached(peer))));
     rows
+}
+
+/// Nothing where all hosts can be neighbours.
+fn beyond(hosts: u64) -> String {
+    match hosts {
+        0 => String::new(),
+        more => format!("; {} beyond them", count(more, "host")),
+    }
 }
 
 /// Nothing where there is no other site, and nothing set for one.

@@ -8,10 +8,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use modmesh_protocol::goproxy::ProxyList;
+use modmesh_protocol::limits::NEIGHBOURS_MAX;
 use modmesh_protocol::log::{DatabaseSpec, SumdbSetting};
 use modmesh_protocol::module::Patterns;
 
-use super::manners::{Sending, parse_budget, parse_connections, parse_limit, parse_site};
+use super::manners::{
+    Sending, parse_budget, parse_connections, parse_limit, parse_neighbours, parse_site,
+};
 use super::value::{Given, Layer, Name, Source, Value, parse_size, parse_switch, winner};
 use super::{Settings, SettingsError};
 use crate::addresses::base_url;
@@ -92,6 +95,12 @@ pub(super) fn settings(layers: &[Layer], built_in: &BuiltIn) -> Result<Settings,
             check_peer_name(text).map_err(|fault| format!("{text:?}: {fault}"))
         })?,
         no_mdns: switch(layers, Name::NoMdns)?,
+        neighbours_max: one(
+            layers,
+            Name::Neighbours,
+            || NEIGHBOURS_MAX,
+            parse_neighbours,
+        )?,
         limit_upload: one(layers, Name::LimitUpload, || None, parse_limit)?,
         limit_download: one(layers, Name::LimitDownload, || None, parse_limit)?,
         limit_upstream: one(layers, Name::LimitUpstream, || None, parse_limit)?,

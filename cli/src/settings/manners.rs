@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use modmesh_protocol::limits::{NEIGHBOURS_MAX, NEIGHBOURS_MIN};
 use modmesh_protocol::line::PLACES_MAX;
 use modmesh_protocol::rate::{Rate, parse_rate};
 use modmesh_protocol::site::Site;
@@ -82,6 +83,15 @@ pub(super) fn parse_connections(text: &str) -> Result<Option<u16>, String> {
     })
 }
 
+/// Reads how many neighbours there may be.
+pub(super) fn parse_neighbours(text: &str) -> Result<usize, String> {
+    let number = text.trim().parse::<usize>().ok();
+    let number = number.filter(|number| (NEIGHBOURS_MIN..=NEIGHBOURS_MAX).contains(number));
+    number.ok_or_else(|| {
+        format!("{text:?}: a number from {NEIGHBOURS_MIN} to {NEIGHBOURS_MAX} is expected")
+    })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -93,6 +103,16 @@ mod tests {
         assert_eq!(parse_limit("2MB/s"), Ok(Rate::new(2_000_000)));
         let refusal = parse_limit("0").unwrap_err();
         assert!(refusal.contains("none for no limit"), "{refusal}");
+    }
+
+    #[test]
+    fn neighbours_are_a_number_within_bounds() {
+        assert_eq!(parse_neighbours(" 4"), Ok(4));
+        assert_eq!(parse_neighbours("128"), Ok(128));
+        for wrong in ["3", "129", "-1", "none", ""] {
+            let refusal = parse_neighbours(wrong).unwrap_err();
+            assert!(refusal.contains("from 4 to 128"), "{refusal}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(crate) enum Name {
     Member,
     Site,
     Offline,
+    Neighbours,
     LimitUpload,
     LimitDownload,
     LimitUpstream,
@@ -84,7 +85,7 @@ pub(crate) fn winner(layers: &[Layer], name: Name) -> Option<&Given> {
 
 impl Name {
     /// Every setting, in the order in which `modmesh config` shows them.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Listen,
         Self::AllowHost,
         Self::State,
@@ -100,6 +101,7 @@ impl Name {
         Self::Member,
         Self::Site,
         Self::Offline,
+        Self::Neighbours,
         Self::LimitUpload,
         Self::LimitDownload,
         Self::LimitUpstream,
@@ -130,6 +132,7 @@ impl Name {
             Self::Member => "member",
             Self::Site => "site",
             Self::Offline => "offline",
+            Self::Neighbours => "neighbours",
             Self::LimitUpload => "limit-upload",
             Self::LimitDownload => "limit-download",
             Self::LimitUpstream => "limit-upstream",

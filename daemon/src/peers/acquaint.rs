@@ -2,7 +2,9 @@
 //!
 //! By multicast a crowd that starts together is heard one after the other, seven a second. But everybody calls the first
 //! that are heard, so these know everybody; asking them is quicker than waiting for the last. The first neighbours are asked
-//! a moment after they were met, three once more a little later, and one every ten minutes for what was missed.
+//! a moment after they were met, three once more a little later, and one every ten minutes for what was missed. Who has as many
+//! neighbours as it calls asks them all, one after the other and while they name hosts that nobody named before: there may be
+//! more hosts than anybody has neighbours, and owners are found among all of them.
 //!
 //! What they say is hearsay. It is followed only to addresses on this host's own links, by whose neighbours such a call
 //! could be made as well, and only to hosts that prove the name; see [`Roads::named`](super::roads::Roads::named).
@@ -27,15 +29,68 @@ const ROUNDS: [Duration; 2] = [Duration::from_millis(1500), Duration::from_secs(
 const ASKED_IN_A_ROUND: usize = 3;
 /// How often one is asked after that.
 const EVERY: Duration = Duration::from_secs(600);
+/// The pause between two of all neighbours, and how many in a row may name nobody new before the others are not asked.
+const NEXT_OF_ALL: Duration = Duration::from_millis(250);
+const FRUITLESS_MAX: u32 = 8;
+
+/// Asking all neighbours.
+#[derive(Debug)]
+struct Sweep {
+    left: Vec<PeerId>,
+    next: Instant,
+    /// How many hosts were known before, and how often in a row that has not changed.
+    known: usize,
+    fruitless: u32,
+}
+
+impl Sweep {
+    fn begin(shared: &Shared) -> Self {
+        Self {
+            left: shared
+                .roster
+                .usable()
+                .iter()
+                .filter_map(peer_id_of)
+                .collect(),
+            next: Instant::now() + ROUNDS[0],
+            known: 0,
+            fruitless: 0,
+        }
+    }
+
+    /// Whom to ask now, when that is due.
+    fn step(&mut self, now: Instant, known: usize) -> Option<PeerId> {
+        if now < self.next {
+            return None;
+        }
+        self.next = now + NEXT_OF_ALL;
+        self.fruitless = match known == self.known {
+            true => self.fruitless + 1,
+            false => 0,
+        };
+        self.known = known;
+        if self.fruitless > FRUITLESS_MAX {
+            self.left.clear();
+        }
+        self.left.pop()
+    }
+
+    /// When the next one is asked; nothing at the end.
+    fn due(&self) -> Option<Instant> {
+        (!self.left.is_empty()).then_some(self.next)
+    }
+}
 
 /// Asks until nobody wants to know any more.
 pub(super) async fn run(shared: Arc<Shared>, tips: mpsc::Sender<Tip>) {
     let mut due: Vec<(Instant, PeerId)> = Vec::new();
     let mut rounds: Vec<(Instant, usize)> = vec![(Instant::now() + EVERY, 1)];
     let mut asked = 0;
+    let mut sweep: Option<Sweep> = None;
     loop {
         let moments = due.iter().map(|(at, _)| *at);
         let moments = moments.chain(rounds.iter().map(|(at, _)| *at));
+        let moments = moments.chain(sweep.as_ref().and_then(Sweep::due));
         let next = moments.min().unwrap_or_else(|| Instant::now() + EVERY);
         tokio::select! {
             () = tips.closed() => return,
@@ -54,6 +109,13 @@ pub(super) async fn run(shared: Arc<Shared>, tips: mpsc::Sender<Tip>) {
             () = sleep_until(next.into()) => {}
         }
         let now = Instant::now();
+        if sweep.is_none() && shared.roster.usable_count() >= shared.capacity.called() {
+            sweep = Some(Sweep::begin(&shared));
+        }
+        let known = shared.acquainted_count();
+        if let Some(peer) = sweep.as_mut().and_then(|sweep| sweep.step(now, known)) {
+            ask_one(&shared, peer, &tips);
+        }
         for (_, peer) in due.extract_if(.., |(at, _)| *at <= now) {
             ask_one(&shared, peer, &tips);
         }
@@ -88,4 +150,32 @@ fn ask_one(shared: &Arc<Shared>, peer: PeerId, tips: &mpsc::Sender<Tip>) {
             tracing::debug!("too many hints at once; one is left out");
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_asked_while_they_name_others() {
+        let start = Instant::now();
+        let new = || Sweep {
+            left: (0..100).map(|_| PeerId::random()).collect(),
+            next: start,
+            known: 0,
+            fruitless: 0,
+        };
+        let walk = |mut sweep: Sweep, known: &dyn Fn(usize) -> usize| {
+            let mut asked = 0;
+            while let Some(due) = sweep.due() {
+                assert!(due <= start + 200 * NEXT_OF_ALL);
+                asked += usize::from(sweep.step(due, known(asked)).is_some());
+            }
+            asked
+        };
+        assert_eq!(walk(new(), &|asked| 10 + asked), 100);
+        assert_eq!(walk(new(), &|_| 10), 1 + FRUITLESS_MAX as usize);
+        assert_eq!(walk(new(), &|asked| 10 + asked / 8), 100);
+        assert_eq!(new().step(start - NEXT_OF_ALL, 1), None);
+    }
 }

@@ -91,6 +91,11 @@ impl Counter {
         lock(&self.of_peer).is_empty()
     }
 
+    /// Whether anything is given to `peer` now, or it wants something.
+    pub(super) fn serves(&self, peer: &PeerId) -> bool {
+        lock(&self.of_peer).contains_key(peer) || lock(&self.wanting).contains_key(peer)
+    }
+
     /// A place for a question or a file.
     pub(super) fn place(&self, peer: PeerId) -> Option<Place> {
         Place::take(

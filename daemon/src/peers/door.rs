@@ -3,7 +3,8 @@
 //! Before a handshake: only addresses on our links or named with `--peer`, and only so many handshakes at once. After it,
 //! when the name is proven: no liar while its ban lasts, at most two connections to one neighbour, a cap of names per source
 //! address that never delivered anything proven, and a cap of all neighbours of which an eighth is kept for those that
-//! did. Nobody who is inside is ever put out for a newcomer.
+//! did, and of all that are here on errands. Whether one that called is, its first words tell; who is not, and finds no place among
+//! the neighbours, is let go then. Nobody who is inside is ever put out for a newcomer.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -19,15 +20,12 @@ use libp2p::swarm::{
     THandlerOutEvent, ToSwarm, dummy,
 };
 use modmesh_protocol::limits::{
-    CONNECTIONS_PER_PEER_MAX, NEIGHBOURS_MAX, PENDING_INBOUND_MAX, UNPROVEN_PER_ADDRESS_MAX,
+    CONNECTIONS_PER_PEER_MAX, PENDING_INBOUND_MAX, UNPROVEN_PER_ADDRESS_MAX,
 };
 
+use super::capacity::Capacity;
 use super::onlink::{OnLink, ip_of};
 use super::roster::Roster;
-
-/// Neighbours, connected at the same time, beyond which unproven ones are turned away: an eighth of the room is kept for
-/// proven ones.
-const UNPROVEN_NEIGHBOURS_MAX: usize = NEIGHBOURS_MAX / 8 * 7;
 
 /// Why a connection was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +46,10 @@ pub(super) enum Refusal {
 pub(super) struct Door {
     links: OnLink,
     roster: Arc<Roster>,
+    capacity: Capacity,
     shaking_hands: HashSet<ConnectionId>,
+    /// Calls of this host that are for errands and have not arrived.
+    errands: HashSet<ConnectionId>,
     inside: HashMap<ConnectionId, Guest>,
 }
 
@@ -61,11 +62,13 @@ struct Guest {
 
 impl Door {
     /// A door that lets in what `links` allow and `roster` does not ban.
-    pub(super) fn new(links: OnLink, roster: Arc<Roster>) -> Self {
+    pub(super) fn new(links: OnLink, roster: Arc<Roster>, capacity: Capacity) -> Self {
         Self {
             links,
             roster,
+            capacity,
             shaking_hands: HashSet::new(),
+            errands: HashSet::new(),
             inside: HashMap::new(),
         }
     }
@@ -85,6 +88,16 @@ impl Door {
         self.links.seed(seed, addresses);
     }
 
+    /// The call `id` of this host is for an errand.
+    pub(super) fn expects_errand(&mut self, id: ConnectionId) {
+        self.errands.insert(id);
+    }
+
+    /// It is no call any more. Whether it was one for an errand.
+    pub(super) fn was_errand(&mut self, id: ConnectionId) -> bool {
+        self.errands.remove(&id)
+    }
+
     fn before_handshake(&mut self, address: &Multiaddr) -> Result<(), Refusal> {
         if !self.allows(address) {
             return Err(Refusal::OffLink);
@@ -95,7 +108,13 @@ impl Door {
         Ok(())
     }
 
-    fn after_handshake(&self, peer: &PeerId, address: &Multiaddr) -> Result<(), Refusal> {
+    /// `is_sought`: this host made the call, to have a neighbour.
+    fn after_handshake(
+        &self,
+        peer: &PeerId,
+        address: &Multiaddr,
+        is_sought: bool,
+    ) -> Result<(), Refusal> {
         if self.roster.is_banned(peer) {
             return Err(Refusal::Banned);
         }
@@ -109,11 +128,12 @@ impl Door {
         }
         let is_proven = self.roster.is_proven(peer);
         let room = match is_proven {
-            true => NEIGHBOURS_MAX,
-            false => UNPROVEN_NEIGHBOURS_MAX,
+            true => self.capacity.neighbours(),
+            false => self.capacity.unproven(),
         };
         let names: HashSet<PeerId> = self.inside.values().map(|guest| guest.peer).collect();
-        if names.len() >= room {
+        let is_full = is_sought && self.roster.admitted_count_besides(peer) >= room;
+        if is_full || names.len() >= room + self.capacity.errands() {
             return Err(Refusal::TooMany("neighbours"));
         }
         if is_proven {
@@ -162,7 +182,7 @@ impl NetworkBehaviour for Door {
         from: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         self.shaking_hands.remove(&id);
-        let allowed = self.after_handshake(&peer, from);
+        let allowed = self.after_handshake(&peer, from, false);
         allowed.map_err(ConnectionDenied::new)?;
         Ok(dummy::ConnectionHandler)
     }
@@ -185,13 +205,14 @@ impl NetworkBehaviour for Door {
 
     fn handle_established_outbound_connection(
         &mut self,
-        _: ConnectionId,
+        id: ConnectionId,
         peer: PeerId,
         to: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        let allowed = self.after_handshake(&peer, to);
+        let is_sought = !self.errands.contains(&id);
+        let allowed = self.after_handshake(&peer, to, is_sought);
         allowed.map_err(ConnectionDenied::new)?;
         Ok(dummy::ConnectionHandler)
     }
@@ -231,11 +252,15 @@ impl NetworkBehaviour for Door {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use modmesh_protocol::control::FoundBy;
+    use modmesh_protocol::limits::NEIGHBOURS_MAX;
+
     use super::*;
 
     fn door() -> Door {
         let named = "203.0.113.9".parse().unwrap();
-        Door::new(OnLink::new([named]), Arc::new(Roster::default()))
+        let capacity = Capacity::new(NEIGHBOURS_MAX);
+        Door::new(OnLink::new([named]), Arc::new(Roster::default()), capacity)
     }
 
     fn address(text: &str) -> Multiaddr {
@@ -243,7 +268,7 @@ mod tests {
     }
 
     fn enter(door: &mut Door, id: usize, peer: PeerId, ip: &str) -> Result<(), Refusal> {
-        door.after_handshake(&peer, &address(&format!("/ip4/{ip}/tcp/9")))?;
+        door.after_handshake(&peer, &address(&format!("/ip4/{ip}/tcp/9")), false)?;
         let address = Some(ip.parse().unwrap());
         let guest = Guest { peer, address };
         door.inside.insert(ConnectionId::new_unchecked(id), guest);
@@ -307,19 +332,37 @@ mod tests {
     }
 
     #[test]
-    fn a_full_house_keeps_room_for_the_proven() {
+    fn a_full_house_keeps_room_for_the_proven_and_for_errands() {
         let mut door = door();
+        let (capacity, at) = (door.capacity, "127.0.0.1");
         let guest = PeerId::random();
-        enter(&mut door, 0, guest, "127.0.0.1").unwrap();
-        for id in 1..UNPROVEN_NEIGHBOURS_MAX {
-            enter(&mut door, id, PeerId::random(), "127.0.0.1").unwrap();
+        let come = |door: &mut Door, id: usize, peer: PeerId| {
+            enter(door, id, peer, at)?;
+            door.roster
+                .connected(&peer, String::new(), FoundBy::Inbound);
+            Ok::<_, Refusal>(door.roster.admit(&peer, capacity))
+        };
+        assert_eq!(come(&mut door, 0, guest), Ok(true));
+        for id in 1..capacity.unproven() {
+            assert_eq!(come(&mut door, id, PeerId::random()), Ok(true));
         }
-        // Who is inside may have a second connection.
-        enter(&mut door, 999, guest, "127.0.0.1").unwrap();
+        // Who is inside may have a second connection, and keeps its place.
+        assert_eq!(come(&mut door, 999, guest), Ok(true));
         let known = PeerId::random();
-        let refused = enter(&mut door, 1000, known, "127.0.0.1");
+        let there = address("/ip4/127.0.0.1/tcp/9");
+        let refused = door.after_handshake(&known, &there, true);
         assert_eq!(refused, Err(Refusal::TooMany("neighbours")));
+        // It may come on an errand, and finds no place among the neighbours.
+        assert_eq!(come(&mut door, 1000, known), Ok(false));
+        door.roster.is_on_an_errand(&known);
+        assert!(door.roster.on_errand(&known));
         door.roster.proven(&known);
-        assert_eq!(enter(&mut door, 1001, known, "127.0.0.1"), Ok(()));
+        assert_eq!(door.after_handshake(&known, &there, true), Ok(()));
+        assert!(door.roster.admit(&known, capacity) && !door.roster.on_errand(&known));
+        for id in 2000..2000 + capacity.errands() - 1 {
+            assert_eq!(come(&mut door, id, PeerId::random()), Ok(false));
+        }
+        let one_more = come(&mut door, 9000, PeerId::random());
+        assert_eq!(one_more, Err(Refusal::TooMany("neighbours")));
     }
 }

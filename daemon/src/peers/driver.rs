@@ -78,6 +78,7 @@ impl Driver {
                     Some(Command::Open { peer, purpose, reply }) => {
                         self.swarm.behaviour_mut().streams.open(peer, purpose, reply);
                     }
+                    Some(Command::CallOn { peer, at }) => self.call_on(peer, at),
                     Some(Command::Gossip(bytes)) => self.gossip(bytes),
                     Some(Command::CallAgain) => self.roads.call_again(Instant::now()),
                     Some(Command::Stop) | None => break,
@@ -95,7 +96,14 @@ impl Driver {
     fn next_wake(&self) -> Option<Instant> {
         let hello = self.silent.iter().map(|(until, _)| *until).min();
         let remembered = self.remembered.as_ref().and_then(Remembered::due);
-        let due = [hello, self.batch_due, self.roads.next_due(), remembered];
+        let errands = self.shared.errands.due();
+        let due = [
+            hello,
+            self.batch_due,
+            self.roads.next_due(),
+            remembered,
+            errands,
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -104,6 +112,7 @@ impl Driver {
             self.announce(now);
         }
         self.put_out_the_silent(now);
+        self.end_errands(now);
         self.make_calls(now);
         let remembered = self.remembered.as_ref().and_then(Remembered::due);
         if remembered.is_some_and(|due| due <= now) {
@@ -113,7 +122,7 @@ impl Driver {
 
     fn make_calls(&mut self, now: Instant) {
         let swarm = &mut self.swarm;
-        let connected = swarm.connected_peers().count();
+        let connected = self.shared.roster.connected_count();
         let is_connected = |peer: &PeerId| swarm.is_connected(peer);
         let calls = self.roads.due(now, connected, is_connected);
         for call in calls {
@@ -253,7 +262,9 @@ impl Driver {
 
     fn on_connected(&mut self, peer: PeerId, id: ConnectionId, at: &Multiaddr, called: bool) {
         let on_link = self.note_place(&peer, at, called);
+        let is_errand = self.swarm.behaviour_mut().door.was_errand(id);
         let road = self.roads.arrived(id, peer);
+        let road = road.or(is_errand.then_some(FoundBy::Neighbour));
         self.publish_unreached();
         let found_by = road.or_else(|| self.roads.found_by(&peer));
         let found_by = found_by.unwrap_or(FoundBy::Inbound);
@@ -262,8 +273,17 @@ impl Driver {
             .connected(&peer, at.to_string(), found_by);
         let home = self.shared.crossing.home.as_ref();
         self.shared.roster.stands(&peer, on_link, home);
+        if is_errand {
+            self.shared.errands.called(&peer);
+            self.shared.roster.is_on_an_errand(&peer);
+        } else if called && !self.shared.roster.admit(&peer, self.shared.capacity) {
+            // Others came while it was called.
+            self.shared.outbox.disconnect(peer);
+            return;
+        }
         if called {
-            tokio::spawn(greeting::speak(Arc::clone(&self.shared), peer));
+            let ours = Arc::clone(&self.shared);
+            tokio::spawn(greeting::speak(ours, peer, is_errand));
         }
         if let Some(remembered) = &mut self.remembered {
             remembered.changed(Instant::now());
@@ -275,6 +295,7 @@ impl Driver {
 
     fn on_closed(&mut self, peer: &PeerId, remaining: usize) {
         let roster = &self.shared.roster;
+        let was_errand = remaining == 0 && roster.on_errand(peer);
         let went = roster.disconnected(peer, remaining);
         if remaining > 0 {
             return;
@@ -282,9 +303,17 @@ impl Driver {
         self.roads.lost(peer, went, Instant::now());
         self.shared.company.went(peer);
         let name = name_of(peer);
-        lock(&self.shared.directory).forget(&name);
         self.shared.lanes.forget(peer);
         self.silent.retain(|(_, silent)| silent != peer);
+        if self.shared.errands.failed(peer) {
+            self.shared.was_missed(peer);
+        }
+        if was_errand {
+            // What it has it has still, and can be called for it again.
+            tracing::debug!(host = %name, "an errand has ended");
+            return;
+        }
+        lock(&self.shared.directory).forget(&name);
         if went {
             tracing::info!(neighbour = %name, "a neighbour went");
             let shared = &self.shared;
@@ -294,6 +323,17 @@ impl Driver {
     }
 
     fn on_call_failed(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
+        if self.swarm.behaviour_mut().door.was_errand(id) {
+            tracing::debug!(
+                ?peer,
+                why = reason::with_address(error),
+                "an errand was in vain"
+            );
+            if let Some(peer) = peer {
+                self.missed_on_errand(&peer);
+            }
+            return;
+        }
         if matches!(error, DialError::LocalPeerId { .. }) {
             self.roads.led_home(id);
             return;

@@ -170,6 +170,9 @@ pub struct PeersConfig {
     pub limit_download: Option<Rate>,
     /// This host's site, and what may go between it and others.
     pub crossing: CrossingLimits,
+    /// Most neighbours that are connected at the same time, from
+    /// [`NEIGHBOURS_MIN`](modmesh_protocol::limits::NEIGHBOURS_MIN) to [`NEIGHBOURS_MAX`](modmesh_protocol::limits::NEIGHBOURS_MAX).
+    pub neighbours_max: usize,
     /// The most requests to the upstream that the hosts of this site have under way together; nothing for no cap.
     pub site_connections: Option<u16>,
 }

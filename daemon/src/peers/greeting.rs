@@ -13,7 +13,7 @@ use libp2p::swarm::Stream;
 use modmesh_protocol::limits::{HELLO_HEADS_MAX, HELLO_WAIT_MAX, NO_PROGRESS_MAX};
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::membership::{Refusal, Role, Verdict};
-use modmesh_protocol::wire::{CAN_FETCH, HeadSummary, Hello};
+use modmesh_protocol::wire::{CAN_FETCH, HeadSummary, Hello, ON_ERRAND};
 use tokio::time::timeout;
 
 use super::frames::{self, FrameError};
@@ -23,13 +23,16 @@ use super::{NeighbourEvent, Shared, Tiding, ask, line, name_of, sites};
 /// What the other side said, and whether this host has to do with it.
 type Greeted = (Hello, Result<(), Refusal>);
 
-/// Speaks first, on a connection that this host made.
-pub(super) async fn speak(shared: Arc<Shared>, peer: PeerId) {
+/// Speaks first, on a connection that this host made, for an errand or to have a neighbour.
+pub(super) async fn speak(shared: Arc<Shared>, peer: PeerId, is_errand: bool) {
     let greeting = shared.members.greets(peer);
     let spoken = async {
         let stream = ask::open(&shared, &peer, Purpose::Hello).await;
         let mut stream = stream.map_err(|error| error.to_string())?;
-        let ours = hello(&shared, &peer, Role::Dials, Verdict::Open);
+        let mut ours = hello(&shared, &peer, Role::Dials, Verdict::Open);
+        if is_errand {
+            ours.capabilities |= ON_ERRAND;
+        }
         let theirs = exchange_as_dialler(&mut stream, &ours).await;
         theirs.map_err(|error| error.to_string())
     };
@@ -43,14 +46,17 @@ pub(super) async fn speak(shared: Arc<Shared>, peer: PeerId) {
     settle(&shared, peer, Role::Answers, outcome);
     if shared.roster.is_usable(&peer) {
         sites::exchange(&shared, peer).await;
+        shared.errands.arrived(&peer);
     }
 }
 
 /// Answers on a connection that the other side made.
 pub(super) async fn answer(shared: Arc<Shared>, peer: PeerId, mut stream: Stream) {
     let outcome = answer_as_listener(&shared, &peer, &mut stream).await;
-    let outcome = outcome.map_err(|error| error.to_string());
     settle(&shared, peer, Role::Dials, outcome);
+    if shared.roster.is_usable(&peer) {
+        shared.errands.arrived(&peer);
+    }
 }
 
 async fn exchange_as_dialler(stream: &mut Stream, ours: &Hello) -> Result<Hello, FrameError> {
@@ -64,8 +70,14 @@ async fn answer_as_listener(
     shared: &Shared,
     peer: &PeerId,
     stream: &mut Stream,
-) -> Result<Greeted, FrameError> {
-    let (theirs, _) = frames::read(stream, HELLO_WAIT_MAX).await?;
+) -> Result<Greeted, String> {
+    let theirs = frames::read::<Hello>(stream, HELLO_WAIT_MAX).await;
+    let (theirs, _) = theirs.map_err(|error| error.to_string())?;
+    if theirs.capabilities & ON_ERRAND != 0 {
+        shared.roster.is_on_an_errand(peer);
+    } else if !shared.roster.admit(peer, shared.capacity) {
+        return Err("there are as many neighbours as there may be".into());
+    }
     // Before the answer: when the dialler has it, it may ask at once.
     let judged = judge(shared, peer, Role::Dials, &theirs);
     let verdict = match judged {
@@ -73,7 +85,8 @@ async fn answer_as_listener(
         Err(_) => Verdict::Stranger,
     };
     let ours = hello(shared, peer, Role::Answers, verdict);
-    frames::write(stream, &ours, HELLO_WAIT_MAX).await?;
+    let written = frames::write(stream, &ours, HELLO_WAIT_MAX).await;
+    written.map_err(|error| error.to_string())?;
     let _ = timeout(HELLO_WAIT_MAX, stream.close()).await;
     if judged.is_err() {
         // The connection ends when the other side has read why, and not before.
@@ -130,9 +143,14 @@ fn settle(shared: &Arc<Shared>, peer: PeerId, role: Role, outcome: Result<Greete
     let Some(found_by) = shared.roster.greeted(&peer, theirs.up()) else {
         return;
     };
+    shared.was_met(&peer);
+    let name = name_of(&peer);
+    if shared.roster.on_errand(&peer) {
+        tracing::debug!(host = %name, "an errand has begun");
+        return;
+    }
     shared.company.met(peer);
     line::look(shared);
-    let name = name_of(&peer);
     tracing::info!(neighbour = %name, found_by = found_by.as_str(), release = %theirs.release.escape_debug(), "a neighbour came");
     shared.watch.neighbours(shared.roster.usable_count());
     shared.tell(Tiding::Neighbour(NeighbourEvent::Came {

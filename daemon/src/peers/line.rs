@@ -25,7 +25,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use super::streams::Purpose;
 use super::talk::owners_of;
-use super::{PeerError, Peers, Shared, Tiding, ask, frames, lock, name_of, peer_id_of};
+use super::{PeerError, Peers, Shared, Tiding, ask, errands, frames, lock, name_of, peer_id_of};
 
 /// For how long one that was silent is not asked; twice as long each time that it is again.
 const SILENT: Duration = Duration::from_secs(10);
@@ -287,12 +287,12 @@ pub(super) fn look(shared: &Shared) {
 }
 
 /// Puts one question to whoever keeps the line.
-async fn ask_one(shared: &Shared, guest: &Mutex<Guest>) {
+async fn ask_one(shared: &Arc<Shared>, guest: &Mutex<Guest>) {
     let line = &shared.line;
     let asked = lock(guest).ask(line.now());
     let hear = |told: &PlacesTold| lock(guest).hear(line.now(), asked.serial, told);
-    let settled = shared.roster.settled();
-    let owners = owners_of(shared, &place_of_the_line(), &settled);
+    let candidates = shared.candidates();
+    let owners = owners_of(shared, &place_of_the_line(), &candidates);
     let mut owners = owners.into_iter().flatten();
     let here = peer_id_of(&shared.name);
     let next = owners.find(|owner| {
@@ -317,7 +317,7 @@ async fn ask_one(shared: &Shared, guest: &Mutex<Guest>) {
         None => {
             *lock(&line.kept_by) = KeptBy::Nobody;
             let share = PlacesAsked {
-                most: share_of(asked.most, settled.len() + 1),
+                most: share_of(asked.most, candidates.len() + 1),
                 ..asked
             };
             let ours = MemberId::of(&shared.name);
@@ -345,10 +345,11 @@ async fn ask_one(shared: &Shared, guest: &Mutex<Guest>) {
 }
 
 async fn ask_neighbour(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     peer: PeerId,
     asked: PlacesAsked,
 ) -> Result<PlacesTold, PeerError> {
+    let _errand = errands::call_on(shared, peer).await?;
     match ask_about(shared, &peer, LineQuestion::Places(asked)).await? {
         LineAnswer::Places(told) => Ok(told),
         LineAnswer::Heard => Err(PeerError::Protocol("another answer than places")),
@@ -376,9 +377,9 @@ async fn ask_about(
 
 /// What this host is among the owners of the line, as it is seen now and was before.
 fn standing(shared: &Shared) -> Standing {
-    let settled = shared.roster.settled();
+    let candidates = shared.candidates();
     let ours = MemberId::of(&shared.name);
-    let owners = owners_of(shared, &place_of_the_line(), &settled);
+    let owners = owners_of(shared, &place_of_the_line(), &candidates);
     let first = owners.into_iter().flatten().next().map(|owner| owner.id);
     let first = first.unwrap_or(ours);
     let now = shared.line.now();
@@ -394,12 +395,12 @@ fn standing(shared: &Shared) -> Standing {
     }
     if let Some(seen) = seen
         .as_mut()
-        .filter(|seen| seen.is_alone && !settled.is_empty())
+        .filter(|seen| seen.is_alone && !candidates.is_empty())
     {
         (seen.is_alone, seen.since) = (false, now);
     }
     let up = shared.up_since.elapsed();
-    let has_elders = settled.iter().any(|one| one.member.up > up + ELDER);
+    let has_elders = candidates.iter().any(|one| one.member.up > up + ELDER);
     match *seen {
         _ if first != ours => Standing::StandsIn,
         Some(seen) if seen.follows || has_elders => Standing::FirstSince(seen.since),

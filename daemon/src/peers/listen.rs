@@ -22,7 +22,9 @@ use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::GIVES_INLINE;
 use tokio::sync::{mpsc, watch};
 
+use super::capacity::Capacity;
 use super::driver::Driver;
+use super::errands::Errands;
 use super::named::{self, Given};
 use super::onlink::{OnLink, ip_of};
 use super::raw::RawDoor;
@@ -81,7 +83,8 @@ pub(super) async fn start(
         Given::Named(_) => None,
     };
     let links = OnLink::new(given.iter().filter_map(named_ip));
-    let mut swarm = build(key, links, Arc::clone(&roster))?;
+    let capacity = Capacity::new(config.neighbours_max);
+    let mut swarm = build(key, links, Arc::clone(&roster), capacity)?;
     if members.is_closed() {
         let gossip = &mut swarm.behaviour_mut().gossip;
         gossip.for_members_of(Arc::clone(&roster));
@@ -119,6 +122,9 @@ pub(super) async fn start(
         outbox: Outbox::default(),
         evidence: Arc::new(EvidenceRing::new(config.evidence_dir)),
         company: Company::default(),
+        capacity,
+        acquaintances: Mutex::default(),
+        errands: Errands::default(),
         counter: Counter::new(up.shares(UPLOADS_MAX)),
         up,
         down,
@@ -140,7 +146,7 @@ pub(super) async fn start(
     tokio::spawn(line::keep(Arc::clone(&shared)));
     let (tips, tips_in) = mpsc::channel(TIPS_MAX);
     let (called_at, call_at) = watch::channel(Vec::new());
-    let mut roads = Roads::new(ours, given, Instant::now());
+    let mut roads = Roads::new(ours, given, capacity, Instant::now());
     for (number, seed) in roads.seeds().enumerate() {
         tokio::spawn(seed.look_up(number, tips.clone()));
     }

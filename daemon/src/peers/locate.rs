@@ -472,9 +472,11 @@ async fn until(moment: Instant) {
 fn candidates(shared: &Shared, question: &Question<'_>) -> Vec<PeerName> {
     let roster = &shared.roster;
     if let Some(among) = question.among {
-        let mut usable = roster.usable();
-        usable.retain(|peer| among.contains(peer));
-        return usable;
+        let is_there = |peer: &&PeerName| {
+            let id = peer_id_of(peer);
+            id.is_some_and(|id| roster.is_usable(&id))
+        };
+        return among.iter().filter(is_there).cloned().collect();
     }
     let may_cross = !shared.crossing.is_used_up();
     let mut usable = match question.reach {

@@ -168,6 +168,10 @@ pub(super) async fn serve(
         loop {
             let (ask, bytes) = frames::read::<Ask>(&mut reader, STAY_MAX).await?;
             shared.count_received(&peer, bytes);
+            if matches!(ask, Ask::Done) && shared.roster.on_errand(&peer) {
+                // No announcement of it is heard, since it is no neighbour.
+                lock(&shared.directory).announce(&name_of(&peer), [key]);
+            }
             visit.hear(&ask);
             tokio::time::sleep(BETWEEN_ASKS).await;
         }
@@ -210,11 +214,11 @@ pub(super) async fn known_holders(shared: &Arc<Shared>, key: KeyHash) -> Vec<Mem
         known.push(MemberId::of(&shared.name));
     }
     let announced = lock(&shared.directory).holders(&key);
-    let usable = announced.into_iter().filter(|name| {
-        let id = peer_id_of(name);
-        id.is_some_and(|id| shared.roster.is_usable(&id) && !shared.roster.is_across(&id))
+    let reachable = announced.into_iter().filter(|name| {
+        let id = peer_id_of(name).filter(|id| !shared.roster.is_across(id));
+        id.is_some_and(|id| shared.roster.is_usable(&id) || shared.where_is(&id).is_some())
     });
-    known.extend(usable.map(|name| MemberId::of(&name)));
+    known.extend(reachable.map(|name| MemberId::of(&name)));
     known
 }
 

@@ -18,10 +18,10 @@ use libp2p::core::Multiaddr;
 use libp2p::swarm::ConnectionId;
 use modmesh_protocol::control::FoundBy;
 use modmesh_protocol::limits::{
-    ADDRESSES_PER_PEER_MAX, CALLED_NEIGHBOURS_MAX, DISCOVERED_PEERS_MAX, NEIGHBOURS_MAX,
-    REMEMBERED_PEERS_MAX,
+    ADDRESSES_PER_PEER_MAX, DISCOVERED_PEERS_MAX, NEIGHBOURS_MAX, REMEMBERED_PEERS_MAX,
 };
 
+use super::capacity::Capacity;
 use super::named::{Given, Seed};
 
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -45,6 +45,7 @@ pub(super) struct Roads {
     strangers: HashMap<PeerId, u8>,
     /// How many neighbours were connected when it was asked last.
     connected: usize,
+    capacity: Capacity,
 }
 
 /// A way to one peer.
@@ -90,7 +91,12 @@ pub(super) struct Call {
 
 impl Roads {
     /// The roads given with `--peer`, to be walked at once, and those of names when they are looked up.
-    pub(super) fn new(ours: PeerId, given: impl IntoIterator<Item = Given>, now: Instant) -> Self {
+    pub(super) fn new(
+        ours: PeerId,
+        given: impl IntoIterator<Item = Given>,
+        capacity: Capacity,
+        now: Instant,
+    ) -> Self {
         let (mut roads, mut seeds) = (Vec::new(), Vec::new());
         for one in given {
             match one {
@@ -106,6 +112,7 @@ impl Roads {
             seeds,
             strangers: HashMap::new(),
             connected: 0,
+            capacity,
         }
     }
 
@@ -118,7 +125,7 @@ impl Roads {
         Some(if given { FoundBy::Static } else { first })
     }
 
-    /// The calls to make now. Those already connected are not called, and beyond [`CALLED_NEIGHBOURS_MAX`] of them only those
+    /// The calls to make now. Those already connected are not called, and beyond [`Capacity::called`] of them only those
     /// given with `--peer` are. Each returned call must be answered with [`Roads::calling`] or [`Roads::not_called`].
     pub(super) fn due(
         &mut self,
@@ -128,7 +135,10 @@ impl Roads {
     ) -> Vec<Call> {
         self.connected = connected;
         let mut room = CALLS_MAX.saturating_sub(self.calls());
-        let mut strangers = CALLED_NEIGHBOURS_MAX.saturating_sub(connected + self.calls());
+        let mut strangers = self
+            .capacity
+            .called()
+            .saturating_sub(connected + self.calls());
         let mut calls = Vec::new();
         for (index, road) in self.roads.iter_mut().enumerate() {
             if road.due.is_none_or(|due| due > now) || road.addresses.is_empty() {

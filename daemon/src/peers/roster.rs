@@ -1,6 +1,7 @@
 //! What this host knows of its neighbours: the one shared table, behind one short lock.
 //!
-//! A neighbour is *usable* when it is connected, said hello and is not banned. History (bytes, errors, lies, whether it ever
+//! A neighbour is *usable* when it is connected, said hello and is not banned. Besides there are those that are connected on an
+//! errand: they can be asked, and are not counted, listed or surveyed as neighbours. History (bytes, errors, lies, whether it ever
 //! delivered something proven) outlives the connection, bounded by forgetting those that left longest ago.
 
 mod esteem;
@@ -12,6 +13,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
+use modmesh_protocol::acquaintances::Acquainted;
 use modmesh_protocol::control::{FoundBy, PeerStatus};
 use modmesh_protocol::limits::{ADDRESSES_PER_PEER_MAX, REMEMBERED_PEERS_MAX};
 use modmesh_protocol::peer_name::PeerName;
@@ -19,9 +21,10 @@ use modmesh_protocol::site::{Site, is_across};
 use modmesh_protocol::wire::GIVES_INLINE;
 
 use self::neighbour::Neighbour;
+use super::capacity::Capacity;
 use super::crossing::Place;
 use super::members::Said;
-use super::{lock, name_of, peer_id_of};
+use super::{beyond, lock, name_of, peer_id_of};
 
 pub(super) use self::esteem::{Rank, Settled};
 
@@ -78,9 +81,72 @@ impl Roster {
     pub(super) fn across(&self) -> Vec<(PeerName, Place)> {
         let now = Instant::now();
         let peers = lock(&self.0);
-        let across = peers.values().filter(|n| n.is_usable(now));
+        let across = peers.values().filter(|n| n.is_here_to_stay(now));
         let across = across.filter_map(|n| Some((n.name.clone(), n.place()?)));
         across.collect()
+    }
+
+    /// `peer` has, or gets, one of the places for neighbours, unless all are taken: of an eighth of them only those get one that delivered
+    /// something proven.
+    pub(super) fn admit(&self, peer: &PeerId, capacity: Capacity) -> bool {
+        let mut peers = lock(&self.0);
+        let others = peers
+            .iter()
+            .filter(|(other, n)| *other != peer && n.admitted);
+        let others = others.count();
+        let Some(n) = peers.get_mut(peer) else {
+            return false;
+        };
+        let room = match n.proven {
+            true => capacity.neighbours(),
+            false => capacity.unproven(),
+        };
+        if n.admitted || others < room {
+            (n.admitted, n.on_errand) = (true, false);
+        }
+        n.admitted
+    }
+
+    /// How many have a place, or would have if `peer` had none.
+    pub(super) fn admitted_count_besides(&self, peer: &PeerId) -> usize {
+        let peers = lock(&self.0);
+        let others = peers
+            .iter()
+            .filter(|(other, n)| *other != peer && n.admitted);
+        others.count()
+    }
+
+    /// `peer` called on an errand, or is called on one; that says nothing of one that is a neighbour.
+    pub(super) fn is_on_an_errand(&self, peer: &PeerId) {
+        self.change(peer, |n| n.on_errand = !n.admitted);
+    }
+
+    /// Whether it is connected on an errand, and no neighbour.
+    pub(super) fn on_errand(&self, peer: &PeerId) -> bool {
+        let peers = lock(&self.0);
+        peers
+            .get(peer)
+            .is_some_and(|n| n.connections > 0 && n.on_errand)
+    }
+
+    /// How many are connected on errands.
+    pub(super) fn on_errand_count(&self) -> usize {
+        let peers = lock(&self.0);
+        let on_errand = peers.values().filter(|n| n.connections > 0 && n.on_errand);
+        on_errand.count()
+    }
+
+    /// Leaves in `hosts` those that may be called as owners: neither connected nor banned nor passed over, and not of another site as
+    /// far as is known.
+    pub(super) fn keep_callable(&self, hosts: &mut Vec<Acquainted<PeerId, beyond::Place>>) {
+        let now = Instant::now();
+        let peers = lock(&self.0);
+        hosts.retain(|host| {
+            peers.get(&host.peer).is_none_or(|n| {
+                let is_passed_over = n.vain(now).is_some() || n.mute(now).is_some();
+                n.connections == 0 && !n.is_banned(now) && !n.across && !is_passed_over
+            })
+        });
     }
 
     /// A connection ended; `remaining` others are left. Whether a usable neighbour went with it.
@@ -90,6 +156,8 @@ impl Roster {
             let went = remaining == 0 && n.greeted;
             if remaining == 0 {
                 n.greeted = false;
+                n.admitted = false;
+                n.on_errand = false;
                 n.member = None;
                 n.round_trip = None;
                 n.probe = None;
@@ -141,7 +209,9 @@ impl Roster {
     pub(super) fn member_count(&self) -> usize {
         let now = Instant::now();
         let peers = lock(&self.0);
-        let members = peers.values().filter(|n| n.is_usable(now) && n.is_member());
+        let members = peers
+            .values()
+            .filter(|n| n.is_here_to_stay(now) && n.is_member());
         members.count()
     }
 
@@ -163,33 +233,52 @@ impl Roster {
         lock(&self.0).get(peer).is_some_and(|n| n.is_usable(now))
     }
 
-    /// All that can be asked now.
+    /// Whether it can be asked now, and is a neighbour.
+    pub(super) fn is_neighbour(&self, peer: &PeerId) -> bool {
+        let now = Instant::now();
+        let peers = lock(&self.0);
+        peers.get(peer).is_some_and(|n| n.is_here_to_stay(now))
+    }
+
+    /// All neighbours that can be asked now.
     pub(super) fn usable(&self) -> Vec<PeerName> {
         let now = Instant::now();
         let peers = lock(&self.0);
-        let usable = peers.values().filter(|n| n.is_usable(now));
+        let usable = peers.values().filter(|n| n.is_here_to_stay(now));
         usable.map(|n| n.name.clone()).collect()
     }
 
-    /// All of this host's site that can be asked now.
+    /// All neighbours of this host's site that can be asked now.
     pub(super) fn usable_here(&self) -> Vec<PeerName> {
+        let now = Instant::now();
+        let peers = lock(&self.0);
+        let usable = peers.values();
+        let usable = usable.filter(|n| n.is_here_to_stay(now) && !n.across);
+        usable.map(|n| n.name.clone()).collect()
+    }
+
+    /// As [`Roster::usable_here`], and those that are connected on errands.
+    pub(super) fn reachable_here(&self) -> Vec<PeerName> {
         let now = Instant::now();
         let peers = lock(&self.0);
         let usable = peers.values().filter(|n| n.is_usable(now) && !n.across);
         usable.map(|n| n.name.clone()).collect()
     }
 
-    /// Number of those that can be asked now.
+    /// Number of neighbours that can be asked now.
     pub(super) fn usable_count(&self) -> usize {
         let now = Instant::now();
         let peers = lock(&self.0);
-        peers.values().filter(|n| n.is_usable(now)).count()
+        let usable = peers.values().filter(|n| n.is_here_to_stay(now));
+        usable.count()
     }
 
-    /// How many are connected, those who have not said hello yet among them.
+    /// How many are connected that are neighbours or have not said hello yet.
     pub(super) fn connected_count(&self) -> usize {
         let peers = lock(&self.0);
-        peers.values().filter(|n| n.connections > 0).count()
+        let connected = peers.values();
+        let connected = connected.filter(|n| n.connections > 0 && !n.on_errand);
+        connected.count()
     }
 
     /// Notes a measured round trip.

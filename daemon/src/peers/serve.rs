@@ -168,7 +168,7 @@ async fn answer_query(
         Ok((query @ Query::Acquaint { v4, v6 }, _)) => {
             shared.watch.asked(kind_of(&query));
             let roster = &shared.roster;
-            let may_be_told = |other: &PeerId| roster.is_usable(other);
+            let may_be_told = |other: &PeerId| roster.is_neighbour(other);
             shared.company.answer(&peer, (v4, v6), may_be_told)
         }
         Ok((Query::Site { name }, _)) => {

@@ -16,6 +16,7 @@ use modmesh_protocol::limits::{GOSSIP_BYTES_MAX, INBOUND_BACKLOG_MAX};
 use modmesh_protocol::wire::ANNOUNCE_TOPIC;
 
 use super::PeersError;
+use super::capacity::Capacity;
 use super::door::Door;
 use super::earshot::Earshot;
 use super::onlink::OnLink;
@@ -42,10 +43,11 @@ pub(super) fn build(
     key: Keypair,
     links: OnLink,
     roster: Arc<Roster>,
+    capacity: Capacity,
 ) -> Result<Swarm<Behaviour>, PeersError> {
     let setup = |error: &dyn std::fmt::Display| PeersError::Setup(error.to_string());
     let behaviour = Behaviour {
-        door: Door::new(links, roster),
+        door: Door::new(links, roster, capacity),
         streams: Streams::default(),
         pings: Pings::default(),
         gossip: Earshot::new(gossip(&key)?),

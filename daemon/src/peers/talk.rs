@@ -1,14 +1,15 @@
 //! Asking the owners of a thing whether to fetch it, to wait for somebody who does, or to take it from one that has it.
 //!
 //! What to do is decided by [`Asker`]; here are its clock, its streams and its end. One task leads the conversation and tells its
-//! asker in turns; each owner has a stream and a task of its own. A name that an owner says counts only when it is one of this
-//! host's neighbours: nobody is called because of it.
+//! asker in turns; each owner has a stream and a task of its own. A name that an owner says counts only when this host knows it without
+//! that: nobody is called at an address that an owner named.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::PeerId;
 use modmesh_protocol::artifact::KeyHash;
@@ -21,11 +22,12 @@ use modmesh_protocol::peer_name::PeerName;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use super::errands::{self, Errand};
 use super::frames::{self, FrameError};
 use super::office::{Visit, known_holders};
 use super::roster::Settled;
 use super::streams::Purpose;
-use super::{PeerError, Shared, ask, lock, name_of};
+use super::{PeerError, Shared, ask, lock, name_of, peer_id_of};
 
 /// An owner that gave no first word for so long, or no other one while it is waited for, is looked at.
 const FIRST_WORD_MAX: Duration = Duration::from_millis(100);
@@ -144,9 +146,12 @@ pub enum Turn {
 /// A conversation with the owners of one thing. Dropping it ends it, as if this host had gone.
 #[derive(Debug)]
 pub struct Talk {
+    shared: Arc<Shared>,
     turns: mpsc::Receiver<Turn>,
     waited_for: Arc<Mutex<Vec<PeerName>>>,
     told: mpsc::Sender<Told>,
+    /// To holders that are no neighbours.
+    errands: Vec<Errand>,
 }
 
 #[derive(Debug)]
@@ -158,7 +163,34 @@ enum Told {
 impl Talk {
     /// What to do next. Takes as long as the owners say that somebody fetches it, within the bounds of [`Asker`].
     pub async fn next(&mut self) -> Turn {
-        self.turns.recv().await.unwrap_or(Turn::Nobody)
+        loop {
+            let turn = self.turns.recv().await.unwrap_or(Turn::Nobody);
+            let Turn::Take(holders) = turn else {
+                return turn;
+            };
+            let there = self.call_on(holders).await;
+            if !there.is_empty() {
+                return Turn::Take(there);
+            }
+            self.taken(false).await;
+        }
+    }
+
+    /// Those of `holders` that are there; who is no neighbour is called and stays connected until this conversation ends.
+    async fn call_on(&mut self, holders: Vec<PeerName>) -> Vec<PeerName> {
+        let calls = holders.into_iter().map(async |holder| {
+            let called = errands::call_on(&self.shared, peer_id_of(&holder)?).await;
+            if let Err(error) = &called {
+                tracing::debug!(%holder, %error, "one that has it was not reached");
+            }
+            Some((holder, called.ok()?))
+        });
+        let mut there = Vec::new();
+        for (holder, errand) in join_all(calls).await.into_iter().flatten() {
+            self.errands.extend(errand);
+            there.push(holder);
+        }
+        there
     }
 
     /// Neighbours that this host waited for before it was told to fetch it itself, the first in front, three at most: they know why
@@ -184,8 +216,8 @@ pub(super) fn begin(
     about: About,
     road: impl Fn() -> Road + Send + Sync + 'static,
 ) -> Option<Talk> {
-    let settled = shared.roster.settled();
-    if settled.is_empty() {
+    let candidates = shared.candidates();
+    if candidates.is_empty() {
         return None;
     }
     let (turns_in, turns) = mpsc::channel(WAITING_MAX);
@@ -194,7 +226,7 @@ pub(super) fn begin(
     let waited_for = Arc::default();
     let conversation = Conversation {
         waited_for: Arc::clone(&waited_for),
-        owners: owners_of(shared, &about.place, &settled),
+        owners: owners_of(shared, &about.place, &candidates),
         counted: Counted::waits(shared),
         shared: Arc::clone(shared),
         about,
@@ -207,13 +239,15 @@ pub(super) fn begin(
     };
     tokio::spawn(conversation.lead(words, told_in, road));
     Some(Talk {
+        shared: Arc::clone(shared),
         turns,
         waited_for,
         told,
+        errands: Vec::new(),
     })
 }
 
-/// An owner: this host itself, or a neighbour.
+/// An owner: this host itself, a neighbour, or one beyond them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owner {
     pub(super) id: MemberId,
@@ -223,11 +257,11 @@ pub(super) struct Owner {
 
 /// Who would be asked about a thing at `place` now, the first one in front; nobody where this host has no neighbours.
 pub(super) fn owner_names(shared: &Shared, place: &KeyHash) -> Vec<OwnerName> {
-    let settled = shared.roster.settled();
-    if settled.is_empty() {
+    let candidates = shared.candidates();
+    if candidates.is_empty() {
         return Vec::new();
     }
-    let owners = owners_of(shared, place, &settled);
+    let owners = owners_of(shared, place, &candidates);
     let named = owners.into_iter().flatten().map(|owner| OwnerName {
         peer_id: owner
             .peer
@@ -237,21 +271,21 @@ pub(super) fn owner_names(shared: &Shared, place: &KeyHash) -> Vec<OwnerName> {
     named.collect()
 }
 
-/// Who owns what lies at `place`, of this host and those neighbours; the first one in front.
+/// Who owns what lies at `place`, of this host and those; the first one in front.
 pub(super) fn owners_of(
     shared: &Shared,
     place: &KeyHash,
-    settled: &[Settled],
+    candidates: &[Settled],
 ) -> [Option<Owner>; OWNERS] {
     let ours = MemberId::of(&shared.name);
-    let mut members: Vec<_> = settled.iter().map(|one| one.member).collect();
+    let mut members: Vec<_> = candidates.iter().map(|one| one.member).collect();
     members.push(modmesh_protocol::lease::Member {
         id: ours,
         up: shared.up_since.elapsed(),
     });
     owners(place, &members).map(|id| {
         let id = id?;
-        let neighbour = settled.iter().find(|one| one.member.id == id);
+        let neighbour = candidates.iter().find(|one| one.member.id == id);
         let peer = neighbour.map(|one| one.peer);
         (peer.is_some() || id == ours).then_some(Owner { id, peer })
     })
@@ -417,18 +451,9 @@ impl Conversation {
         let _ = self.turns.try_send(turn);
     }
 
-    /// Those of `holders` that are neighbours of this host, and of its site: what others have is asked for outside.
+    /// Those of `holders` that this host knows and that are of its site: what others have is asked for outside.
     fn known(&self, holders: &[MemberId]) -> Vec<PeerName> {
-        let usable = self.shared.roster.usable_here();
-        let named: Vec<_> = usable
-            .iter()
-            .map(|name| (MemberId::of(name), name))
-            .collect();
-        let known = holders.iter().filter_map(|id| {
-            let found = named.iter().find(|(other, _)| other == id);
-            found.map(|(_, name)| (*name).clone())
-        });
-        known.collect()
+        self.shared.known_by(holders)
     }
 
     /// Has the owner looked at whose line this is, where it owes a word for longer than one may that is well.
@@ -515,6 +540,7 @@ impl Said {
     }
 
     async fn speak_to(&mut self, peer: PeerId) -> Result<(), PeerError> {
+        let _errand = errands::call_on(&self.shared, peer).await?;
         let stream = self.open(peer).await?;
         let (mut reader, mut writer) = stream.split();
         let bytes = frames::write(&mut writer, &self.want, NO_PROGRESS_MAX).await?;

@@ -1,6 +1,7 @@
 //! The room, tried on loopback: two or three hosts in one process, static addresses, no multicast.
 
 mod bounds;
+mod errands;
 mod hearsay;
 mod host;
 mod inline;

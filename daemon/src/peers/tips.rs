@@ -6,6 +6,7 @@ use std::time::Instant;
 use libp2p::PeerId;
 use libp2p::core::Multiaddr;
 use libp2p::multiaddr::Protocol;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use modmesh_protocol::control::FoundBy;
 use modmesh_protocol::limits::ACQUAINTANCES_MAX;
 use tokio::task::JoinHandle;
@@ -40,7 +41,53 @@ pub(super) enum Tip {
     },
 }
 
+fn address_of(socket: SocketAddr) -> Multiaddr {
+    Multiaddr::from(socket.ip()).with(Protocol::Tcp(socket.port()))
+}
+
 impl Driver {
+    /// Calls a host on an errand. It may be connected by now; then it is waited for until it has been greeted.
+    pub(super) fn call_on(&mut self, peer: PeerId, at: SocketAddr) {
+        if self.swarm.is_connected(&peer) {
+            if self.shared.roster.is_usable(&peer) {
+                self.shared.errands.arrived(&peer);
+            }
+            return;
+        }
+        let options = DialOpts::peer_id(peer)
+            .addresses(vec![address_of(at)])
+            .condition(PeerCondition::Disconnected)
+            .allocate_new_port()
+            .build();
+        let id = options.connection_id();
+        self.swarm.behaviour_mut().door.expects_errand(id);
+        if let Err(error) = self.swarm.dial(options) {
+            tracing::debug!(%peer, %error, "a host was not called on an errand");
+            self.swarm.behaviour_mut().door.was_errand(id);
+            self.missed_on_errand(&peer);
+        }
+    }
+
+    /// A call on an errand failed, or its connection ended before anything could be asked.
+    pub(super) fn missed_on_errand(&mut self, peer: &PeerId) {
+        self.shared.was_missed(peer);
+        self.shared.errands.failed(peer);
+    }
+
+    /// Ends connections that were made for errands and are of no use any more.
+    pub(super) fn end_errands(&mut self, now: Instant) {
+        let counter = &self.shared.counter;
+        let idle = self
+            .shared
+            .errands
+            .take_idle(now, |peer| counter.serves(peer));
+        for peer in idle {
+            if self.shared.roster.on_errand(&peer) {
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+        }
+    }
+
     /// A connection to `peer` was made; where it can be called is told to others on the link. Whether it came over a link of this
     /// host, loopback among them.
     pub(super) fn note_place(&mut self, peer: &PeerId, at: &Multiaddr, called: bool) -> bool {
@@ -75,15 +122,18 @@ impl Driver {
                     self.roads.discovered(peer, address, now);
                 }
             }
-            Tip::Named { by, hosts } => {
-                for (peer, at) in hosts.into_iter().take(ACQUAINTANCES_MAX) {
-                    // Others may have links that this host has not, and reasons to have a stranger called.
-                    let is_near = self.swarm.behaviour_mut().door.is_on_a_link(at.ip());
-                    if is_near && !self.swarm.is_connected(&peer) {
-                        let address = Multiaddr::from(at.ip()).with(Protocol::Tcp(at.port()));
-                        self.roads.named(peer, by, address, now);
+            Tip::Named { by, mut hosts } => {
+                hosts.truncate(ACQUAINTANCES_MAX);
+                let ours = *self.swarm.local_peer_id();
+                let door = &mut self.swarm.behaviour_mut().door;
+                // Others may have links that this host has not, and reasons to have a stranger called.
+                hosts.retain(|(peer, at)| *peer != ours && door.is_on_a_link(at.ip()));
+                for (peer, at) in &hosts {
+                    if !self.swarm.is_connected(peer) {
+                        self.roads.named(*peer, by, address_of(*at), now);
                     }
                 }
+                self.shared.is_told_of(by, hosts);
             }
             Tip::LookedUp { seed, found } => {
                 if let Ok(addresses) = &found {
@@ -99,7 +149,7 @@ impl Driver {
     /// Writes down which neighbours there are; done when the returned task is.
     pub(super) fn remember(&mut self) -> Option<JoinHandle<()>> {
         let roster = &self.shared.roster;
-        let present = self.roads.leading_to(|peer| roster.is_greeted(peer));
+        let present = self.roads.leading_to(|peer| roster.is_neighbour(peer));
         let (file, bytes) = self.remembered.as_mut()?.update(present)?;
         let write = move || remembered::write(&file, &bytes);
         Some(tokio::task::spawn_blocking(write))

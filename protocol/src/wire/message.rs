@@ -24,12 +24,16 @@ pub const CAN_FETCH: u64 = 1;
 /// Bit of [`Hello::capabilities`]: the host answers [`Query::Inline`].
 pub const GIVES_INLINE: u64 = 2;
 
+/// Bit of [`Hello::capabilities`]: the host called on an errand, and will be no neighbour. Who has room for no more neighbours has room
+/// for it.
+pub const ON_ERRAND: u64 = 4;
+
 /// The first message of each side of a connection: the dialler speaks first, the other answers with its own.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Hello {
     /// The release of the speaker, for people; nothing is decided by it.
     pub release: String,
-    /// What the speaker can do, as bits; unknown bits are ignored. See [`CAN_FETCH`] and [`GIVES_INLINE`].
+    /// What the speaker can do, as bits; unknown bits are ignored. See [`CAN_FETCH`], [`GIVES_INLINE`] and [`ON_ERRAND`].
     pub capabilities: u64,
     /// What the speaker says about membership, the bytes of [`Words`](crate::membership::Words); nothing from a host without
     /// mesh secret and list of members.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use modmesh_daemon::peers::{Membership, PeerError, Peers, PeersConfig, RawProtocol, Shelf};
+use modmesh_protocol::limits::NEIGHBOURS_MAX;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::{Answer, FRAME_HEAD_BYTES, FileAnswer, FrameHead, decode};
 use tempfile::TempDir;
@@ -158,6 +159,7 @@ impl Stranger {
             limit_upload: None,
             limit_download: None,
             crossing: Default::default(),
+            neighbours_max: NEIGHBOURS_MAX,
             site_connections: None,
         };
         let peers = Peers::start(config, shelf, Arc::new(Deaf), Arc::new(())).await;

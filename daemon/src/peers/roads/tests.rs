@@ -2,6 +2,11 @@
 
 use super::hints::{REMEMBERED_WAIT, SPREAD, STRANGERS_MAX};
 use super::*;
+use modmesh_protocol::limits::CALLED_NEIGHBOURS_MAX;
+
+fn room() -> Capacity {
+    Capacity::new(NEIGHBOURS_MAX)
+}
 
 fn address(port: u16) -> Multiaddr {
     format!("/ip4/10.0.0.1/tcp/{port}").parse().unwrap()
@@ -23,7 +28,7 @@ fn walk(roads: &mut Roads, now: Instant, id: usize) -> Option<ConnectionId> {
 fn a_given_peer_is_called_for_ever_with_growing_pauses() {
     let (ours, _) = two_names();
     let mut now = Instant::now();
-    let mut roads = Roads::new(ours, [Given::At(address(1), None)], now);
+    let mut roads = Roads::new(ours, [Given::At(address(1), None)], room(), now);
     let mut pauses = Vec::new();
     for attempt in 0..20 {
         let id = walk(&mut roads, now, attempt).unwrap();
@@ -46,7 +51,7 @@ fn a_given_peer_is_called_for_ever_with_growing_pauses() {
 fn pauses_begin_anew_only_after_a_good_connection() {
     let (ours, peer) = two_names();
     let now = Instant::now();
-    let mut roads = Roads::new(ours, [Given::At(address(1), None)], now);
+    let mut roads = Roads::new(ours, [Given::At(address(1), None)], room(), now);
     let id = walk(&mut roads, now, 1).unwrap();
     assert_eq!(roads.arrived(id, peer), Some(FoundBy::Static));
     assert_eq!(roads.found_by(&peer), Some(FoundBy::Static));
@@ -61,15 +66,15 @@ fn pauses_begin_anew_only_after_a_good_connection() {
 fn the_smaller_name_calls_first() {
     let (small, large) = two_names();
     let now = Instant::now();
-    let mut roads = Roads::new(small, [], now);
+    let mut roads = Roads::new(small, [], room(), now);
     roads.discovered(large, address(1), now);
     roads.discovered(small, address(1), now);
     assert_eq!(roads.due(now + SPREAD, 0, |_| false).len(), 1);
     // Unless it has hardly a neighbour.
-    let mut roads = Roads::new(large, [], now);
+    let mut roads = Roads::new(large, [], room(), now);
     roads.discovered(small, address(1), now);
     assert_eq!(roads.due(now + SPREAD, 2, |_| false).len(), 1);
-    let mut roads = Roads::new(large, [], now);
+    let mut roads = Roads::new(large, [], room(), now);
     roads.due(now, 3, |_| false);
     roads.discovered(small, address(1), now);
     assert!(roads.due(now + COURTESY / 2, 0, |_| false).is_empty());
@@ -83,7 +88,8 @@ fn the_smaller_name_calls_first() {
 fn those_that_hear_one_host_call_it_at_different_moments() {
     let now = Instant::now();
     let heard = PeerId::random();
-    let waits = (0..100).map(|_| Roads::new(PeerId::random(), [], now).wait_before_calling(&heard));
+    let waits =
+        (0..100).map(|_| Roads::new(PeerId::random(), [], room(), now).wait_before_calling(&heard));
     let mut waits: Vec<Duration> = waits.collect();
     waits.sort_unstable();
     assert!(waits[99] - waits[0] > SPREAD / 2, "{waits:?}");
@@ -95,7 +101,7 @@ fn those_that_hear_one_host_call_it_at_different_moments() {
 fn what_is_heard_is_bounded() {
     let (ours, peer) = two_names();
     let now = Instant::now();
-    let mut roads = Roads::new(ours, [], now);
+    let mut roads = Roads::new(ours, [], room(), now);
     for port in 1..100 {
         roads.discovered(peer, address(port), now);
     }
@@ -114,7 +120,7 @@ fn what_is_heard_is_bounded() {
 fn a_host_that_is_heard_again_is_called_soon_and_not_at_each_packet() {
     let (ours, peer) = two_names();
     let mut now = Instant::now();
-    let mut roads = Roads::new(ours, [], now);
+    let mut roads = Roads::new(ours, [], room(), now);
     roads.discovered(peer, address(1), now);
     for attempt in 0..12 {
         now = roads.next_due().unwrap();
@@ -136,7 +142,7 @@ fn a_host_that_is_heard_again_is_called_soon_and_not_at_each_packet() {
 fn a_host_with_many_neighbours_calls_only_those_it_was_told_to() {
     let (ours, peer) = two_names();
     let now = Instant::now();
-    let mut roads = Roads::new(ours, [Given::At(address(1), None)], now);
+    let mut roads = Roads::new(ours, [Given::At(address(1), None)], room(), now);
     roads.discovered(peer, address(2), now);
     let later = now + SPREAD;
     let calls = roads.due(later, CALLED_NEIGHBOURS_MAX, |_| false);
@@ -150,7 +156,7 @@ fn a_host_with_many_neighbours_calls_only_those_it_was_told_to() {
 fn a_road_home_is_not_walked_again() {
     let (ours, _) = two_names();
     let now = Instant::now();
-    let mut roads = Roads::new(ours, [Given::At(address(1), None)], now);
+    let mut roads = Roads::new(ours, [Given::At(address(1), None)], room(), now);
     let id = walk(&mut roads, now, 1).unwrap();
     roads.led_home(id);
     assert_eq!(roads.next_due(), None);
@@ -163,7 +169,7 @@ fn a_name_has_a_road_for_each_address_that_it_has_now() {
     let Ok(seed) = super::super::named::parse("/dns4/seeds.example/tcp/8485") else {
         panic!("a name");
     };
-    let mut roads = Roads::new(ours, [seed], now);
+    let mut roads = Roads::new(ours, [seed], room(), now);
     assert_eq!(roads.seeds().count(), 1);
     assert_eq!(roads.next_due(), None);
     let ip = |last| IpAddr::from([203, 0, 113, last]);
@@ -190,7 +196,7 @@ fn a_name_has_a_road_for_each_address_that_it_has_now() {
 fn a_neighbour_of_an_earlier_run_is_called_six_times() {
     let (ours, peer) = two_names();
     let start = Instant::now();
-    let mut roads = Roads::new(ours, [], start);
+    let mut roads = Roads::new(ours, [], room(), start);
     roads.remembered(peer, vec![address(1), address(2)], start);
     roads.remembered(ours, vec![address(3)], start);
     let mut now = roads.next_due().unwrap();
@@ -212,7 +218,7 @@ fn a_neighbour_of_an_earlier_run_is_called_six_times() {
 fn what_a_neighbour_tells_of_is_tried_and_a_liar_is_not_heard_for_long() {
     let (ours, liar) = two_names();
     let mut now = Instant::now();
-    let mut roads = Roads::new(ours, [], now);
+    let mut roads = Roads::new(ours, [], room(), now);
     let (heard, told) = (PeerId::random(), PeerId::random());
     roads.discovered(heard, address(1), now);
     roads.named(heard, liar, address(666), now);

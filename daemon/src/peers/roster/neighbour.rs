@@ -27,6 +27,10 @@ pub(super) struct Neighbour {
     /// Whether that makes it one of another site.
     pub(super) across: bool,
     pub(super) greeted: bool,
+    /// Whether it has one of the places for neighbours.
+    pub(super) admitted: bool,
+    /// Whether it is here on an errand, or called on one, and no neighbour.
+    pub(super) on_errand: bool,
     /// By what it showed on a connection that still stands that it is a member.
     pub(super) member: Option<Said>,
     pub(super) proven: bool,
@@ -82,6 +86,8 @@ impl Neighbour {
             site: None,
             across: false,
             greeted: false,
+            admitted: false,
+            on_errand: false,
             member: None,
             proven: false,
             round_trip: None,
@@ -140,6 +146,11 @@ impl Neighbour {
 
     pub(super) fn is_usable(&self, now: Instant) -> bool {
         self.connections > 0 && self.greeted && !self.is_banned(now)
+    }
+
+    /// As [`Neighbour::is_usable`], of one that is no neighbour for the moment alone.
+    pub(super) fn is_here_to_stay(&self, now: Instant) -> bool {
+        self.is_usable(now) && !self.on_errand
     }
 
     pub(super) fn place(&self) -> Option<Place> {

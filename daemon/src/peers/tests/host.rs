@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::digest::BlobId;
+use modmesh_protocol::limits::NEIGHBOURS_MAX;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::RecordAnswer;
@@ -146,6 +147,7 @@ pub(super) fn config(folder: &TempDir, peers: &[String]) -> PeersConfig {
         limit_upload: None,
         limit_download: None,
         crossing: Default::default(),
+        neighbours_max: NEIGHBOURS_MAX,
         site_connections: None,
     }
 }

@@ -9,9 +9,11 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{Stream, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, gossipsub};
+use modmesh_protocol::limits::NEIGHBOURS_MAX;
 use modmesh_protocol::wire::{Hello, encode};
 use tokio::sync::{mpsc, oneshot};
 
+use super::super::capacity::Capacity;
 use super::super::onlink::OnLink;
 use super::super::roster::Roster;
 use super::super::streams::{OpenError, Purpose};
@@ -40,7 +42,8 @@ impl Rogue {
     pub(super) async fn start(manners: Manners) -> Self {
         let key = Keypair::generate_ed25519();
         let id = key.public().to_peer_id();
-        let mut swarm = build(key, OnLink::new([]), Arc::new(Roster::default())).unwrap();
+        let capacity = Capacity::new(NEIGHBOURS_MAX);
+        let mut swarm = build(key, OnLink::new([]), Arc::new(Roster::default()), capacity).unwrap();
         swarm
             .listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap())
             .unwrap();

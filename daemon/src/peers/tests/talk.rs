@@ -17,7 +17,7 @@ use super::rogue::{Rogue, after_hello};
 const KEY: KeyHash = KeyHash([9; 32]);
 
 /// A place that the first owns, before the others.
-fn place_of(first: MemberId, others: &[MemberId]) -> KeyHash {
+pub(super) fn place_of(first: MemberId, others: &[MemberId]) -> KeyHash {
     let all = others.iter().chain([&first]);
     let members: Vec<Member> = all
         .map(|id| Member {

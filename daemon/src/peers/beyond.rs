@@ -1,0 +1,135 @@
+//! Hosts of this site beyond the neighbours: known by what these say, and called when something is to be asked of them.
+//!
+//! In a network that is no larger than this host's room everybody is a neighbour, and nobody is beyond.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use libp2p::PeerId;
+use modmesh_protocol::acquaintances::Acquainted;
+use modmesh_protocol::lease::{Member, MemberId, SETTLED};
+use modmesh_protocol::peer_name::PeerName;
+
+use super::roster::Settled;
+use super::{Shared, lock, name_of};
+
+/// Where an acquaintance is, and how owners call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) at: SocketAddr,
+    pub(super) id: MemberId,
+}
+
+impl Place {
+    pub(super) fn of(peer: &PeerId, at: SocketAddr) -> Self {
+        let id = MemberId::of(&name_of(peer));
+        Self { at, id }
+    }
+}
+
+impl Shared {
+    /// Those that can be asked as owners: neighbours, those that are here on an errand or are called on one, and where the network is
+    /// larger than this host's room those beyond. Nobody where there are no neighbours.
+    pub(super) fn candidates(&self) -> Vec<Settled> {
+        let mut settled = self.roster.settled();
+        let beyond = self.beyond();
+        let up = self.up_since.elapsed();
+        let Some(eldest) = settled.iter().map(|one| one.member.up).max() else {
+            return settled;
+        };
+        let eldest = eldest.max(up);
+        settled.extend(beyond.into_iter().map(|one| {
+            let known_for = up.saturating_sub(one.since);
+            let member = Member {
+                id: one.place.id,
+                // Whom this host found there when it came was there before, as far as it can know.
+                up: if one.since <= SETTLED {
+                    eldest
+                } else {
+                    known_for
+                },
+            };
+            Settled {
+                peer: one.peer,
+                member,
+            }
+        }));
+        settled
+    }
+
+    /// The hosts of this site that are known and not connected; nobody where all there are could be neighbours.
+    fn beyond(&self) -> Vec<Acquainted<PeerId, Place>> {
+        let now = self.up_since.elapsed();
+        let mut beyond: Vec<_> = {
+            let acquaintances = lock(&self.acquaintances);
+            if acquaintances.len() <= self.capacity.called() {
+                return Vec::new();
+            }
+            acquaintances.known(now).collect()
+        };
+        self.roster.keep_callable(&mut beyond);
+        beyond
+    }
+
+    /// Where `peer` can be called, if neighbours told and it was not called in vain just now.
+    pub(super) fn where_is(&self, peer: &PeerId) -> Option<SocketAddr> {
+        let now = self.up_since.elapsed();
+        let place = lock(&self.acquaintances).place(now, peer);
+        place.map(|place| place.at)
+    }
+
+    /// Those of `ids` that are known here and of this site, in that order.
+    pub(super) fn known_by(&self, ids: &[MemberId]) -> Vec<PeerName> {
+        let here = self.roster.reachable_here();
+        let mut named: Vec<(MemberId, PeerName)> = here
+            .into_iter()
+            .map(|name| (MemberId::of(&name), name))
+            .collect();
+        let is_missing = |id: &MemberId| named.iter().all(|(other, _)| other != id);
+        if ids.iter().any(is_missing) {
+            let beyond = self.beyond();
+            named.extend(beyond.iter().map(|one| (one.place.id, name_of(&one.peer))));
+        }
+        let known = ids.iter().filter_map(|id| {
+            let found = named.iter().find(|(other, _)| other == id);
+            found.map(|(_, name)| name.clone())
+        });
+        known.collect()
+    }
+
+    /// A neighbour tells whom it is connected to: hosts on a link of this one.
+    pub(super) fn is_told_of(
+        &self,
+        teller: PeerId,
+        hosts: impl IntoIterator<Item = (PeerId, SocketAddr)>,
+    ) {
+        // Each site has its own owners.
+        if self.roster.is_across(&teller) {
+            return;
+        }
+        let now = self.up_since.elapsed();
+        let hosts = hosts
+            .into_iter()
+            .map(|(peer, at)| (peer, Place::of(&peer, at)));
+        lock(&self.acquaintances).tell(now, teller, hosts);
+    }
+
+    /// How many hosts are known beyond the neighbours, for people to see.
+    pub(super) fn beyond_count(&self) -> usize {
+        self.beyond().len()
+    }
+
+    /// How many hosts neighbours have told of.
+    pub(super) fn acquainted_count(&self) -> usize {
+        lock(&self.acquaintances).len()
+    }
+
+    pub(super) fn was_met(&self, peer: &PeerId) {
+        lock(&self.acquaintances).met(peer);
+    }
+
+    pub(super) fn was_missed(&self, peer: &PeerId) {
+        let now: Duration = self.up_since.elapsed();
+        lock(&self.acquaintances).missed(now, peer);
+    }
+}
