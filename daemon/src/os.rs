@@ -151,7 +151,7 @@ pub(crate) fn listen_remedy(error: &io::Error, flag: &str) -> String {
     }
 }
 
-/// Descriptors that this process asks to be allowed: 1,024 clients, 256 connections of neighbours, their files, and as much again.
+/// Descriptors that this process asks to be allowed: 1,024 clients, 1,024 connections of neighbours and errands, their files, and as much again.
 const DESCRIPTORS_WANTED: u64 = 8192;
 
 /// Raises the number of descriptors that this process may have, as far as it may by itself: shells and service managers

@@ -445,7 +445,7 @@ impl Peers {
         let shared = &self.shared;
         let capacity = shared.capacity;
         let (neighbours, errands) = (
-            shared.roster.connected_count(),
+            shared.roster.admitted_count(),
             shared.roster.on_errand_count(),
         );
         let mut caps = vec![
@@ -614,6 +614,8 @@ struct Shared {
     members: Members,
     distrusted: Distrusted,
     directory: Mutex<Directory>,
+    /// What hosts on errands said to have now.
+    said_on_errands: Mutex<Directory>,
     addresses: Mutex<Vec<String>>,
     port_in_use: Option<u16>,
     unreached: Mutex<Vec<Unreached>>,
@@ -625,7 +627,7 @@ struct Shared {
     company: Company,
     capacity: Capacity,
     /// Hosts that neighbours told of.
-    acquaintances: Mutex<Acquaintances<PeerId, beyond::Place>>,
+    acquaintances: Mutex<Acquaintances<PeerId, IpAddr, beyond::Place>>,
     errands: Errands,
     /// What goes to neighbours and what comes from them.
     up: Throttle,
@@ -712,6 +714,7 @@ impl Shared {
         let path = self.evidence.path_for(SystemTime::now(), peer);
         self.roster.ban(&id, &lie.what, Some(path.clone()));
         lock(&self.directory).forget(peer);
+        lock(&self.said_on_errands).forget(peer);
         self.outbox.disconnect(id);
         self.watch.lie(peer);
         self.watch.neighbours(self.roster.usable_count());

@@ -1,15 +1,15 @@
 //! Hosts that this one is not connected to and knows by the word of its neighbours.
 //!
 //! A host keeps [`NEIGHBOURS_MAX`](crate::limits::NEIGHBOURS_MAX) connections at most. In a larger network each host is the neighbour of
-//! some and an acquaintance of all others: whoever is connected to a host tells of it, so of each host some neighbour tells,
+//! some and an acquaintance of all others: whoever is connected to a host tells of it, so of each host some neighbours tell,
 //! and no word travels further than that. So an acquaintance that has gone is told of by nobody any more, and forgotten.
 //!
-//! Nothing of it is proven until it was called: an acquaintance that is not where it was said to be is not called for a while, and
-//! who tells of too many such is not listened to. What a liar gains is that some calls are made in vain, at addresses that the
-//! caller would call anyway.
+//! One word is none: an acquaintance counts when two tellers say that it is at the same place, or when it was met there. Nothing
+//! of it is proven until it was called: one that is not there is not called for a while, and who tells of too many such is not
+//! listened to. What a liar gains is that some calls are made in vain, at addresses that the caller would call anyway.
 //!
-//! Pure: moments are durations since a start that the caller chooses, and they never go back. `P` is the name of a peer, `A` what is
-//! remembered of where it is.
+//! Pure: moments are durations since a start that the caller chooses, and they never go back. `P` is the name of a peer, `T` what tells
+//! tellers apart, which must be worth more than a name (an address), and `A` where a host is.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -20,14 +20,16 @@ use crate::limits::{
     ACQUAINTANCES_MAX, ACQUAINTANCES_MISSED_MAX, TELLER_RESTS,
 };
 
-/// Acquaintances of whom one neighbour alone has told and that nobody has met: two answers full of them.
-const UNMET_OF_ONE_MAX: usize = 2 * ACQUAINTANCES_MAX;
+/// Acquaintances of whom one teller alone has told: two answers full of them.
+const UNSHARED_OF_ONE_MAX: usize = 2 * ACQUAINTANCES_MAX;
+/// Words about one acquaintance that are remembered, each of another teller.
+const WORDS_MAX: usize = 3;
 
 /// The table.
 #[derive(Debug)]
-pub struct Acquaintances<P, A> {
-    known: HashMap<P, Known<P, A>>,
-    tellers: HashMap<P, Teller>,
+pub struct Acquaintances<P, T, A> {
+    known: HashMap<P, Known<T, A>>,
+    tellers: HashMap<T, Teller>,
 }
 
 /// One that can be called.
@@ -42,13 +44,14 @@ pub struct Acquainted<P, A> {
 }
 
 #[derive(Debug)]
-struct Known<P, A> {
-    place: A,
+struct Known<T, A> {
     since: Duration,
-    /// When somebody told of it last.
+    /// When somebody told of it last, or it was met.
     told: Duration,
-    /// Who told of it first, while nobody has met it.
-    unmet_by: Option<P>,
+    /// Who says where it is, the latest word last; at most [`WORDS_MAX`].
+    words: Vec<(T, A)>,
+    /// Where it was met.
+    met_at: Option<A>,
     /// Calls in a row that failed, and until when it is not called for that.
     failures: u32,
     rests_until: Duration,
@@ -61,7 +64,7 @@ struct Teller {
     rests_until: Duration,
 }
 
-impl<P, A> Default for Acquaintances<P, A> {
+impl<P, T, A> Default for Acquaintances<P, T, A> {
     fn default() -> Self {
         Self {
             known: HashMap::new(),
@@ -70,79 +73,138 @@ impl<P, A> Default for Acquaintances<P, A> {
     }
 }
 
-impl<P: Copy + Eq + Hash + Ord, A: Clone + PartialEq> Acquaintances<P, A> {
+impl<T: Copy + Eq, A: Clone + PartialEq> Known<T, A> {
+    /// Where it is, as far as that is worth a call.
+    fn place(&self) -> Option<&A> {
+        let met_at = self.met_at.as_ref().filter(|_| self.failures == 0);
+        let told = || {
+            let newest = self.words.iter().enumerate().rev();
+            let mut agreed = newest.filter(|(at, (_, place))| {
+                let mut others = self.words[..*at].iter();
+                others.any(|(_, other)| other == place)
+            });
+            agreed.next().map(|(_, (_, place))| place)
+        };
+        met_at.or_else(told)
+    }
+
+    fn hear(&mut self, teller: T, place: A) {
+        self.words.retain(|(other, _)| *other != teller);
+        self.words.push((teller, place));
+        if self.words.len() > WORDS_MAX {
+            self.words.remove(0);
+        }
+    }
+
+    fn is_fresh(&self, now: Duration) -> bool {
+        now.saturating_sub(self.told) < ACQUAINTANCE_KEPT
+    }
+
+    fn is_of_one_alone(&self, teller: &T) -> bool {
+        self.met_at.is_none() && self.words.iter().all(|(other, _)| other == teller)
+    }
+
+    /// Who says that it is where it was called.
+    fn tellers_of<'a>(&'a self, place: &'a A) -> impl Iterator<Item = T> + 'a {
+        let of_place = self.words.iter().filter(move |(_, told)| told == place);
+        of_place.map(|(teller, _)| *teller)
+    }
+}
+
+impl<P, T, A> Acquaintances<P, T, A>
+where
+    P: Copy + Eq + Hash + Ord,
+    T: Copy + Eq + Hash,
+    A: Clone + PartialEq,
+{
     /// `teller` is connected to these now. How many of them nobody had told of.
     pub fn tell(
         &mut self,
         now: Duration,
-        teller: P,
+        teller: T,
         hosts: impl IntoIterator<Item = (P, A)>,
     ) -> usize {
         let rests = self.tellers.get(&teller).map(|teller| teller.rests_until);
         if rests.is_some_and(|until| now < until) {
             return 0;
         }
-        self.known
-            .retain(|_, known| now.saturating_sub(known.told) < ACQUAINTANCE_KEPT);
-        let of_teller = |known: &&Known<P, A>| known.unmet_by == Some(teller);
-        let mut unmet = self.known.values().filter(of_teller).count();
+        self.known.retain(|_, known| known.is_fresh(now));
+        let alone = |known: &&Known<T, A>| known.is_of_one_alone(&teller);
+        let mut unshared = self.known.values().filter(alone).count();
         let mut news = 0;
         for (peer, place) in hosts {
             if let Some(known) = self.known.get_mut(&peer) {
                 known.told = now;
-                // It has moved, or the one word is wrong: the next call shows which.
-                if known.failures > 0 && known.place != place {
-                    known.place = place;
-                }
+                known.hear(teller, place);
                 continue;
             }
-            if unmet >= UNMET_OF_ONE_MAX {
+            if unshared >= UNSHARED_OF_ONE_MAX {
                 break;
             }
             if self.known.len() >= ACQUAINTANCES_KNOWN_MAX {
                 self.forget_one();
             }
             let known = Known {
-                place,
                 since: now,
                 told: now,
-                unmet_by: Some(teller),
+                words: vec![(teller, place)],
+                met_at: None,
                 failures: 0,
                 rests_until: Duration::ZERO,
             };
             self.known.insert(peer, known);
-            unmet += 1;
+            unshared += 1;
             news += 1;
         }
         news
     }
 
-    /// It was called and is who it was said to be.
-    pub fn met(&mut self, peer: &P) {
+    /// It was called, where it is known to be, and is who it was said to be.
+    pub fn met(&mut self, now: Duration, peer: &P) {
         let Some(known) = self.known.get_mut(peer) else {
             return;
         };
+        let Some(place) = known.place().cloned() else {
+            return;
+        };
         (known.failures, known.rests_until) = (0, Duration::ZERO);
-        if let Some(teller) = known.unmet_by.take() {
-            self.tellers.remove(&teller);
+        known.told = now;
+        for teller in known.tellers_of(&place) {
+            if let Some(teller) = self.tellers.get_mut(&teller) {
+                teller.missed = teller.missed.saturating_sub(1);
+            }
+        }
+        known.met_at = Some(place);
+    }
+
+    /// It is there and does not take this host in: it rests as one that was missed, and nobody is to blame.
+    pub fn declined(&mut self, now: Duration, peer: &P) {
+        if let Some(known) = self.known.get_mut(peer) {
+            let rest = ACQUAINTANCE_RESTS.saturating_mul(1 << known.failures.min(16));
+            known.rests_until = now + rest.min(ACQUAINTANCE_RESTS_MAX);
+            known.failures = known.failures.saturating_add(1);
         }
     }
 
     /// It was called in vain: it rests for [`ACQUAINTANCE_RESTS`], and each time twice as long. Who told of
-    /// [`ACQUAINTANCES_MISSED_MAX`] such in a row is not listened to for [`TELLER_RESTS`], and what nobody else showed of
-    /// its word is forgotten.
+    /// [`ACQUAINTANCES_MISSED_MAX`] such more than of others that were there is not listened to for [`TELLER_RESTS`], and what nobody else
+    /// told is forgotten.
     pub fn missed(&mut self, now: Duration, peer: &P) {
-        let Some(known) = self.known.get_mut(peer) else {
+        let Some(known) = self.known.get(peer) else {
             return;
         };
-        let rest = ACQUAINTANCE_RESTS.saturating_mul(1 << known.failures.min(16));
-        known.rests_until = now + rest.min(ACQUAINTANCE_RESTS_MAX);
-        known.failures = known.failures.saturating_add(1);
-        let Some(teller) = known.unmet_by.filter(|_| known.failures == 1) else {
-            return;
+        let blamed: Vec<T> = match (known.failures, known.place()) {
+            (0, Some(place)) if known.met_at.is_none() => known.tellers_of(place).collect(),
+            _ => Vec::new(),
         };
-        let is_known = self.tellers.contains_key(&teller);
-        if !is_known && self.tellers.len() >= ACQUAINTANCES_KNOWN_MAX {
+        self.declined(now, peer);
+        for teller in blamed {
+            self.blame(now, teller);
+        }
+    }
+
+    fn blame(&mut self, now: Duration, teller: T) {
+        if !self.tellers.contains_key(&teller) && self.tellers.len() >= ACQUAINTANCES_KNOWN_MAX {
             self.tellers.retain(|_, teller| now < teller.rests_until);
         }
         let told = self.tellers.entry(teller).or_default();
@@ -152,29 +214,40 @@ impl<P: Copy + Eq + Hash + Ord, A: Clone + PartialEq> Acquaintances<P, A> {
                 missed: 0,
                 rests_until: now + TELLER_RESTS,
             };
-            self.known.retain(|_, known| known.unmet_by != Some(teller));
+            for known in self.known.values_mut() {
+                known.words.retain(|(other, _)| *other != teller);
+            }
+            let is_known = |known: &Known<T, A>| known.met_at.is_some() || !known.words.is_empty();
+            self.known.retain(|_, known| is_known(known));
         }
+    }
+
+    /// It was a neighbour and is gone: who is connected to it still will tell.
+    pub fn forget(&mut self, peer: &P) {
+        self.known.remove(peer);
     }
 
     /// Those that can be called now, in no order.
     pub fn known(&self, now: Duration) -> impl Iterator<Item = Acquainted<P, A>> {
-        let fresh = self.known.iter().filter(move |(_, known)| {
-            now >= known.rests_until && now.saturating_sub(known.told) < ACQUAINTANCE_KEPT
-        });
-        fresh.map(|(peer, known)| Acquainted {
-            peer: *peer,
-            place: known.place.clone(),
-            since: known.since,
+        let fresh = self.known.iter();
+        let fresh = fresh.filter(move |(_, known)| now >= known.rests_until && known.is_fresh(now));
+        fresh.filter_map(|(peer, known)| {
+            Some(Acquainted {
+                peer: *peer,
+                place: known.place()?.clone(),
+                since: known.since,
+            })
         })
     }
 
     /// Where it is, if it can be called now.
     pub fn place(&self, now: Duration, peer: &P) -> Option<A> {
         let known = self.known.get(peer)?;
-        (now >= known.rests_until).then(|| known.place.clone())
+        let place = known.place()?;
+        (now >= known.rests_until).then(|| place.clone())
     }
 
-    /// How many there are, those that rest among them.
+    /// How many there are, those that rest and those of whom one alone told among them.
     pub fn len(&self) -> usize {
         self.known.len()
     }
@@ -189,7 +262,7 @@ impl<P: Copy + Eq + Hash + Ord, A: Clone + PartialEq> Acquaintances<P, A> {
         let least = self
             .known
             .iter()
-            .min_by_key(|(peer, known)| (known.unmet_by.is_none(), known.told, **peer));
+            .min_by_key(|(peer, known)| (known.met_at.is_some(), known.told, **peer));
         if let Some(least) = least.map(|(peer, _)| *peer) {
             self.known.remove(&least);
         }

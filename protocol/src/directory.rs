@@ -100,6 +100,19 @@ impl Directory {
         }
     }
 
+    /// Drops all that the one said that has been heard of for longest.
+    pub fn forget_eldest(&mut self) {
+        let eldest = self.slots.iter().min_by_key(|(_, slot)| **slot);
+        if let Some(eldest) = eldest.map(|(peer, _)| peer.clone()) {
+            self.forget(&eldest);
+        }
+    }
+
+    /// Whether `peer` is known, or there is room for it.
+    pub fn hears(&self, peer: &PeerName) -> bool {
+        self.slots.contains_key(peer) || self.slots.len() < self.bounds.peers_max
+    }
+
     /// Number of keys with at least one holder.
     pub fn keys(&self) -> usize {
         self.holders.len()

@@ -162,15 +162,16 @@ pub const ACQUAINTANCE_KEPT: Duration = Duration::from_secs(24 * 3600);
 pub const ACQUAINTANCE_RESTS: Duration = Duration::from_secs(60);
 /// And at most.
 pub const ACQUAINTANCE_RESTS_MAX: Duration = Duration::from_secs(3600);
-/// Hosts in a row that one neighbour told of and that were not there, after which it is not listened to: a shelf of machines that
-/// lost its power.
+/// Hosts that one neighbour told of and that were not there, more than of others that were, after which it is not listened to: a
+/// shelf of machines that lost its power.
 pub const ACQUAINTANCES_MISSED_MAX: u32 = 8;
 /// For how long it is not.
 pub const TELLER_RESTS: Duration = Duration::from_secs(3600);
-/// Calls that one host has made on errands and that stand, and connections of others on errands beside those of the
-/// neighbours, for each neighbour that it may have: with the neighbours' four times 128, half of what a process may have open by default.
+/// Hosts that one has called on errands, and as many that have called it on errands, for each neighbour that it may have: with the
+/// neighbours seven times 128, each with a connection or two, a quarter of the descriptors that the daemon asks to be allowed.
 pub const ERRANDS_PER_NEIGHBOUR_MAX: usize = 3;
-/// How long a connection is kept after an errand: the next module of the same build may lie with the same host.
+/// How long a connection is kept after an errand by the one that called: the next module of the same build may lie with the same
+/// host. The other side ends it after three times as long.
 pub const ERRAND_IDLE: Duration = Duration::from_secs(30);
 /// How long a connected peer may take to say hello.
 pub const HELLO_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -188,7 +189,7 @@ pub const UP_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
 
 /// Holders that an owner names in one word: more sources than anybody uses.
 pub const HOLDERS_NAMED_MAX: usize = 8;
-/// Things about which a host decides as their owner at the same time: eight of each of the 128 neighbours.
+/// Things about which a host decides as their owner at the same time: two of each of the 512 hosts that there may be.
 pub const OWNED_THINGS_MAX: usize = 1024;
 /// Things among them that one neighbour alone asked for: as many as it may ask for at the same time, and a quarter, so that
 /// what is remembered of one neighbour's questions cannot shut out the others.

@@ -21,6 +21,9 @@ pub(crate) struct Options {
     /// Runs, each with the next seed.
     #[arg(long, default_value_t = 500)]
     runs: u64,
+    /// Of a thousand other hosts how many one does not know of.
+    #[arg(long, default_value_t = 0)]
+    unknown: usize,
     /// What goes wrong, five seconds after the first has asked.
     #[arg(long, value_enum)]
     trouble: Vec<Which>,
@@ -66,6 +69,7 @@ pub(crate) fn measure(options: &Options) {
         scenario.busy_for = Duration::from_secs(3);
         scenario.busy_delay_max = Duration::from_millis(busy);
     }
+    scenario.unknown_per_thousand = options.unknown;
     scenario.troubles = options
         .trouble
         .iter()

@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// The hosts are members of one mesh; else the mesh is open.
     #[arg(long)]
     members: bool,
+    /// Neighbours that each host has room for, as in `modmesh up --neighbours`.
+    #[arg(long)]
+    neighbours: Option<u8>,
     /// Bits a second of the line to the upstream.
     #[arg(long, default_value_t = 5_000_000)]
     bits_per_second: u64,
@@ -84,6 +87,7 @@ struct Report {
     modules: usize,
     bytes: usize,
     members: bool,
+    neighbours: Option<u8>,
     bits_per_second: u64,
     kill: Option<Victim>,
     alone_seconds: f64,
@@ -105,6 +109,10 @@ pub(crate) fn measure(options: &Options) -> Result<bool, Forbidden> {
     let limited = |host: harness::HostOptions| {
         let limit = format!("{}MB", limit / 1_000_000);
         let host = mesh.join(host.argument("--store-limit").argument(&limit));
+        let host = match options.neighbours {
+            Some(most) => host.argument("--neighbours").argument(&most.to_string()),
+            None => host,
+        };
         match &options.log {
             Some(filter) => host.argument("--log").argument(filter),
             None => host,
@@ -326,6 +334,7 @@ impl Stampede<'_> {
             modules: self.options.modules,
             bytes: self.options.bytes,
             members: self.options.members,
+            neighbours: self.options.neighbours,
             bits_per_second: self.options.bits_per_second,
             kill: self.options.kill,
             alone_seconds: alone.seconds,

@@ -9,6 +9,7 @@
 //! What they say is hearsay. It is followed only to addresses on this host's own links, by whose neighbours such a call
 //! could be made as well, and only to hosts that prove the name; see [`Roads::named`](super::roads::Roads::named).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,14 @@ const ROUNDS: [Duration; 2] = [Duration::from_millis(1500), Duration::from_secs(
 const ASKED_IN_A_ROUND: usize = 3;
 /// How often one is asked after that.
 const EVERY: Duration = Duration::from_secs(600);
+/// How long after there are as many neighbours as are called all of them are asked: those of a network that starts together do not know
+/// everybody yet when they are asked first.
+const SWEEPS: [Duration; 4] = [
+    Duration::from_millis(1500),
+    Duration::from_secs(6),
+    Duration::from_secs(30),
+    Duration::from_secs(300),
+];
 /// The pause between two of all neighbours, and how many in a row may name nobody new before the others are not asked.
 const NEXT_OF_ALL: Duration = Duration::from_millis(250);
 const FRUITLESS_MAX: u32 = 8;
@@ -44,15 +53,11 @@ struct Sweep {
 }
 
 impl Sweep {
-    fn begin(shared: &Shared) -> Self {
+    fn begin(shared: &Shared, now: Instant) -> Self {
+        let neighbours = shared.roster.usable();
         Self {
-            left: shared
-                .roster
-                .usable()
-                .iter()
-                .filter_map(peer_id_of)
-                .collect(),
-            next: Instant::now() + ROUNDS[0],
+            left: neighbours.iter().filter_map(peer_id_of).collect(),
+            next: now,
             known: 0,
             fruitless: 0,
         }
@@ -81,16 +86,50 @@ impl Sweep {
     }
 }
 
+/// When all are asked.
+#[derive(Debug, Default)]
+struct Sweeps {
+    /// What is left of [`SWEEPS`]; nothing while there are few hosts.
+    begin: Option<Vec<Instant>>,
+    current: Option<Sweep>,
+}
+
+impl Sweeps {
+    /// Whom to ask now, when that is due.
+    fn step(&mut self, shared: &Shared, now: Instant) -> Option<PeerId> {
+        let told_of = shared.acquainted_count();
+        let hosts = told_of.max(shared.roster.usable_count());
+        if self.begin.is_none() && hosts >= shared.capacity.called() {
+            self.begin = Some(SWEEPS.map(|wait| now + wait).into());
+        }
+        let begin = self.begin.as_mut()?;
+        let waiting = begin.len();
+        begin.retain(|at| *at > now);
+        if begin.len() < waiting {
+            self.current = Some(Sweep::begin(shared, now));
+        }
+        let known = told_of + shared.beyond_count();
+        self.current.as_mut()?.step(now, known)
+    }
+
+    /// When the next one is asked.
+    fn due(&self) -> impl Iterator<Item = Instant> {
+        let begin = self.begin.iter().flatten().copied();
+        begin.chain(self.current.as_ref().and_then(Sweep::due))
+    }
+}
+
 /// Asks until nobody wants to know any more.
 pub(super) async fn run(shared: Arc<Shared>, tips: mpsc::Sender<Tip>) {
     let mut due: Vec<(Instant, PeerId)> = Vec::new();
     let mut rounds: Vec<(Instant, usize)> = vec![(Instant::now() + EVERY, 1)];
     let mut asked = 0;
-    let mut sweep: Option<Sweep> = None;
+    let mut asked_at: HashMap<PeerId, Instant> = HashMap::new();
+    let mut sweeps = Sweeps::default();
     loop {
         let moments = due.iter().map(|(at, _)| *at);
         let moments = moments.chain(rounds.iter().map(|(at, _)| *at));
-        let moments = moments.chain(sweep.as_ref().and_then(Sweep::due));
+        let moments = moments.chain(sweeps.due());
         let next = moments.min().unwrap_or_else(|| Instant::now() + EVERY);
         tokio::select! {
             () = tips.closed() => return,
@@ -109,11 +148,7 @@ pub(super) async fn run(shared: Arc<Shared>, tips: mpsc::Sender<Tip>) {
             () = sleep_until(next.into()) => {}
         }
         let now = Instant::now();
-        if sweep.is_none() && shared.roster.usable_count() >= shared.capacity.called() {
-            sweep = Some(Sweep::begin(&shared));
-        }
-        let known = shared.acquainted_count();
-        if let Some(peer) = sweep.as_mut().and_then(|sweep| sweep.step(now, known)) {
+        if let Some(peer) = sweeps.step(&shared, now) {
             ask_one(&shared, peer, &tips);
         }
         for (_, peer) in due.extract_if(.., |(at, _)| *at <= now) {
@@ -124,15 +159,31 @@ pub(super) async fn run(shared: Arc<Shared>, tips: mpsc::Sender<Tip>) {
             .collect::<Vec<_>>()
         {
             let neighbours = shared.roster.usable();
-            // In the order of a hash map, which is another one in each process.
-            let some = neighbours.iter().filter_map(peer_id_of).take(count);
-            some.for_each(|peer| ask_one(&shared, peer, &tips));
+            let neighbours = neighbours.iter().filter_map(peer_id_of).collect();
+            for peer in longest_unasked(neighbours, &mut asked_at, count, now) {
+                ask_one(&shared, peer, &tips);
+            }
             if rounds.is_empty() {
                 asked = 0;
                 rounds.push((now + EVERY, 1));
             }
         }
     }
+}
+
+/// Those that were asked longest ago, or never; of these in the order in which they come, the order of a hash map, which is another
+/// one in each process. Notes that they are asked now.
+fn longest_unasked(
+    mut neighbours: Vec<PeerId>,
+    asked_at: &mut HashMap<PeerId, Instant>,
+    count: usize,
+    now: Instant,
+) -> Vec<PeerId> {
+    asked_at.retain(|peer, _| neighbours.contains(peer));
+    neighbours.sort_by_key(|peer| asked_at.get(peer).copied());
+    neighbours.truncate(count);
+    asked_at.extend(neighbours.iter().map(|peer| (*peer, now)));
+    neighbours
 }
 
 fn ask_one(shared: &Arc<Shared>, peer: PeerId, tips: &mpsc::Sender<Tip>) {
@@ -155,6 +206,29 @@ fn ask_one(shared: &Arc<Shared>, peer: PeerId, tips: &mpsc::Sender<Tip>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_neighbour_has_its_turn() {
+        let neighbours: Vec<PeerId> = (0..20).map(|_| PeerId::random()).collect();
+        let (mut asked_at, mut now) = (HashMap::new(), Instant::now());
+        let mut next = |of: &[PeerId], count| {
+            now += EVERY;
+            longest_unasked(of.to_vec(), &mut asked_at, count, now)
+        };
+        let mut asked = next(&neighbours, 3);
+        for _ in 0..17 {
+            asked.extend(next(&neighbours, 1));
+        }
+        let first = asked.clone();
+        asked.sort();
+        asked.dedup();
+        assert_eq!(asked.len(), 20);
+        assert!(first[..3].contains(&next(&neighbours, 1)[0]));
+        // A newcomer comes first, and who has gone is forgotten.
+        let newcomer = PeerId::random();
+        assert_eq!(next(&[neighbours[0], newcomer], 1), [newcomer]);
+        assert_eq!(asked_at.len(), 2);
+    }
 
     #[test]
     fn all_are_asked_while_they_name_others() {

@@ -2,12 +2,13 @@
 //!
 //! In a network that is no larger than this host's room everybody is a neighbour, and nobody is beyond.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 
 use libp2p::PeerId;
 use modmesh_protocol::acquaintances::Acquainted;
 use modmesh_protocol::lease::{Member, MemberId, SETTLED};
+use modmesh_protocol::limits::UNPROVEN_PER_ADDRESS_MAX;
 use modmesh_protocol::peer_name::PeerName;
 
 use super::roster::Settled;
@@ -57,7 +58,8 @@ impl Shared {
         settled
     }
 
-    /// The hosts of this site that are known and not connected; nobody where all there are could be neighbours.
+    /// The hosts of this site that are known and not connected; nobody where all there are could be neighbours. Of one address there are as
+    /// many that never delivered anything proven as there may be neighbours.
     fn beyond(&self) -> Vec<Acquainted<PeerId, Place>> {
         let now = self.up_since.elapsed();
         let mut beyond: Vec<_> = {
@@ -68,6 +70,19 @@ impl Shared {
             acquaintances.known(now).collect()
         };
         self.roster.keep_callable(&mut beyond);
+        let mut unproven: HashMap<IpAddr, usize> = HashMap::new();
+        beyond.retain(|one| {
+            let ip = one.place.at.ip();
+            if ip.is_loopback() || self.roster.is_proven(&one.peer) {
+                return true;
+            }
+            let count = unproven.entry(ip).or_default();
+            *count += 1;
+            *count <= UNPROVEN_PER_ADDRESS_MAX
+        });
+        if self.roster.usable_count() + beyond.len() <= self.capacity.called() {
+            beyond.clear();
+        }
         beyond
     }
 
@@ -97,16 +112,12 @@ impl Shared {
         known.collect()
     }
 
-    /// A neighbour tells whom it is connected to: hosts on a link of this one.
+    /// A neighbour at the address `teller` says whom it is connected to: hosts on a link of this one.
     pub(super) fn is_told_of(
         &self,
-        teller: PeerId,
+        teller: IpAddr,
         hosts: impl IntoIterator<Item = (PeerId, SocketAddr)>,
     ) {
-        // Each site has its own owners.
-        if self.roster.is_across(&teller) {
-            return;
-        }
         let now = self.up_since.elapsed();
         let hosts = hosts
             .into_iter()
@@ -124,12 +135,21 @@ impl Shared {
         lock(&self.acquaintances).len()
     }
 
+    /// `peer` was called where it was said to be, and greeted.
     pub(super) fn was_met(&self, peer: &PeerId) {
-        lock(&self.acquaintances).met(peer);
+        let now = self.up_since.elapsed();
+        lock(&self.acquaintances).met(now, peer);
     }
 
+    /// It is not there.
     pub(super) fn was_missed(&self, peer: &PeerId) {
-        let now: Duration = self.up_since.elapsed();
+        let now = self.up_since.elapsed();
         lock(&self.acquaintances).missed(now, peer);
+    }
+
+    /// It is there and did not let this host in.
+    pub(super) fn was_declined(&self, peer: &PeerId) {
+        let now = self.up_since.elapsed();
+        lock(&self.acquaintances).declined(now, peer);
     }
 }

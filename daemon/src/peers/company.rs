@@ -64,6 +64,11 @@ impl Company {
         lock(&self.table).neighbours.remove(peer);
     }
 
+    /// Where a neighbour on a link of ours is.
+    pub(super) fn ip_of(&self, peer: &PeerId) -> Option<IpAddr> {
+        lock(&self.table).neighbours.get(peer).map(|place| place.ip)
+    }
+
     /// It greeted, and can be asked.
     pub(super) fn met(&self, peer: PeerId) {
         let mut table = lock(&self.table);

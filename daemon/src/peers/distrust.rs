@@ -97,6 +97,7 @@ impl Peers {
             true => {
                 self.shared.roster.leave_alone(&id, WHY);
                 lock(&self.shared.directory).forget(peer);
+                lock(&self.shared.said_on_errands).forget(peer);
                 self.shared.outbox.disconnect(id);
                 self.shared
                     .watch

@@ -131,15 +131,21 @@ impl Door {
             true => self.capacity.neighbours(),
             false => self.capacity.unproven(),
         };
-        let names: HashSet<PeerId> = self.inside.values().map(|guest| guest.peer).collect();
         let is_full = is_sought && self.roster.admitted_count_besides(peer) >= room;
-        if is_full || names.len() >= room + self.capacity.errands() {
+        let names: HashSet<PeerId> = self.inside.values().map(|guest| guest.peer).collect();
+        if is_full || !is_sought && names.len() >= self.names_max() {
             return Err(Refusal::TooMany("neighbours"));
         }
         if is_proven {
             return Ok(());
         }
         self.names_of_address(ip_of(address))
+    }
+
+    /// Neighbours, errands of both sides, and those that have not said yet which they are.
+    fn names_max(&self) -> usize {
+        let errands = 2 * self.capacity.errands();
+        self.capacity.neighbours() + errands + PENDING_INBOUND_MAX
     }
 
     fn names_of_address(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
@@ -359,7 +365,7 @@ mod tests {
         door.roster.proven(&known);
         assert_eq!(door.after_handshake(&known, &there, true), Ok(()));
         assert!(door.roster.admit(&known, capacity) && !door.roster.on_errand(&known));
-        for id in 2000..2000 + capacity.errands() - 1 {
+        for id in 2000..2000 + door.names_max() - capacity.unproven() - 1 {
             assert_eq!(come(&mut door, id, PeerId::random()), Ok(false));
         }
         let one_more = come(&mut door, 9000, PeerId::random());

@@ -28,6 +28,7 @@ use tokio::time::sleep_until;
 use super::onlink::socket_of;
 use super::remembered::Remembered;
 use super::roads::Roads;
+use super::roster::Gone;
 use super::streams::Inbound;
 use super::swarm::{Behaviour, BehaviourEvent, topic};
 use super::tips::Tip;
@@ -274,18 +275,18 @@ impl Driver {
         let home = self.shared.crossing.home.as_ref();
         self.shared.roster.stands(&peer, on_link, home);
         if is_errand {
-            self.shared.errands.called(&peer);
+            self.shared.errands.called(&peer, Instant::now());
             self.shared.roster.is_on_an_errand(&peer);
         } else if called && !self.shared.roster.admit(&peer, self.shared.capacity) {
             // Others came while it was called.
-            self.shared.outbox.disconnect(peer);
+            self.swarm.close_connection(id);
             return;
         }
         if called {
             let ours = Arc::clone(&self.shared);
             tokio::spawn(greeting::speak(ours, peer, is_errand));
         }
-        if let Some(remembered) = &mut self.remembered {
+        if let (Some(remembered), false) = (&mut self.remembered, is_errand) {
             remembered.changed(Instant::now());
         }
         if self.silent.iter().all(|(_, silent)| *silent != peer) {
@@ -295,26 +296,19 @@ impl Driver {
 
     fn on_closed(&mut self, peer: &PeerId, remaining: usize) {
         let roster = &self.shared.roster;
-        let was_errand = remaining == 0 && roster.on_errand(peer);
-        let went = roster.disconnected(peer, remaining);
-        if remaining > 0 {
+        let Some(gone) = roster.disconnected(peer, remaining) else {
             return;
-        }
-        self.roads.lost(peer, went, Instant::now());
+        };
+        self.roads.lost(peer, gone != Gone::Nobody, Instant::now());
         self.shared.company.went(peer);
         let name = name_of(peer);
         self.shared.lanes.forget(peer);
         self.silent.retain(|(_, silent)| silent != peer);
-        if self.shared.errands.failed(peer) {
-            self.shared.was_missed(peer);
-        }
-        if was_errand {
-            // What it has it has still, and can be called for it again.
-            tracing::debug!(host = %name, "an errand has ended");
-            return;
-        }
-        lock(&self.shared.directory).forget(&name);
-        if went {
+        self.errand_ended(peer);
+        // What one has that was on an errand it has still, and can be called for it again.
+        if gone == Gone::Neighbour {
+            lock(&self.shared.directory).forget(&name);
+            lock(&self.shared.acquaintances).forget(peer);
             tracing::info!(neighbour = %name, "a neighbour went");
             let shared = &self.shared;
             shared.watch.neighbours(shared.roster.usable_count());
@@ -323,15 +317,7 @@ impl Driver {
     }
 
     fn on_call_failed(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
-        if self.swarm.behaviour_mut().door.was_errand(id) {
-            tracing::debug!(
-                ?peer,
-                why = reason::with_address(error),
-                "an errand was in vain"
-            );
-            if let Some(peer) = peer {
-                self.missed_on_errand(&peer);
-            }
+        if self.errand_failed(id, peer, error) {
             return;
         }
         if matches!(error, DialError::LocalPeerId { .. }) {
@@ -388,13 +374,13 @@ impl Driver {
     }
 
     fn on_stream(&mut self, inbound: Inbound) {
+        self.shared.errands.asks(&inbound.peer, Instant::now());
         if !self.shared.roster.is_banned(&inbound.peer) {
             members::let_in(&self.shared, inbound);
         }
     }
 
-    /// Takes in the announcement of a neighbour. Words of others are neither heard nor passed on: whoever is not connected
-    /// cannot be asked, and names cost nothing.
+    /// Takes in the announcement of a neighbour. Words of others are neither heard nor passed on: names cost nothing.
     fn hear(&mut self, message: &gossipsub::Message) -> MessageAcceptance {
         let shared = Arc::clone(&self.shared);
         let Some(author) = message.source.filter(|a| shared.roster.may_announce(a)) else {

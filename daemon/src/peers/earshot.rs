@@ -1,8 +1,9 @@
-//! Who hears announcements: gossip among members.
+//! Who hears announcements: gossip among neighbours.
 //!
 //! The gossip behaviour tells whoever asks for a topic what is announced under it, on every connection. Of a closed host no
-//! stranger may hear anything, so what a peer says to the gossip is held back until it is a member, and let go with its
-//! connection. A stranger is thus never known to listen, and nothing is sent to it but the name of the topic.
+//! stranger may hear anything, and a host on an errand is to be told nothing that it did not ask for. So what a peer says to the gossip
+//! is held back until it is a neighbour, and let go with its connection. Who is none is thus never known to listen, and nothing is sent
+//! to it but the name of the topic.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::{Deref, DerefMut};
@@ -20,7 +21,7 @@ use libp2p::swarm::{
 
 use super::roster::Roster;
 
-/// Words of one peer that are held back: a member says three in the moment before it is known to be one.
+/// Words of one peer that are held back: a neighbour says three in the moment before it is known to be one.
 const HELD_PER_PEER_MAX: usize = 8;
 /// Words that are held back, of all peers: at most as many frames of gossip, 16 MB.
 const HELD_MAX: usize = 256;
@@ -30,8 +31,8 @@ type Words = THandlerOutEvent<gossipsub::Behaviour>;
 /// The behaviour.
 pub(super) struct Earshot {
     gossip: gossipsub::Behaviour,
-    /// Where it is seen who is a member; nothing on an open host, where everybody hears.
-    members_of: Option<Arc<Roster>>,
+    /// Where it is seen who is a neighbour; nothing where everybody hears.
+    neighbours_of: Option<Arc<Roster>>,
     held: HashMap<PeerId, VecDeque<(ConnectionId, Words)>>,
 }
 
@@ -43,23 +44,24 @@ impl std::fmt::Debug for Earshot {
 }
 
 impl Earshot {
-    /// A gossip that everybody hears.
-    pub(super) fn new(gossip: gossipsub::Behaviour) -> Self {
+    /// A gossip that the neighbours in `roster` hear.
+    pub(super) fn new(gossip: gossipsub::Behaviour, roster: Arc<Roster>) -> Self {
         Self {
             gossip,
-            members_of: None,
+            neighbours_of: Some(roster),
             held: HashMap::new(),
         }
     }
 
-    /// From now on only those hear it who are members in `roster`.
-    pub(super) fn for_members_of(&mut self, roster: Arc<Roster>) {
-        self.members_of = Some(roster);
+    /// From now on everybody hears it.
+    #[cfg(test)]
+    pub(super) fn for_everybody(&mut self) {
+        self.neighbours_of = None;
     }
 
     fn hears(&self, peer: &PeerId) -> bool {
-        let members_of = self.members_of.as_ref();
-        members_of.is_none_or(|roster| roster.is_member(peer))
+        let neighbours_of = self.neighbours_of.as_ref();
+        neighbours_of.is_none_or(|roster| roster.is_neighbour(peer))
     }
 
     fn hold(&mut self, peer: PeerId, id: ConnectionId, words: Words) {
@@ -139,7 +141,7 @@ impl NetworkBehaviour for Earshot {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<ToSwarm<gossipsub::Event, THandlerInEvent<Self>>> {
-        // Who makes somebody a member wakes the swarm's task.
+        // Who makes somebody a neighbour wakes the swarm's task.
         let admitted = self.held.keys().filter(|peer| self.hears(peer));
         let admitted: Vec<PeerId> = admitted.copied().collect();
         for peer in &admitted {

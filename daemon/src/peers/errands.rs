@@ -4,11 +4,12 @@
 //! needed, and the connection ends when it has not been used for a while. Whoever calls on an errand says so in its first words: it
 //! is no neighbour, is asked nothing and told of to nobody, and finds room where there is none for neighbours.
 //!
-//! The host that called ends the connection, and not while the other side takes something from it.
+//! The host that called ends the connection, and not while the other side takes something from it. The other side ends one that is
+//! not used for three times as long.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use modmesh_protocol::limits::{ERRAND_IDLE, NO_PROGRESS_MAX};
@@ -17,13 +18,18 @@ use tokio::time::timeout;
 
 use super::{Command, PeerError, Shared, lock};
 
-/// The errands of this host.
+/// How long one that called on an errand may ask nothing.
+const CALLER_IDLE: Duration = ERRAND_IDLE.saturating_mul(3);
+
+/// The errands of this host, and those of others here.
 #[derive(Debug, Default)]
 pub(super) struct Errands(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
     trips: HashMap<PeerId, Trip>,
+    /// Those that called this host on errands, and when they asked something last.
+    callers: HashMap<PeerId, Instant>,
     /// Of the trip that began last: an errand that ends is of the trip that it began with, and of no later one.
     serial: u64,
 }
@@ -32,7 +38,7 @@ struct Table {
 #[derive(Debug)]
 struct Trip {
     serial: u64,
-    /// Whether the connection is one that this host made for it.
+    /// Whether a call is under way for it, or the connection is one that this host made for it.
     is_ours: bool,
     /// Those that wait for the call; nothing once it arrived.
     awaited_by: Option<Vec<oneshot::Sender<bool>>>,
@@ -40,6 +46,8 @@ struct Trip {
     running: usize,
     /// Since when there have been none.
     idle_since: Instant,
+    /// Whether something was given to the other side when it was looked at last.
+    was_held: bool,
 }
 
 /// Something that is to be asked of a host, which stays connected while this lives.
@@ -97,9 +105,14 @@ pub(super) async fn call_on(
                 shared.errands.failed(&peer);
                 return Err(PeerError::Gone);
             };
-            let call = Command::CallOn { peer, at };
-            if shared.commands.send(call).await.is_err() {
-                return Err(PeerError::Gone);
+            // Whoever asks may be gone before there was room; others wait for this call.
+            if shared
+                .commands
+                .try_send(Command::CallOn { peer, at })
+                .is_err()
+            {
+                shared.errands.failed(&peer);
+                return Err(PeerError::LanesFull);
             }
             arrival
         }
@@ -125,25 +138,49 @@ impl Errands {
         let trip = table.trips.entry(peer).or_insert_with(|| Trip {
             serial,
             is_ours: false,
-            awaited_by: Some(Vec::new()),
+            awaited_by: None,
             running: 0,
             idle_since: Instant::now(),
+            was_held: false,
         });
         trip.running += 1;
         if is_usable {
             // It may have called this host meanwhile.
             trip.arrive();
-        }
-        let Some(awaited_by) = &mut trip.awaited_by else {
             return Some((trip.serial, Way::Open));
-        };
+        }
+        let is_called = trip.awaited_by.is_some();
         let (tell, arrival) = oneshot::channel();
-        awaited_by.push(tell);
-        let way = match is_new {
-            true => Way::Call(arrival),
-            false => Way::Wait(arrival),
+        trip.awaited_by.get_or_insert_default().push(tell);
+        let way = match is_called {
+            true => Way::Wait(arrival),
+            false => Way::Call(arrival),
         };
         Some((trip.serial, way))
+    }
+
+    /// `peer` calls on an errand. Whether it may: `most` others do at most.
+    pub(super) fn comes(&self, peer: PeerId, most: usize, now: Instant) -> bool {
+        let mut table = lock(&self.0);
+        let may_come = table.callers.len() < most || table.callers.contains_key(&peer);
+        if may_come {
+            table.callers.insert(peer, now);
+        }
+        may_come
+    }
+
+    /// `peer` asks something.
+    pub(super) fn asks(&self, peer: &PeerId, now: Instant) {
+        if let Some(asked_at) = lock(&self.0).callers.get_mut(peer) {
+            *asked_at = now;
+        }
+    }
+
+    /// Whether a call to `peer` is waited for that is not under way: it was connected otherwise when it was to be made.
+    pub(super) fn is_to_be_called(&self, peer: &PeerId) -> bool {
+        let table = lock(&self.0);
+        let trip = table.trips.get(peer);
+        trip.is_some_and(|trip| trip.awaited_by.is_some() && !trip.is_ours)
     }
 
     fn end(&self, peer: &PeerId, serial: u64, now: Instant) {
@@ -155,11 +192,19 @@ impl Errands {
         }
     }
 
-    /// The call to `peer` was answered: its connection is this host's to end.
-    pub(super) fn called(&self, peer: &PeerId) {
-        if let Some(trip) = lock(&self.0).trips.get_mut(peer) {
-            trip.is_ours = true;
-        }
+    /// `peer` is called: the connection is this host's to end.
+    pub(super) fn called(&self, peer: &PeerId, now: Instant) {
+        let mut table = lock(&self.0);
+        let serial = table.serial;
+        let trip = table.trips.entry(*peer).or_insert_with(|| Trip {
+            serial,
+            is_ours: true,
+            awaited_by: None,
+            running: 0,
+            idle_since: now,
+            was_held: false,
+        });
+        trip.is_ours = true;
     }
 
     /// `peer` has been greeted.
@@ -171,7 +216,10 @@ impl Errands {
 
     /// `peer` cannot be called, or its connection ended. Whether somebody waited for it.
     pub(super) fn failed(&self, peer: &PeerId) -> bool {
-        let trip = lock(&self.0).trips.remove(peer);
+        let mut table = lock(&self.0);
+        table.callers.remove(peer);
+        let trip = table.trips.remove(peer);
+        drop(table);
         let awaited_by = trip.and_then(|trip| trip.awaited_by);
         let was_awaited = awaited_by.is_some();
         for tell in awaited_by.into_iter().flatten() {
@@ -184,17 +232,32 @@ impl Errands {
     /// trips are forgotten.
     pub(super) fn take_idle(&self, now: Instant, is_held: impl Fn(&PeerId) -> bool) -> Vec<PeerId> {
         let mut idle = Vec::new();
-        lock(&self.0).trips.retain(|peer, trip| {
+        let mut table = lock(&self.0);
+        table.trips.retain(|peer, trip| {
             if trip.ends_at().is_none_or(|at| now < at) {
                 return true;
             }
-            if is_held(peer) {
-                trip.idle_since = now;
+            let is_held = is_held(peer);
+            // The last bytes may still be on their way.
+            if is_held || trip.was_held {
+                (trip.idle_since, trip.was_held) = (now, is_held);
                 return true;
             }
             if trip.is_ours {
                 idle.push(*peer);
             }
+            false
+        });
+        let Table { trips, callers, .. } = &mut *table;
+        callers.retain(|peer, asked_at| {
+            if now < *asked_at + CALLER_IDLE {
+                return true;
+            }
+            if is_held(peer) || trips.contains_key(peer) {
+                *asked_at = now;
+                return true;
+            }
+            idle.push(*peer);
             false
         });
         idle
@@ -203,7 +266,12 @@ impl Errands {
     /// When [`Errands::take_idle`] is to be asked.
     pub(super) fn due(&self) -> Option<Instant> {
         let table = lock(&self.0);
-        table.trips.values().filter_map(Trip::ends_at).min()
+        let trips = table.trips.values().filter_map(Trip::ends_at);
+        let callers = table
+            .callers
+            .values()
+            .map(|asked_at| *asked_at + CALLER_IDLE);
+        trips.chain(callers).min()
     }
 
     /// Hosts that are called on errands now.
@@ -252,7 +320,7 @@ mod tests {
         errands.arrived(&peer);
         assert_eq!(arrival(first).blocking_recv(), Ok(true));
         assert_eq!(arrival(second).blocking_recv(), Ok(true));
-        assert!(matches!(begin(&errands, peer, false), Way::Open));
+        assert!(matches!(begin(&errands, peer, true), Way::Open));
     }
 
     #[test]
@@ -277,7 +345,7 @@ mod tests {
         let start = Instant::now();
         drop(begin(&errands, peer, false));
         drop(begin(&errands, peer, false));
-        errands.called(&peer);
+        errands.called(&peer, start);
         errands.arrived(&peer);
         errands.end(&peer, 1, start);
         assert_eq!(errands.due(), None);
@@ -289,10 +357,13 @@ mod tests {
         errands.end(&peer, 1, start);
         let due = start + ERRAND_IDLE;
         assert_eq!(errands.due(), Some(due));
-        let before = due - std::time::Duration::from_millis(1);
+        let before = due - Duration::from_millis(1);
         assert!(errands.take_idle(before, |_| false).is_empty());
         assert!(errands.take_idle(due, |_| true).is_empty());
         assert_eq!(errands.due(), Some(due + ERRAND_IDLE));
+        // Its last bytes may be on their way when nothing is given to it any more.
+        let due = due + ERRAND_IDLE;
+        assert!(errands.take_idle(due, |_| false).is_empty());
         assert_eq!(errands.take_idle(due + ERRAND_IDLE, |_| false), [peer]);
         assert_eq!((errands.count(), errands.due()), (0, None));
         // What the other side called for is its own to end.
@@ -300,6 +371,38 @@ mod tests {
         errands.end(&peer, 2, start);
         assert!(errands.take_idle(due, |_| false).is_empty());
         assert_eq!(errands.count(), 0);
+        // A call that nobody waits for any more is to be ended all the same.
+        errands.called(&peer, start);
+        assert_eq!(errands.take_idle(start + ERRAND_IDLE, |_| false), [peer]);
+    }
+
+    #[test]
+    fn a_trip_whose_connection_went_unseen_is_called_again() {
+        let (errands, peer) = (Errands::default(), PeerId::random());
+        assert!(matches!(begin(&errands, peer, true), Way::Open));
+        assert!(matches!(begin(&errands, peer, false), Way::Call(_)));
+        assert!(errands.is_to_be_called(&peer));
+        errands.called(&peer, Instant::now());
+        assert!(!errands.is_to_be_called(&peer));
+        assert!(matches!(begin(&errands, peer, false), Way::Wait(_)));
+    }
+
+    #[test]
+    fn those_that_call_are_bounded_and_go_when_they_ask_nothing() {
+        let (errands, start) = (Errands::default(), Instant::now());
+        let callers: Vec<PeerId> = (0..MOST).map(|_| PeerId::random()).collect();
+        for caller in &callers {
+            assert!(errands.comes(*caller, MOST, start));
+        }
+        assert!(errands.comes(callers[0], MOST, start));
+        assert!(!errands.comes(PeerId::random(), MOST, start));
+        let later = start + CALLER_IDLE;
+        assert_eq!(errands.due(), Some(later));
+        errands.asks(&callers[0], later);
+        let idle = errands.take_idle(later, |peer| *peer == callers[1]);
+        assert_eq!(idle, [callers[2]]);
+        errands.failed(&callers[0]);
+        assert!(errands.comes(PeerId::random(), MOST, later));
     }
 
     #[test]

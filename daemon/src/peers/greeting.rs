@@ -6,6 +6,7 @@
 //! tells how far the other side's mirrors go; when that is further than ours, its head is asked for at once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::PeerId;
@@ -45,6 +46,9 @@ pub(super) async fn speak(shared: Arc<Shared>, peer: PeerId, is_errand: bool) {
     drop(greeting);
     settle(&shared, peer, Role::Answers, outcome);
     if shared.roster.is_usable(&peer) {
+        if is_errand {
+            shared.was_met(&peer);
+        }
         sites::exchange(&shared, peer).await;
         shared.errands.arrived(&peer);
     }
@@ -73,13 +77,11 @@ async fn answer_as_listener(
 ) -> Result<Greeted, String> {
     let theirs = frames::read::<Hello>(stream, HELLO_WAIT_MAX).await;
     let (theirs, _) = theirs.map_err(|error| error.to_string())?;
-    if theirs.capabilities & ON_ERRAND != 0 {
-        shared.roster.is_on_an_errand(peer);
-    } else if !shared.roster.admit(peer, shared.capacity) {
-        return Err("there are as many neighbours as there may be".into());
-    }
     // Before the answer: when the dialler has it, it may ask at once.
     let judged = judge(shared, peer, Role::Dials, &theirs);
+    if judged.is_ok() && !has_room(shared, peer, &theirs) {
+        return Err("there are as many as there may be".into());
+    }
     let verdict = match judged {
         Ok(()) => Verdict::Member,
         Err(_) => Verdict::Stranger,
@@ -95,14 +97,22 @@ async fn answer_as_listener(
     Ok((theirs, judged))
 }
 
+/// Whether there is room for `peer`, which called: among the neighbours, or among those on errands.
+fn has_room(shared: &Shared, peer: &PeerId, theirs: &Hello) -> bool {
+    if theirs.capabilities & ON_ERRAND == 0 {
+        return shared.roster.admit(peer, shared.capacity);
+    }
+    let most = shared.capacity.errands();
+    let may_come = shared.errands.comes(*peer, most, Instant::now());
+    if may_come {
+        shared.roster.is_on_an_errand(peer);
+    }
+    may_come
+}
+
 fn judge(shared: &Shared, peer: &PeerId, role: Role, theirs: &Hello) -> Result<(), Refusal> {
     let (members, roster) = (&shared.members, &shared.roster);
-    let judged = members.judge(roster, peer, role, theirs.membership.clone());
-    if judged.is_ok() {
-        // What the gossip holds back of a new member is let go by the swarm's task.
-        shared.outbox.filled.notify_one();
-    }
-    judged
+    members.judge(roster, peer, role, theirs.membership.clone())
 }
 
 /// What this host says to `peer`. Of a closed host nobody hears how far its mirrors go before it is known to be a member.
@@ -140,15 +150,13 @@ fn settle(shared: &Arc<Shared>, peer: PeerId, role: Role, outcome: Result<Greete
         }
     };
     shared.roster.can_do(&peer, theirs.capabilities);
+    let name = name_of(&peer);
     let Some(found_by) = shared.roster.greeted(&peer, theirs.up()) else {
+        tracing::debug!(host = %name, "a host on an errand, or a neighbour once more");
         return;
     };
-    shared.was_met(&peer);
-    let name = name_of(&peer);
-    if shared.roster.on_errand(&peer) {
-        tracing::debug!(host = %name, "an errand has begun");
-        return;
-    }
+    // What the gossip holds back of a new neighbour is let go by the swarm's task.
+    shared.outbox.filled.notify_one();
     shared.company.met(peer);
     line::look(shared);
     tracing::info!(neighbour = %name, found_by = found_by.as_str(), release = %theirs.release.escape_debug(), "a neighbour came");

@@ -34,7 +34,7 @@ impl Driver {
         let now = self.shared.up_since.elapsed();
         let peers = peers.iter().filter_map(|peer| peer.parse::<PeerId>().ok());
         for peer in peers {
-            if self.shared.roster.is_usable(&peer) && self.hearsay.hears(now, teller, peer) {
+            if self.shared.roster.is_neighbour(&peer) && self.hearsay.hears(now, teller, peer) {
                 self.shared.suspect(&peer);
             }
         }

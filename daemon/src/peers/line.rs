@@ -306,9 +306,7 @@ async fn ask_one(shared: &Arc<Shared>, guest: &Mutex<Guest>) {
         }
         Some((_, Some(peer))) => {
             *lock(&line.kept_by) = KeptBy::Neighbour(peer);
-            let asking = ask_neighbour(shared, peer, asked);
-            let told = timeout(SILENT_AFTER, asking).await;
-            let told = told.unwrap_or(Err(PeerError::Stalled));
+            let told = ask_host(shared, peer, asked).await;
             if told.is_ok() {
                 line.trust(&peer);
             }
@@ -344,13 +342,16 @@ async fn ask_one(shared: &Arc<Shared>, guest: &Mutex<Guest>) {
     }
 }
 
-async fn ask_neighbour(
+/// The time that a call takes to one that is no neighbour is not counted against it.
+async fn ask_host(
     shared: &Arc<Shared>,
     peer: PeerId,
     asked: PlacesAsked,
 ) -> Result<PlacesTold, PeerError> {
     let _errand = errands::call_on(shared, peer).await?;
-    match ask_about(shared, &peer, LineQuestion::Places(asked)).await? {
+    let asking = ask_about(shared, &peer, LineQuestion::Places(asked));
+    let told = timeout(SILENT_AFTER, asking).await;
+    match told.unwrap_or(Err(PeerError::Stalled))? {
         LineAnswer::Places(told) => Ok(told),
         LineAnswer::Heard => Err(PeerError::Protocol("another answer than places")),
     }

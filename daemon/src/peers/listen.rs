@@ -17,7 +17,10 @@ use libp2p::core::transport::{ListenerId, TransportError};
 use libp2p::multiaddr::Protocol;
 use modmesh_protocol::hearsay::Hearsay;
 use modmesh_protocol::lease::MemberId;
-use modmesh_protocol::limits::UPLOADS_MAX;
+use modmesh_protocol::limits::{
+    DIRECTORY_HOLDERS_MAX, DIRECTORY_KEYS_MAX, DIRECTORY_KEYS_PER_PEER_MAX, DIRECTORY_PEERS_MAX,
+    UPLOADS_MAX,
+};
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::wire::GIVES_INLINE;
 use tokio::sync::{mpsc, watch};
@@ -48,6 +51,13 @@ const TIDINGS_MAX: usize = 1024;
 const TIPS_MAX: usize = 64;
 /// Files that are fetched from all neighbours together where a limit is shared; a smaller limit lets in fewer.
 const DOWNLOADS_MAX: usize = 64;
+/// What is remembered of what hosts on errands have: of as many as there are neighbours in the directory, a quarter of its keys.
+const ON_ERRANDS: DirectoryBounds = DirectoryBounds {
+    keys_max: DIRECTORY_KEYS_MAX / 4,
+    holders_max: DIRECTORY_HOLDERS_MAX,
+    keys_per_peer_max: DIRECTORY_KEYS_PER_PEER_MAX / 50,
+    peers_max: DIRECTORY_PEERS_MAX,
+};
 /// How long sockets may take to be open, so that `addresses` has them.
 const LISTENING_WAIT: Duration = Duration::from_secs(2);
 
@@ -85,10 +95,6 @@ pub(super) async fn start(
     let links = OnLink::new(given.iter().filter_map(named_ip));
     let capacity = Capacity::new(config.neighbours_max);
     let mut swarm = build(key, links, Arc::clone(&roster), capacity)?;
-    if members.is_closed() {
-        let gossip = &mut swarm.behaviour_mut().gossip;
-        gossip.for_members_of(Arc::clone(&roster));
-    }
     let (listeners, port_in_use) = listen_on_all(&mut swarm, &config)?;
 
     let up = Throttle::new(Class::Link, Direction::Up, config.limit_upload, UPLOADS_MAX);
@@ -115,6 +121,7 @@ pub(super) async fn start(
         members,
         distrusted,
         directory: Mutex::new(Directory::new(DirectoryBounds::default())),
+        said_on_errands: Mutex::new(Directory::new(ON_ERRANDS)),
         addresses: Mutex::default(),
         port_in_use,
         unreached: Mutex::default(),

@@ -169,8 +169,7 @@ pub(super) async fn serve(
             let (ask, bytes) = frames::read::<Ask>(&mut reader, STAY_MAX).await?;
             shared.count_received(&peer, bytes);
             if matches!(ask, Ask::Done) && shared.roster.on_errand(&peer) {
-                // No announcement of it is heard, since it is no neighbour.
-                lock(&shared.directory).announce(&name_of(&peer), [key]);
+                shared.has_it_on_an_errand(&peer, key);
             }
             visit.hear(&ask);
             tokio::time::sleep(BETWEEN_ASKS).await;
@@ -195,6 +194,18 @@ pub(super) async fn serve(
     }
 }
 
+impl Shared {
+    /// A host on an errand has `key` now. It is no neighbour, so no announcement of it is heard.
+    fn has_it_on_an_errand(&self, peer: &PeerId, key: KeyHash) {
+        let name = name_of(peer);
+        let mut said = lock(&self.said_on_errands);
+        if !said.hears(&name) {
+            said.forget_eldest();
+        }
+        said.announce(&name, [key]);
+    }
+}
+
 /// Those of this site that are known here to have `key`: this host itself, and those that announced it.
 pub(super) async fn known_holders(shared: &Arc<Shared>, key: KeyHash) -> Vec<MemberId> {
     let shelf = Arc::clone(&shared.shelf);
@@ -213,7 +224,13 @@ pub(super) async fn known_holders(shared: &Arc<Shared>, key: KeyHash) -> Vec<Mem
     if is_here.unwrap_or(false) {
         known.push(MemberId::of(&shared.name));
     }
-    let announced = lock(&shared.directory).holders(&key);
+    let mut announced = lock(&shared.directory).holders(&key);
+    let on_errands = lock(&shared.said_on_errands).holders(&key);
+    for name in on_errands {
+        if !announced.contains(&name) {
+            announced.push(name);
+        }
+    }
     let reachable = announced.into_iter().filter(|name| {
         let id = peer_id_of(name).filter(|id| !shared.roster.is_across(id));
         id.is_some_and(|id| shared.roster.is_usable(&id) || shared.where_is(&id).is_some())

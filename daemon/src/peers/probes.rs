@@ -2,7 +2,7 @@
 //!
 //! The question is for the head of a database that nobody has, which every release answers, whether it is open to all or to members
 //! alone, and which costs its host nothing. Whatever comes is a sign of life, "busy" and a broken stream as well. Of each
-//! neighbour there is one probe at a time, so that there are at most as many as neighbours.
+//! neighbour there is one probe at a time, so that there are at most as many as hosts that are connected.
 //!
 //! The time of a probe is that in which this host was running: one that waits for its processor, or was asleep, must not take others
 //! for dead whose words it has not read yet.

@@ -28,6 +28,17 @@ use super::{beyond, lock, name_of, peer_id_of};
 
 pub(super) use self::esteem::{Rank, Settled};
 
+/// What somebody was whose last connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It came as a neighbour.
+    Neighbour,
+    /// It said hello, and was on an errand.
+    Caller,
+    /// It never said hello.
+    Nobody,
+}
+
 /// The table.
 #[derive(Debug, Default)]
 pub(super) struct Roster(Mutex<HashMap<PeerId, Neighbour>>);
@@ -38,6 +49,7 @@ impl Roster {
         self.change(peer, |n| {
             if n.connections == 0 {
                 n.member = None;
+                (n.admitted, n.on_errand, n.leaving) = (false, false, false);
             }
             n.connections += 1;
             n.found_by = better(n.found_by, found_by);
@@ -90,11 +102,11 @@ impl Roster {
     /// something proven.
     pub(super) fn admit(&self, peer: &PeerId, capacity: Capacity) -> bool {
         let mut peers = lock(&self.0);
-        let others = peers
-            .iter()
-            .filter(|(other, n)| *other != peer && n.admitted);
+        let others = peers.iter();
+        let others = others.filter(|(other, n)| *other != peer && n.has_place());
         let others = others.count();
-        let Some(n) = peers.get_mut(peer) else {
+        // It may be gone by now, and would keep its place for ever.
+        let Some(n) = peers.get_mut(peer).filter(|n| n.connections > 0) else {
             return false;
         };
         let room = match n.proven {
@@ -110,15 +122,25 @@ impl Roster {
     /// How many have a place, or would have if `peer` had none.
     pub(super) fn admitted_count_besides(&self, peer: &PeerId) -> usize {
         let peers = lock(&self.0);
-        let others = peers
-            .iter()
-            .filter(|(other, n)| *other != peer && n.admitted);
+        let others = peers.iter();
+        let others = others.filter(|(other, n)| *other != peer && n.has_place());
         others.count()
+    }
+
+    /// How many have a place.
+    pub(super) fn admitted_count(&self) -> usize {
+        let peers = lock(&self.0);
+        peers.values().filter(|n| n.has_place()).count()
     }
 
     /// `peer` called on an errand, or is called on one; that says nothing of one that is a neighbour.
     pub(super) fn is_on_an_errand(&self, peer: &PeerId) {
-        self.change(peer, |n| n.on_errand = !n.admitted);
+        self.change(peer, |n| n.on_errand = n.connections > 0 && !n.admitted);
+    }
+
+    /// Its connection is being ended: it is asked nothing any more.
+    pub(super) fn is_leaving(&self, peer: &PeerId) {
+        self.change(peer, |n| n.leaving = true);
     }
 
     /// Whether it is connected on an errand, and no neighbour.
@@ -149,30 +171,37 @@ impl Roster {
         });
     }
 
-    /// A connection ended; `remaining` others are left. Whether a usable neighbour went with it.
-    pub(super) fn disconnected(&self, peer: &PeerId, remaining: usize) -> bool {
+    /// A connection ended; `remaining` others are left. Who went with the last one; nobody while there is another.
+    pub(super) fn disconnected(&self, peer: &PeerId, remaining: usize) -> Option<Gone> {
         self.change(peer, |n| {
             n.connections = remaining;
-            let went = remaining == 0 && n.greeted;
+            let gone = (remaining == 0).then_some(match (n.came, n.greeted) {
+                (true, _) => Gone::Neighbour,
+                (false, true) => Gone::Caller,
+                (false, false) => Gone::Nobody,
+            });
             if remaining == 0 {
                 n.greeted = false;
+                n.came = false;
                 n.admitted = false;
                 n.on_errand = false;
+                n.leaving = false;
                 n.member = None;
                 n.round_trip = None;
                 n.probe = None;
             }
-            went
+            gone
         })
     }
 
     /// `peer` said hello, and that it has been `up` for so long. How it was found, when it became a neighbour by that.
     pub(super) fn greeted(&self, peer: &PeerId, up: Duration) -> Option<FoundBy> {
         self.change(peer, |n| {
-            let came = n.connections > 0 && !n.greeted;
             n.up_before = (Instant::now(), up);
-            n.greeted |= came;
-            came.then_some(n.found_by)
+            n.greeted |= n.connections > 0;
+            let comes = n.greeted && !n.on_errand && !n.came;
+            n.came |= comes;
+            comes.then_some(n.found_by)
         })
     }
 
@@ -333,11 +362,14 @@ impl Roster {
     }
 }
 
-/// Forgets one that is not connected: not banned before banned, unproven before proven, longest unseen first.
+/// Forgets one that is not connected: one that is left alone, or not asked as an owner, after the others, unproven before proven, longest unseen first.
 fn forget_one(peers: &mut HashMap<PeerId, Neighbour>) {
     let now = Instant::now();
     let away = peers.iter().filter(|(_, n)| n.connections == 0);
-    let least = away.min_by_key(|(_, n)| (n.is_banned(now), n.proven, n.seen_at));
+    let least = away.min_by_key(|(_, n)| {
+        let is_left_alone = n.is_banned(now) || n.vain(now).is_some();
+        (is_left_alone, n.proven, n.seen_at)
+    });
     if let Some(least) = least.map(|(peer, _)| *peer) {
         peers.remove(&least);
     }

@@ -47,10 +47,10 @@ pub(super) fn build(
 ) -> Result<Swarm<Behaviour>, PeersError> {
     let setup = |error: &dyn std::fmt::Display| PeersError::Setup(error.to_string());
     let behaviour = Behaviour {
-        door: Door::new(links, roster, capacity),
+        door: Door::new(links, Arc::clone(&roster), capacity),
         streams: Streams::default(),
         pings: Pings::default(),
-        gossip: Earshot::new(gossip(&key)?),
+        gossip: Earshot::new(gossip(&key)?, roster),
     };
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::PeerId;
 use modmesh_protocol::artifact::KeyHash;
@@ -20,7 +20,7 @@ use modmesh_protocol::lease::{
 use modmesh_protocol::limits::{NO_PROGRESS_MAX, SEND_STALL_MAX};
 use modmesh_protocol::peer_name::PeerName;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::errands::{self, Errand};
 use super::frames::{self, FrameError};
@@ -178,19 +178,35 @@ impl Talk {
 
     /// Those of `holders` that are there; who is no neighbour is called and stays connected until this conversation ends.
     async fn call_on(&mut self, holders: Vec<PeerName>) -> Vec<PeerName> {
-        let calls = holders.into_iter().map(async |holder| {
-            let called = errands::call_on(&self.shared, peer_id_of(&holder)?).await;
+        let shared = &self.shared;
+        let calls = holders.into_iter().enumerate();
+        let calls = calls.map(async |(turn, holder)| {
+            let called = errands::call_on(shared, peer_id_of(&holder)?).await;
             if let Err(error) = &called {
                 tracing::debug!(%holder, %error, "one that has it was not reached");
             }
-            Some((holder, called.ok()?))
+            Some((turn, holder, called.ok()?))
         });
+        let mut calls: FuturesUnordered<_> = calls.collect();
         let mut there = Vec::new();
-        for (holder, errand) in join_all(calls).await.into_iter().flatten() {
-            self.errands.extend(errand);
-            there.push(holder);
+        let mut give_up = None;
+        while let Some(call) = match give_up {
+            None => calls.next().await,
+            // One of them is enough; the others may swallow the call.
+            Some(at) => timeout_at(at, calls.next()).await.ok().flatten(),
+        } {
+            there.extend(call);
+            if !there.is_empty() {
+                give_up.get_or_insert(tokio::time::Instant::now() + FIRST_WORD_MAX);
+            }
         }
-        there
+        drop(calls);
+        there.sort_by_key(|(turn, ..)| *turn);
+        let there = there.into_iter().map(|(_, holder, errand)| {
+            self.errands.extend(errand);
+            holder
+        });
+        there.collect()
     }
 
     /// Neighbours that this host waited for before it was told to fetch it itself, the first in front, three at most: they know why

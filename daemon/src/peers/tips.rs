@@ -7,13 +7,14 @@ use libp2p::PeerId;
 use libp2p::core::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError};
 use modmesh_protocol::control::FoundBy;
 use modmesh_protocol::limits::ACQUAINTANCES_MAX;
 use tokio::task::JoinHandle;
 
 use super::driver::Driver;
 use super::onlink::socket_of;
-use super::remembered;
+use super::{reason, remembered};
 
 /// A hint whom to call.
 #[derive(Debug)]
@@ -61,17 +62,49 @@ impl Driver {
             .build();
         let id = options.connection_id();
         self.swarm.behaviour_mut().door.expects_errand(id);
+        self.shared.errands.called(&peer, Instant::now());
+        // A call that fails at once is also reported as an event.
         if let Err(error) = self.swarm.dial(options) {
             tracing::debug!(%peer, %error, "a host was not called on an errand");
-            self.swarm.behaviour_mut().door.was_errand(id);
-            self.missed_on_errand(&peer);
         }
     }
 
-    /// A call on an errand failed, or its connection ended before anything could be asked.
-    pub(super) fn missed_on_errand(&mut self, peer: &PeerId) {
-        self.shared.was_missed(peer);
-        self.shared.errands.failed(peer);
+    /// The call `id` failed. Whether it was one for an errand.
+    pub(super) fn errand_failed(
+        &mut self,
+        id: ConnectionId,
+        peer: Option<PeerId>,
+        error: &DialError,
+    ) -> bool {
+        if !self.swarm.behaviour_mut().door.was_errand(id) {
+            return false;
+        }
+        tracing::debug!(
+            ?peer,
+            why = reason::with_address(error),
+            "an errand was in vain"
+        );
+        if let Some(peer) = peer {
+            // What was refused here is not its fault.
+            if !matches!(error, DialError::Denied { .. } | DialError::Aborted) {
+                self.shared.was_missed(&peer);
+            }
+            self.shared.errands.failed(&peer);
+        }
+        true
+    }
+
+    /// The last connection to `peer` ended. Who waited to go there on an errand is told so, unless the connection was made for something else:
+    /// then the call is made now.
+    pub(super) fn errand_ended(&mut self, peer: &PeerId) {
+        if self.shared.errands.is_to_be_called(peer)
+            && let Some(at) = self.shared.where_is(peer)
+        {
+            return self.call_on(*peer, at);
+        }
+        if self.shared.errands.failed(peer) {
+            self.shared.was_declined(peer);
+        }
     }
 
     /// Ends connections that were made for errands and are of no use any more.
@@ -83,6 +116,7 @@ impl Driver {
             .take_idle(now, |peer| counter.serves(peer));
         for peer in idle {
             if self.shared.roster.on_errand(&peer) {
+                self.shared.roster.is_leaving(&peer);
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
         }
@@ -133,7 +167,11 @@ impl Driver {
                         self.roads.named(*peer, by, address_of(*at), now);
                     }
                 }
-                self.shared.is_told_of(by, hosts);
+                // Each site has its own owners.
+                let teller = self.shared.company.ip_of(&by);
+                if let Some(teller) = teller.filter(|_| !self.shared.roster.is_across(&by)) {
+                    self.shared.is_told_of(teller, hosts);
+                }
             }
             Tip::LookedUp { seed, found } => {
                 if let Ok(addresses) = &found {

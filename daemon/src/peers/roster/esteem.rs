@@ -208,7 +208,7 @@ impl Roster {
     pub(in crate::peers) fn may_announce(&self, peer: &PeerId) -> bool {
         let now = Instant::now();
         let mut peers = lock(&self.0);
-        let usable = peers.get_mut(peer).filter(|n| n.is_usable(now));
-        usable.is_some_and(|n| n.announcements.take(now))
+        let neighbour = peers.get_mut(peer).filter(|n| n.is_here_to_stay(now));
+        neighbour.is_some_and(|n| n.announcements.take(now))
     }
 }

@@ -27,10 +27,14 @@ pub(super) struct Neighbour {
     /// Whether that makes it one of another site.
     pub(super) across: bool,
     pub(super) greeted: bool,
+    /// Whether it said so as a neighbour, and others here were told that it came.
+    pub(super) came: bool,
     /// Whether it has one of the places for neighbours.
     pub(super) admitted: bool,
     /// Whether it is here on an errand, or called on one, and no neighbour.
     pub(super) on_errand: bool,
+    /// Whether its connection is being ended.
+    pub(super) leaving: bool,
     /// By what it showed on a connection that still stands that it is a member.
     pub(super) member: Option<Said>,
     pub(super) proven: bool,
@@ -86,8 +90,10 @@ impl Neighbour {
             site: None,
             across: false,
             greeted: false,
+            came: false,
             admitted: false,
             on_errand: false,
+            leaving: false,
             member: None,
             proven: false,
             round_trip: None,
@@ -145,12 +151,17 @@ impl Neighbour {
     }
 
     pub(super) fn is_usable(&self, now: Instant) -> bool {
-        self.connections > 0 && self.greeted && !self.is_banned(now)
+        self.connections > 0 && self.greeted && !self.leaving && !self.is_banned(now)
     }
 
-    /// As [`Neighbour::is_usable`], of one that is no neighbour for the moment alone.
+    /// As [`Neighbour::is_usable`], of one that is a neighbour, and not here on an errand.
     pub(super) fn is_here_to_stay(&self, now: Instant) -> bool {
-        self.is_usable(now) && !self.on_errand
+        self.is_usable(now) && self.came && !self.on_errand
+    }
+
+    /// Whether it has one of the places for neighbours.
+    pub(super) fn has_place(&self) -> bool {
+        self.admitted && self.connections > 0
     }
 
     pub(super) fn place(&self) -> Option<Place> {
@@ -173,7 +184,7 @@ impl Neighbour {
         PeerStatus {
             peer_id: self.name.clone(),
             addrs: self.addresses.clone(),
-            connected: self.is_usable(now),
+            connected: self.is_here_to_stay(now),
             found_by: self.found_by,
             member: self.is_member(),
             site: self.site.as_ref().map(Site::to_string),
@@ -184,7 +195,7 @@ impl Neighbour {
             last_error: self.last_error.clone(),
             banned_until: left.map(|left| text_of(SystemTime::now() + left)),
             evidence: self.lies.iter().map(evidence).collect(),
-            up_seconds: self.is_usable(now).then(|| {
+            up_seconds: self.is_here_to_stay(now).then(|| {
                 let (at, up) = self.up_before;
                 up.saturating_add(now.saturating_duration_since(at))
                     .as_secs()

@@ -12,8 +12,9 @@ fn a_neighbour_is_usable_between_its_hello_and_its_end_or_lie() {
     assert_eq!(roster.greeted(&peer, Duration::ZERO), Some(FoundBy::Mdns));
     assert_eq!(roster.greeted(&peer, Duration::ZERO), None);
     assert_eq!(roster.usable(), [name_of(&peer)]);
-    assert!(!roster.disconnected(&peer, 1));
-    assert!(roster.disconnected(&peer, 0));
+    assert_eq!(roster.disconnected(&peer, 1), None);
+    assert_eq!(roster.disconnected(&peer, 0), Some(Gone::Neighbour));
+    assert_eq!(roster.disconnected(&peer, 0), Some(Gone::Nobody));
     assert_eq!(roster.usable_count(), 0);
     roster.connected(&peer, "/ip4/127.0.0.1/tcp/2".into(), FoundBy::Inbound);
     roster.greeted(&peer, Duration::ZERO);

@@ -40,13 +40,21 @@ fn where_is(host: &Host) -> SocketAddr {
     socket_of(&address.parse().unwrap()).unwrap()
 }
 
-/// Hosts that are not there, as many as make the network larger than the room of `host`, told of by `teller`.
-fn strangers(host: &Host, teller: &Host) -> Vec<PeerId> {
+/// Two neighbours at different addresses tell `host` of these.
+fn tell(host: &Host, told: impl IntoIterator<Item = (PeerId, SocketAddr)>) {
+    let told: Vec<_> = told.into_iter().collect();
+    for teller in [[127, 0, 0, 2], [127, 0, 0, 3]] {
+        let shared = &host.peers.shared;
+        shared.is_told_of(teller.into(), told.clone());
+    }
+}
+
+/// Hosts that are not there, as many as make the network larger than the room of `host`, which is told of them.
+fn strangers(host: &Host) -> Vec<PeerId> {
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nowhere = unused.local_addr().unwrap();
     let strangers: Vec<PeerId> = (0..NEIGHBOURS_MIN).map(|_| PeerId::random()).collect();
-    let told = strangers.iter().map(|peer| (*peer, nowhere));
-    host.peers.shared.is_told_of(id_of(teller), told);
+    tell(host, strangers.iter().map(|peer| (*peer, nowhere)));
     strangers
 }
 
@@ -65,9 +73,8 @@ async fn an_owner_beyond_the_neighbours_is_called_and_holders_are_found_so_too()
     let between = small(&[]).await;
     let (mut a, mut b) = (small(&[&between]).await, small(&[&between]).await);
     (a.came().await, b.came().await);
-    let strangers = strangers(&a, &between);
-    let told = [(id_of(&b), where_is(&b))];
-    a.peers.shared.is_told_of(id_of(&between), told);
+    let strangers = strangers(&a);
+    tell(&a, [(id_of(&b), where_is(&b))]);
     assert_eq!((a.peers.connected(), a.peers.beyond()), (1, 5));
 
     let mut others = vec![member_of(&a), member_of(&between)];
@@ -114,11 +121,12 @@ async fn an_owner_that_is_not_where_it_was_said_to_be_is_passed_over() {
     let between = small(&[]).await;
     let mut a = small(&[&between]).await;
     a.came().await;
-    let strangers = strangers(&a, &between);
-    let ids: Vec<MemberId> = strangers
+    let strangers = strangers(&a);
+    let mut ids: Vec<MemberId> = strangers
         .iter()
         .map(|peer| MemberId::of(&name_of(peer)))
         .collect();
+    ids.extend([member_of(&a), member_of(&between)]);
     let place = place_of(ids[0], &ids[1..]);
     let mut turn = talk(&a, place);
     assert_eq!(turn.next().await, Turn::Fetch);
@@ -146,9 +154,8 @@ async fn a_full_house_turns_neighbours_away_and_lets_errands_in() {
     .await;
     until("it has one neighbour", || late.peers.connected() == 1).await;
     assert_eq!(house.peers.connected(), NEIGHBOURS_MIN);
-    strangers(&late, &inside[0]);
-    let told = [(id_of(&house), where_is(&house))];
-    late.peers.shared.is_told_of(id_of(&inside[0]), told);
+    strangers(&late);
+    tell(&late, [(id_of(&house), where_is(&house))]);
     let errand = super::super::errands::call_on(&late.peers.shared, id_of(&house)).await;
     assert!(errand.unwrap().is_some());
     assert_eq!(house.peers.connected(), NEIGHBOURS_MIN);

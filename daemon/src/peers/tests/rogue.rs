@@ -44,6 +44,7 @@ impl Rogue {
         let id = key.public().to_peer_id();
         let capacity = Capacity::new(NEIGHBOURS_MAX);
         let mut swarm = build(key, OnLink::new([]), Arc::new(Roster::default()), capacity).unwrap();
+        swarm.behaviour_mut().gossip.for_everybody();
         swarm
             .listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap())
             .unwrap();
