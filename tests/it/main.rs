@@ -29,6 +29,7 @@ mod go_sum_run;
 mod hanging_up;
 mod heads;
 mod held_heads;
+mod holder_fails;
 mod hostile;
 mod inline;
 mod judge;
