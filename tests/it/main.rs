@@ -22,6 +22,7 @@ mod eviction;
 mod explain;
 mod first_minute;
 mod fixture;
+mod frozen;
 mod fuzz;
 mod given_up;
 mod go_sum;
