@@ -319,7 +319,7 @@ impl Fetcher {
         let treatment = self.inner.policy.treatment(&key.of.module);
         let want = Want::new(key.clone(), asker, story.clone());
         tracing::debug!(%key, ?treatment, priority = ?want.priority, "fetching");
-        let (mut patience, mut refused) = (None, None);
+        let (mut patience, mut refused, mut somewhere) = (None, None, None);
         let mut haste = self.haste(asker);
         loop {
             let alone = self.inner.peers.connected() == 0;
@@ -356,7 +356,13 @@ impl Fetcher {
                 (haste, refused) = (Haste::NobodyElse, Some(error));
                 continue;
             }
-            let error = error.beside(failed);
+            let mut error = error.beside(failed);
+            if error.is_absence() {
+                // A neighbour that had it in an earlier round may be gone by now: it is not nowhere for that.
+                error = somewhere.clone().unwrap_or(error);
+            } else {
+                somewhere = Some(error.clone());
+            }
             if alone {
                 // Shortly after the start a first neighbour may still come.
                 if !self.inner.peers.somebody_by(self.inner.settled_at).await {

@@ -7,6 +7,7 @@
 mod back_door;
 mod binary;
 mod disk;
+mod frozen;
 mod said;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use crate::unheard::Unheard;
 
 pub use binary::modmesh_binary;
 pub use disk::copy as copy_folder;
+pub use frozen::Frozen;
 
 use disk::Disk;
 use said::{Pipe, Said};

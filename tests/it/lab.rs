@@ -16,6 +16,8 @@ mod back_door;
 mod beyond;
 #[path = "lab/disk.rs"]
 mod disk;
+#[path = "lab/first_round.rs"]
+mod first_round;
 #[path = "lab/live.rs"]
 mod live;
 #[path = "lab/neighbours.rs"]
@@ -43,6 +45,7 @@ fn main() {
         .iter()
         .chain(neighbours::TESTS)
         .chain(beyond::TESTS)
+        .chain(first_round::TESTS)
         .chain(walk::TESTS)
         .chain(live::TESTS)
         .chain(disk::TESTS)

@@ -15,7 +15,7 @@ fn large() -> Module {
 }
 
 /// A line to the host's door for neighbours, and the address of its near end.
-fn line_to(host: &TestHost) -> (Line, String) {
+pub(crate) fn line_to(host: &TestHost) -> (Line, String) {
     let address = host.peer_address();
     let port = address.split('/').nth(4).unwrap();
     let server = format!("127.0.0.1:{port}").parse().unwrap();

@@ -27,6 +27,13 @@ pub(crate) fn neighbour_of(other: &TestHost, upstream: &FakeUpstream) -> TestHos
     host
 }
 
+/// Whether the host with this peer id is the first that `host` asks who fetches what is of the module.
+#[track_caller]
+pub(crate) fn is_owner(owner: &str, host: &TestHost, module: &Module) -> bool {
+    let explanation = host.explain(&format!("{}@v1.0.0", module.path()));
+    explanation["owners"][0]["peer_id"] == owner
+}
+
 /// Where a host keeps a file of a module.
 pub(crate) fn stored(host: &TestHost, module: &Module, extension: &str) -> PathBuf {
     host.state().join("store").join(module.url_path(extension))

@@ -16,14 +16,14 @@ pub(crate) fn large() -> Module {
     Module::package("example.com/large", "v1.0.0").bulk("noise.bin", 1_200_000)
 }
 
-fn slow(modules: impl IntoIterator<Item = Module>) -> FakeUpstream {
+pub(crate) fn slow(modules: impl IntoIterator<Item = Module>) -> FakeUpstream {
     let upstream = FakeUpstream::start(modules);
     upstream.fault("*.zip", Fault::Trickle(600_000));
     upstream
 }
 
 /// Hosts that all know each other.
-fn mesh(upstream: &FakeUpstream, count: usize) -> Vec<TestHost> {
+pub(crate) fn mesh(upstream: &FakeUpstream, count: usize) -> Vec<TestHost> {
     let mut hosts: Vec<TestHost> = Vec::new();
     for number in 0..count {
         let mut options = online(&format!("host-{number}"), upstream);
