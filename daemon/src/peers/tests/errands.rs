@@ -72,7 +72,8 @@ fn talk(host: &Host, place: KeyHash) -> Talk {
 async fn an_owner_beyond_the_neighbours_is_called_and_holders_are_found_so_too() {
     let between = small(&[]).await;
     let (mut a, mut b) = (small(&[&between]).await, small(&[&between]).await);
-    (a.came().await, b.came().await);
+    a.came().await;
+    b.came().await;
     let strangers = strangers(&a);
     tell(&a, [(id_of(&b), where_is(&b))]);
     assert_eq!((a.peers.connected(), a.peers.beyond()), (1, 5));
