@@ -1,4 +1,5 @@
-//! How much may go through a line: a rate as people write it, the bucket that keeps to it, and a budget for a day.
+//! How much may go through a line: a rate as people write it, a limit by the hours of the week, the bucket that keeps to it, and a
+//! budget for a day.
 //!
 //! Pure: no clock and no waiting. Moments are durations since a start that the caller chooses, and they never go back; what comes out is how long to
 //! wait. One bucket stands for a class of traffic in one direction and not for one transfer, so that ten transfers together
@@ -6,6 +7,8 @@
 
 mod bucket;
 mod budget;
+mod hours;
+mod limit;
 mod meter;
 mod text;
 
@@ -13,6 +16,8 @@ use std::num::NonZeroU64;
 
 pub use bucket::Bucket;
 pub use budget::{BUDGET_HOURS, Budget};
+pub use hours::{DAY_MINUTES, Minute, WEEK_MINUTES};
+pub use limit::{EXCEPTIONS_MAX, Limit, parse_limit};
 pub use meter::Meter;
 pub use text::parse_rate;
 

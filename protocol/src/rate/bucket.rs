@@ -30,6 +30,19 @@ impl Bucket {
         }
     }
 
+    /// One of another rate in its place: what is missing in it is missing in that one too, as far as those who come next wait
+    /// for half a second.
+    pub fn at_rate(&self, rate: Rate, now: Duration) -> Self {
+        let missing = self.full_at.saturating_sub(now);
+        let bytes = missing
+            .as_nanos()
+            .saturating_mul(self.rate.bytes_per_second().into());
+        let bytes = bytes / 1_000_000_000;
+        let mut other = Self::new(rate);
+        other.charge(now, u64::try_from(bytes).unwrap_or(u64::MAX));
+        other
+    }
+
     /// What flows in.
     pub fn rate(&self) -> Rate {
         self.rate
@@ -126,6 +139,22 @@ mod tests {
         assert_eq!(bucket.wait(SECOND, 0), DEBT_MAX + SECOND * 10);
     }
 
+    #[test]
+    fn what_is_missing_is_missing_at_another_rate_too() {
+        let full = bucket(100_000).at_rate(Rate::new(1_000_000).unwrap(), SECOND);
+        assert_eq!(full.wait(SECOND, 250_000), Duration::ZERO);
+        let mut bucket = bucket(100_000);
+        bucket.take(SECOND, 125_000);
+        let other = bucket.at_rate(Rate::new(1_000_000).unwrap(), SECOND);
+        assert_eq!(other.rate().bytes_per_second(), 1_000_000);
+        assert_eq!(other.wait(SECOND, 125_000), Duration::ZERO);
+        assert_eq!(other.wait(SECOND, 250_000), SECOND / 8);
+        // Ten seconds of the smaller rate, of which half a second is left.
+        let small = other.at_rate(Rate::new(Rate::LEAST).unwrap(), SECOND);
+        assert_eq!(small.wait(SECOND, 0), DEBT_MAX);
+        assert_eq!(small.wait(SECOND * 2, 16_384), Duration::ZERO);
+    }
+
     proptest! {
         #[test]
         fn no_window_of_time_sees_more_than_flowed_in_and_was_there(
@@ -181,6 +210,7 @@ mod tests {
                 bucket.take(Duration::from_secs(now), bytes);
                 bucket.charge(Duration::from_secs(now), bytes);
                 bucket.wait(Duration::from_secs(now), bytes);
+                bucket = bucket.at_rate(Rate::new(u64::MAX - rate).unwrap_or(bucket.rate()), Duration::from_secs(now));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Rates as people write them: `2MiB/s`, `500kB`, `20Mbit/s`.
 
+use std::fmt;
+
 use super::Rate;
 
 /// Reads a rate: a number of bytes (`B`, `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB`, or nothing) or of bits (`kbit`, `Mbit`, `Gbit`), with or
@@ -42,6 +44,27 @@ pub fn parse_rate(text: &str) -> Result<Rate, String> {
 
 const EXPECTED: &str = "a rate is expected, such as 2MiB/s, 500kB/s or 20Mbit/s";
 
+/// As [`parse_rate`] reads it, to the byte, in the largest unit that allows it.
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u64, &str); 6] = [
+            (1 << 30, "GiB"),
+            (125_000_000, "Gbit"),
+            (1 << 20, "MiB"),
+            (125_000, "Mbit"),
+            (1 << 10, "KiB"),
+            (1_000, "kB"),
+        ];
+        let bytes = self.bytes_per_second();
+        // More bits than can be counted are no number of bits.
+        let can_be = |unit: &str| !unit.ends_with("bit") || bytes <= u64::MAX / 8;
+        let mut units = UNITS.into_iter();
+        let unit = units.find(|(size, unit)| bytes.is_multiple_of(*size) && can_be(unit));
+        let (size, unit) = unit.unwrap_or((1, "B"));
+        write!(f, "{}{unit}/s", bytes / size)
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -64,6 +87,24 @@ mod tests {
         ] {
             let rate = parse_rate(text).map(Rate::bytes_per_second);
             assert_eq!(rate, Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_told_to_the_byte() {
+        for (bytes, text) in [
+            (2 << 20, "2MiB/s"),
+            (3 << 30, "3GiB/s"),
+            (2_500_000, "20Mbit/s"),
+            (125_000_000, "1Gbit/s"),
+            (66_560, "65KiB/s"),
+            (70_000, "70kB/s"),
+            (65_537, "65537B/s"),
+            (u64::MAX, "18446744073709551615B/s"),
+        ] {
+            let rate = Rate::new(bytes).unwrap();
+            assert_eq!(rate.to_string(), text);
+            assert_eq!(parse_rate(text), Ok(rate));
         }
     }
 
