@@ -303,18 +303,19 @@ pub(crate) struct SettingArguments {
     /// [default: 128]
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     neighbours: Option<String>,
-    /// Most that is sent to all neighbours together, such as 2MiB/s or 20Mbit/s [default: none]
+    /// Most that is sent to all neighbours together, such as 2MiB/s or 20Mbit/s, or by the hour:
+    /// 'none, 20Mbit/s mon-fri 08:00-18:00' [default: none]
     // A rate below zero is refused as a rate, and not as a word that nobody knows.
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "LIMIT", allow_hyphen_values = true)]
     limit_upload: Option<String>,
     /// Most that is taken from all neighbours together [default: none]
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "LIMIT", allow_hyphen_values = true)]
     limit_download: Option<String>,
     /// Most that is taken from the upstream [default: none]
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "LIMIT", allow_hyphen_values = true)]
     limit_upstream: Option<String>,
     /// Most that goes to other sites, and most that comes from them [default: none]
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "LIMIT", allow_hyphen_values = true)]
     limit_site: Option<String>,
     /// Most that goes to and comes from other sites in 24 hours, such as 2GiB [default: none]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]

@@ -25,7 +25,6 @@ use modmesh_protocol::goproxy::ProxyList;
 use modmesh_protocol::log::SumdbSetting;
 use modmesh_protocol::module::Patterns;
 use modmesh_protocol::peer_name::PeerName;
-use modmesh_protocol::rate::Rate;
 use modmesh_protocol::site::Site;
 use tracing_subscriber::filter::Targets;
 
@@ -34,6 +33,7 @@ use crate::output;
 pub(crate) use check::default_listen;
 use environment::{CONFIG_VARIABLE, Environment};
 use go_env::{GoEnv, GoEnvError};
+pub(crate) use manners::Limited;
 use manners::Sending;
 pub(crate) use remembered::Remembered;
 pub(crate) use value::{Given, Layer, Name, Source, Value, nearest};
@@ -62,11 +62,11 @@ pub(crate) struct Settings {
     pub(crate) no_mdns: Value<bool>,
     pub(crate) offline: Value<bool>,
     pub(crate) neighbours_max: Value<usize>,
-    pub(crate) limit_upload: Value<Option<Rate>>,
-    pub(crate) limit_download: Value<Option<Rate>>,
-    pub(crate) limit_upstream: Value<Option<Rate>>,
+    pub(crate) limit_upload: Value<Limited>,
+    pub(crate) limit_download: Value<Limited>,
+    pub(crate) limit_upstream: Value<Limited>,
     pub(crate) site: Value<Option<Site>>,
-    pub(crate) limit_site: Value<Option<Rate>>,
+    pub(crate) limit_site: Value<Limited>,
     pub(crate) site_connections: Value<Option<u16>>,
     pub(crate) site_budget_bytes: Value<Option<u64>>,
     pub(crate) on_battery: Value<Sending>,
@@ -300,9 +300,10 @@ impl Settings {
             site: self.site.value.clone(),
             offline: self.offline.value,
             neighbours_max: self.neighbours_max.value,
-            limit_upload: self.limit_upload.value,
-            limit_download: self.limit_download.value,
-            limit_site: self.limit_site.value,
+            limit_upload: self.limit_upload.value.limit.clone(),
+            limit_download: self.limit_download.value.limit.clone(),
+            limit_site: self.limit_site.value.limit.clone(),
+            local_minute: None,
             site_connections: self.site_connections.value,
             site_budget_bytes: self.site_budget_bytes.value,
             pause_on_battery: match self.on_battery.value {
@@ -315,7 +316,7 @@ impl Settings {
             },
             idle_exit,
             road: upstream::Options {
-                limit: self.limit_upstream.value,
+                limit: self.limit_upstream.value.limit.clone(),
                 ..upstream::Options::default()
             },
         }

@@ -8,7 +8,7 @@ use modmesh_protocol::goproxy::ProxyList;
 use modmesh_protocol::log::SumdbSetting;
 use modmesh_protocol::module::Patterns;
 use modmesh_protocol::peer_name::PeerName;
-use modmesh_protocol::rate::Rate;
+use modmesh_protocol::rate::{Limit, Minute};
 use modmesh_protocol::site::Site;
 
 /// The settings of one daemon.
@@ -50,12 +50,14 @@ pub struct Config {
     pub site: Option<Site>,
     /// Whether upstream is never asked.
     pub offline: bool,
-    /// What this host sends to its neighbours, all together, at most; nothing for no limit.
-    pub limit_upload: Option<Rate>,
-    /// What this host takes from its neighbours, all together, at most; nothing for no limit.
-    pub limit_download: Option<Rate>,
-    /// What goes between this host and other sites, at most, in each direction; nothing for no limit.
-    pub limit_site: Option<Rate>,
+    /// What this host sends to its neighbours, all together, at most.
+    pub limit_upload: Limit,
+    /// What this host takes from its neighbours, all together, at most.
+    pub limit_download: Limit,
+    /// What goes between this host and other sites, at most, in each direction.
+    pub limit_site: Limit,
+    /// Tells which minute of the week it is, for limits by the hour; nothing for the clock and the time zone of this machine.
+    pub local_minute: Option<fn() -> Minute>,
     /// Bytes that go between this host and other sites in 24 hours, at most, both ways together; nothing for no limit.
     pub site_budget_bytes: Option<u64>,
     /// Most neighbours that are connected at the same time, from

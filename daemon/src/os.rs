@@ -1,8 +1,9 @@
 //! The few questions to the operating system that differ by platform: which boot this is, which machine, who owns the
-//! other end of a loopback connection, what is in the page cache, what feeds the machine, whether a line is metered, how a group of processes is ended. Linux answers all of them; elsewhere the answer is
+//! other end of a loopback connection, what is in the page cache, what feeds the machine, whether a line is metered, which minute of the week it is there, how a group of processes is ended. Linux answers all of them; elsewhere the answer is
 //! "unknown", and callers treat unknown as the careful case.
 
 mod commands;
+mod local_time;
 mod metered;
 mod power;
 #[cfg(target_os = "linux")]
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 pub(crate) use commands::command_on_path;
+pub(crate) use local_time::local_minute;
 pub(crate) use metered::is_metered;
 pub(crate) use power::is_on_battery;
 pub use sockets::listener_owner;

@@ -77,9 +77,10 @@ use modmesh_protocol::control::{CapStatus, Leases, Limits, OwnerName, PeerStatus
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::directory::{Directory, DirectoryBounds};
 use modmesh_protocol::lease::Road;
-use modmesh_protocol::limits::NO_PROGRESS_MAX;
+use modmesh_protocol::limits::{NO_PROGRESS_MAX, UPLOADS_MAX};
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::rate::Minute;
 use modmesh_protocol::wire::{CAN_FETCH, RecordAnswer, VersionRecord};
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
@@ -464,6 +465,17 @@ impl Peers {
             uploads_paused: self.paused().map(|pause| pause.why().to_owned()),
             line: self.line(),
         }
+    }
+
+    /// It is this minute of the week: limits by the hour are those of it from now on. Who has a place keeps it.
+    pub fn it_is(&self, minute: Minute) {
+        let shared = &self.shared;
+        let site = &shared.crossing;
+        for throttle in [&shared.up, &shared.down, &site.up, &site.down] {
+            throttle.it_is(minute);
+        }
+        let uploads = shared.up.shares(UPLOADS_MAX);
+        shared.counter.uploads.set_most(uploads);
     }
 
     /// For how long, since the start, this host's own limits have held up files that come from neighbours such as `peer`.

@@ -3,6 +3,7 @@
 mod databases;
 mod error;
 mod go_sums;
+mod hours;
 mod mesh_secret;
 mod pause;
 mod running;
@@ -40,6 +41,7 @@ use crate::wiring::{
 };
 use databases::Databases;
 use go_sums::GoSumFiles;
+use hours::{Hours, HoursWatch};
 use mesh_secret::MeshSecret;
 use pause::PauseWatch;
 
@@ -73,7 +75,11 @@ impl Daemon {
         let state = open_state(&config).await?;
         let back_door = BackDoor::open(state.root());
         let (shutdown, metrics) = (Shutdown::new(), Metrics::new());
+        let hours = Hours::of(&config).await;
         let upstream = open_upstream(&config, &state, &metrics).await?;
+        if let Some(upstream) = &upstream {
+            upstream.it_is(hours.minute);
+        }
         let store = open_store(&config, &state, &databases).await?;
         begin_session(&state, &store).await?;
         let peers_slot = Arc::new(OnceLock::new());
@@ -106,7 +112,7 @@ impl Daemon {
             store.show_to_members();
         }
         let peers = Peers::start(
-            peers_config(&config, &state, upstream.is_some(), secrets),
+            peers_config(&config, &state, hours, upstream.is_some(), secrets),
             Arc::new(shelf),
             Arc::new(news),
             Arc::new(Counting(metrics.clone())),
@@ -153,6 +159,15 @@ impl Daemon {
                 "pause",
                 until_the_end(shutdown.clone(), watch.keep_looking()),
             );
+        }
+        if hours.matter() {
+            let watch = HoursWatch {
+                hours,
+                upstream: upstream.clone(),
+                peers: peers.clone(),
+            };
+            let watching = until_the_end(shutdown.clone(), watch.keep_looking());
+            shutdown.spawn("hours of limits", watching);
         }
         let control = Arc::new(Control {
             began,
@@ -352,7 +367,13 @@ fn judges(mirrors: &Mirrors) -> Judges {
     }
 }
 
-fn peers_config(config: &Config, state: &State, can_fetch: bool, secrets: Secrets) -> PeersConfig {
+fn peers_config(
+    config: &Config,
+    state: &State,
+    hours: Hours,
+    can_fetch: bool,
+    secrets: Secrets,
+) -> PeersConfig {
     PeersConfig {
         identity_file: state.root().join("identity"),
         evidence_dir: state.root().join("evidence"),
@@ -368,11 +389,12 @@ fn peers_config(config: &Config, state: &State, can_fetch: bool, secrets: Secret
         mdns: config.mdns,
         release: env!("CARGO_PKG_VERSION").to_owned(),
         can_fetch,
-        limit_upload: config.limit_upload,
-        limit_download: config.limit_download,
+        limit_upload: config.limit_upload.clone(),
+        limit_download: config.limit_download.clone(),
+        minute: hours.minute,
         crossing: CrossingLimits {
             site: config.site.clone(),
-            rate: config.limit_site,
+            rate: config.limit_site.clone(),
             bytes_a_day: config.site_budget_bytes,
         },
         neighbours_max: config.neighbours_max,

@@ -34,7 +34,7 @@ use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::control::{CapStatus, RateStatus};
 use modmesh_protocol::goproxy::{EntryOutcome, ProxyEntry, ProxyList, Scheme, Step};
 use modmesh_protocol::peer_name::PeerName;
-use modmesh_protocol::rate::Rate;
+use modmesh_protocol::rate::{Limit, Minute};
 use tokio::io::AsyncWrite;
 
 use self::direct::Direct;
@@ -114,9 +114,9 @@ pub struct Options {
     pub answer_timeout: Duration,
     /// Requests at a time, over all entries. The others queue.
     pub concurrency_max: usize,
-    /// What may come from module proxies, all together; nothing for no limit. Zips wait for it, the small answers are counted and
+    /// What may come from module proxies, all together. Zips wait for it, the small answers are counted and
     /// go ahead; `file://` and what `go` fetches for `direct` are not among it.
-    pub limit: Option<Rate>,
+    pub limit: Limit,
     /// How long an entry is left alone after it could not be reached; doubled for each time in a row.
     pub pause: Duration,
     /// The longest such pause.
@@ -324,6 +324,11 @@ impl Upstream {
         self.inner.stops.iter().map(state).collect()
     }
 
+    /// It is this minute of the week: a limit by the hour is that of it from now on. Until this is said it is midnight before Monday.
+    pub fn it_is(&self, minute: Minute) {
+        self.inner.town.it_is(minute);
+    }
+
     /// What came of late beside its limit, and how many requests there are beside how many there can be.
     pub fn limits(&self) -> (RateStatus, Vec<CapStatus>) {
         self.inner.town.limits()
@@ -458,7 +463,7 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(20),
             answer_timeout: Duration::from_secs(60),
             concurrency_max: 64,
-            limit: None,
+            limit: Limit::default(),
             pause: Duration::from_secs(5),
             pause_max: Duration::from_secs(60),
             retries: 2,

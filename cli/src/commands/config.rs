@@ -3,13 +3,13 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use modmesh_protocol::rate::Rate;
+use modmesh_protocol::rate::{Minute, Rate};
 use serde_json::{Value as Json, json};
 
 use super::Failure;
 use crate::arguments::ConfigArguments;
 use crate::output;
-use crate::settings::{Gathered, Name, Settings, Source, Value};
+use crate::settings::{Gathered, Limited, Name, Settings, Source, Value};
 
 /// Shows the settings.
 pub(crate) async fn config(arguments: ConfigArguments) -> Result<ExitCode, Failure> {
@@ -165,10 +165,14 @@ fn list<T: Display>(value: &Value<Vec<T>>) -> (Json, Source) {
     (json!(texts), value.source.clone())
 }
 
-/// Bytes a second, or null.
-fn limit(value: &Value<Option<Rate>>) -> (Json, Source) {
-    let bytes = value.value.map(Rate::bytes_per_second);
-    (json!(bytes), value.source.clone())
+/// Bytes a second, or null; where it depends on the hour, the text as it was given.
+fn limit(value: &Value<Limited>) -> (Json, Source) {
+    let Limited { limit, text } = &value.value;
+    let json = match limit.is_by_hours() {
+        true => json!(text),
+        false => json!(limit.at(Minute::default()).map(Rate::bytes_per_second)),
+    };
+    (json, value.source.clone())
 }
 
 fn switch(value: &Value<bool>) -> (Json, Source) {

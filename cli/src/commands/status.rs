@@ -182,7 +182,7 @@ fn members(by: MembershipStatus) -> String {
     format!("known by {known}; nobody else is dealt with")
 }
 
-/// Nothing of a class without a limit while nothing goes through.
+/// Nothing of a class that is never limited while nothing goes through.
 fn rate(rate: &RateStatus) -> Option<String> {
     let what = match (rate.class.as_str(), rate.direction.as_str()) {
         ("link", "up") => "to neighbours",
@@ -193,9 +193,13 @@ fn rate(rate: &RateStatus) -> Option<String> {
         _ => return None,
     };
     let now = output::rate(rate.bytes_per_second);
-    match rate.limit_bytes_per_second {
-        Some(limit) => Some(format!("{what} {now} of at most {}", output::rate(limit))),
-        None => (rate.bytes_per_second > 0).then(|| format!("{what} {now}")),
+    match (rate.limit_bytes_per_second.map(output::rate), &rate.until) {
+        (Some(limit), None) => Some(format!("{what} {now} of at most {limit}")),
+        (Some(limit), Some(until)) => {
+            Some(format!("{what} {now} of at most {limit} until {until}"))
+        }
+        (None, Some(until)) => Some(format!("{what} {now}, not limited until {until}")),
+        (None, None) => (rate.bytes_per_second > 0).then(|| format!("{what} {now}")),
     }
 }
 

@@ -13,7 +13,7 @@ use modmesh_protocol::log::{DatabaseSpec, SumdbSetting};
 use modmesh_protocol::module::Patterns;
 
 use super::manners::{
-    Sending, parse_budget, parse_connections, parse_limit, parse_neighbours, parse_site,
+    Limited, Sending, parse_budget, parse_connections, parse_limit, parse_neighbours, parse_site,
 };
 use super::value::{Given, Layer, Name, Source, Value, parse_size, parse_switch, winner};
 use super::{Settings, SettingsError};
@@ -101,11 +101,11 @@ pub(super) fn settings(layers: &[Layer], built_in: &BuiltIn) -> Result<Settings,
             || NEIGHBOURS_MAX,
             parse_neighbours,
         )?,
-        limit_upload: one(layers, Name::LimitUpload, || None, parse_limit)?,
-        limit_download: one(layers, Name::LimitDownload, || None, parse_limit)?,
-        limit_upstream: one(layers, Name::LimitUpstream, || None, parse_limit)?,
+        limit_upload: one(layers, Name::LimitUpload, Limited::default, parse_limit)?,
+        limit_download: one(layers, Name::LimitDownload, Limited::default, parse_limit)?,
+        limit_upstream: one(layers, Name::LimitUpstream, Limited::default, parse_limit)?,
         site: one(layers, Name::Site, || None, parse_site)?,
-        limit_site: one(layers, Name::LimitSite, || None, parse_limit)?,
+        limit_site: one(layers, Name::LimitSite, Limited::default, parse_limit)?,
         site_budget_bytes: one(layers, Name::SiteBudget, || None, parse_budget)?,
         site_connections: one(layers, Name::SiteConnections, || None, parse_connections)?,
         on_battery: one(layers, Name::OnBattery, Default::default, Sending::parse)?,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use modmesh_protocol::limits::{NEIGHBOURS_MAX, NEIGHBOURS_MIN};
 use modmesh_protocol::line::PLACES_MAX;
-use modmesh_protocol::rate::{Rate, parse_rate};
+use modmesh_protocol::rate::{self, Limit};
 use modmesh_protocol::site::Site;
 
 use super::value::parse_size;
@@ -39,14 +39,20 @@ impl fmt::Display for Sending {
     }
 }
 
-/// Reads a limit: a rate, or `none`.
-pub(super) fn parse_limit(text: &str) -> Result<Option<Rate>, String> {
-    if text.trim().eq_ignore_ascii_case("none") {
-        return Ok(None);
-    }
-    parse_rate(text)
-        .map(Some)
-        .map_err(|fault| format!("{fault}; or none for no limit"))
+/// A limit, and the words in which it was given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Limited {
+    pub(crate) limit: Limit,
+    pub(crate) text: String,
+}
+
+/// Reads a limit: a rate or `none`, and exceptions by the hour.
+pub(super) fn parse_limit(text: &str) -> Result<Limited, String> {
+    let words: Vec<_> = text.split_whitespace().collect();
+    Ok(Limited {
+        limit: rate::parse_limit(text)?,
+        text: words.join(" "),
+    })
 }
 
 /// Reads the name of a site.
@@ -95,12 +101,20 @@ pub(super) fn parse_neighbours(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use modmesh_protocol::rate::Rate;
+
     use super::*;
 
     #[test]
-    fn a_limit_is_a_rate_or_none() {
-        assert_eq!(parse_limit("None"), Ok(None));
-        assert_eq!(parse_limit("2MB/s"), Ok(Rate::new(2_000_000)));
+    fn a_limit_is_a_rate_or_none_and_may_have_exceptions() {
+        assert!(parse_limit("None").unwrap().limit.is_none());
+        assert_eq!(
+            parse_limit("2MB/s").unwrap().limit,
+            Rate::new(2_000_000).into()
+        );
+        let by_hours = parse_limit("none,\n 2MB/s  sat 08:00-18:00").unwrap();
+        assert_eq!(by_hours.text, "none, 2MB/s sat 08:00-18:00");
+        assert!(by_hours.limit.is_by_hours());
         let refusal = parse_limit("0").unwrap_err();
         assert!(refusal.contains("none for no limit"), "{refusal}");
     }

@@ -14,6 +14,7 @@ use modmesh_protocol::limits::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::lock;
+use crate::manners::Places;
 
 /// Greetings of one peer at the same time: one on each of its connections.
 const HELLOS_PER_PEER_MAX: usize = CONNECTIONS_PER_PEER_MAX;
@@ -24,8 +25,7 @@ const LEAVING_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) struct Counter {
     streams: Arc<Semaphore>,
-    pub(super) uploads: Arc<Semaphore>,
-    uploads_max: usize,
+    pub(super) uploads: Places,
     hellos: Arc<Semaphore>,
     pub(super) refusals: Arc<Semaphore>,
     pub(super) leaving: Arc<Semaphore>,
@@ -47,13 +47,12 @@ pub(super) struct Place {
 }
 
 impl Counter {
-    /// A counter with all places free, of which `uploads_max` are for files.
-    pub(super) fn new(uploads_max: usize) -> Self {
+    /// A counter with all places free, and with so many for files.
+    pub(super) fn new(uploads: usize) -> Self {
         let places = |most| Arc::new(Semaphore::new(most));
         Self {
             streams: places(SERVED_STREAMS_MAX),
-            uploads: places(uploads_max),
-            uploads_max,
+            uploads: Places::new(uploads),
             hellos: places(SERVED_STREAMS_MAX),
             refusals: places(REFUSALS_MAX),
             leaving: places(LEAVING_MAX),
@@ -71,7 +70,7 @@ impl Counter {
         };
         vec![
             cap("streams", &self.streams, SERVED_STREAMS_MAX),
-            cap("uploads", &self.uploads, self.uploads_max),
+            CapStatus::new("uploads", self.uploads.taken(), self.uploads.most()),
         ]
     }
 

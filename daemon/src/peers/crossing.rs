@@ -16,7 +16,7 @@ use modmesh_protocol::control::SiteStatus;
 use modmesh_protocol::lease::Road;
 use modmesh_protocol::limits::{NEIGHBOURS_MAX, UPLOADS_MAX};
 use modmesh_protocol::peer_name::PeerName;
-use modmesh_protocol::rate::Rate;
+use modmesh_protocol::rate::{Limit, Minute};
 use modmesh_protocol::site::{self, Across, SMALL_BYTES, Site};
 
 use super::ledger::Ledger;
@@ -35,8 +35,8 @@ const SITES_MAX: usize = NEIGHBOURS_MAX;
 pub struct CrossingLimits {
     /// The name of this host's site, where a person gave one.
     pub site: Option<Site>,
-    /// The most that goes to other sites, and the most that comes from them; nothing for no limit.
-    pub rate: Option<Rate>,
+    /// The most that goes to other sites, and the most that comes from them.
+    pub rate: Limit,
     /// Bytes to and from other sites in 24 hours; nothing for no limit.
     pub bytes_a_day: Option<u64>,
 }
@@ -77,8 +77,10 @@ pub(super) struct Reserved<'a> {
 
 impl Crossing {
     /// `file` keeps what passed of the budget, where there is one. Blocks shortly.
-    pub(super) fn new(limits: CrossingLimits, file: PathBuf) -> Self {
-        let throttle = |direction, most| Throttle::new(Class::Site, direction, limits.rate, most);
+    pub(super) fn new(limits: CrossingLimits, minute: Minute, file: PathBuf) -> Self {
+        let throttle = |direction, most| {
+            Throttle::new(Class::Site, direction, limits.rate.clone(), minute, most)
+        };
         Self {
             up: throttle(Direction::Up, UPLOADS_MAX),
             down: throttle(Direction::Down, CROSSING_DOWNLOADS_MAX),
@@ -264,7 +266,11 @@ mod tests {
             bytes_a_day,
             ..CrossingLimits::default()
         };
-        Crossing::new(limits, PathBuf::from("/nowhere/site-budget"))
+        Crossing::new(
+            limits,
+            Minute::default(),
+            PathBuf::from("/nowhere/site-budget"),
+        )
     }
 
     #[test]

@@ -10,7 +10,7 @@ use modmesh_protocol::control::FoundBy;
 use modmesh_protocol::digest::BlobId;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
-use modmesh_protocol::rate::Rate;
+use modmesh_protocol::rate::{Limit, Minute};
 use modmesh_protocol::wire::RecordAnswer;
 
 use super::{CrossingLimits, Membership, ShelvedSaying, ShelvedStatement};
@@ -164,10 +164,12 @@ pub struct PeersConfig {
     pub release: String,
     /// Whether this host has an upstream, told in the hello.
     pub can_fetch: bool,
-    /// What is sent to all neighbours together, at most; nothing for no limit.
-    pub limit_upload: Option<Rate>,
-    /// What is taken from all neighbours together, at most; nothing for no limit.
-    pub limit_download: Option<Rate>,
+    /// What is sent to all neighbours together, at most.
+    pub limit_upload: Limit,
+    /// What is taken from all neighbours together, at most.
+    pub limit_download: Limit,
+    /// The minute of the week in which limits by the hour begin; see [`Peers::it_is`](super::Peers::it_is).
+    pub minute: Minute,
     /// This host's site, and what may go between it and others.
     pub crossing: CrossingLimits,
     /// Most neighbours that are connected at the same time, from

@@ -97,15 +97,12 @@ pub(super) async fn start(
     let mut swarm = build(key, links, Arc::clone(&roster), capacity)?;
     let (listeners, port_in_use) = listen_on_all(&mut swarm, &config)?;
 
-    let up = Throttle::new(Class::Link, Direction::Up, config.limit_upload, UPLOADS_MAX);
-    let down = Throttle::new(
-        Class::Link,
-        Direction::Down,
-        config.limit_download,
-        DOWNLOADS_MAX,
-    );
+    let minute = config.minute;
+    let link = |direction, limit, most| Throttle::new(Class::Link, direction, limit, minute, most);
+    let up = link(Direction::Up, config.limit_upload, UPLOADS_MAX);
+    let down = link(Direction::Down, config.limit_download, DOWNLOADS_MAX);
     let budget_file = config.identity_file.with_file_name("site-budget");
-    let crossing = Crossing::new(config.crossing, budget_file);
+    let crossing = Crossing::new(config.crossing, minute, budget_file);
     if let Some(budget) = &crossing.budget {
         tokio::spawn(ledger::keep(Arc::downgrade(budget)));
     }

@@ -332,13 +332,13 @@ async fn answer_file(shared: &Shared, peer: PeerId, stream: &mut Stream) -> Resu
     let refusal = match frames::read::<FileRequest>(stream, NO_PROGRESS_MAX).await {
         Ok((FileRequest::Whole { file }, _)) => {
             shared.watch.asked("file");
-            let upload = Arc::clone(&shared.counter.uploads).try_acquire_owned();
+            let upload = shared.counter.uploads.take_now();
             // A small limit between sites is shared by few, and not waited for: nobody waits longer than two seconds for a byte.
             let crossing = match shared.roster.is_across(&peer) {
                 true => shared.crossing.up.place_now(),
                 false => Some(None),
             };
-            if let (Ok(_upload), Some(_crossing)) = (upload, crossing) {
+            if let (Some(_upload), Some(_crossing)) = (upload, crossing) {
                 return send_file(shared, peer, stream, KeyHash(file)).await;
             }
             shared.watch.busy();

@@ -7,21 +7,23 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use modmesh_protocol::control::{CapStatus, RateStatus};
+use modmesh_protocol::rate::Minute;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::health::Pauses;
 use super::http::HttpClient;
 use super::{ErrorAnswer, Options, RequestKind, Sink, SiteLine, StartError, UpstreamError, Watch};
-use crate::manners::{Class, Direction, Throttle};
+use crate::manners::{Class, Direction, Place, Places, Throttle};
 
 /// What all entries share.
 pub(super) struct Town {
     pub(super) client: HttpClient,
     pub(super) watch: Arc<dyn Watch>,
     all: Semaphore,
-    zips: Semaphore,
+    zips: Places,
     all_max: usize,
+    /// Places for zips where no limit makes them fewer.
     zips_max: usize,
     pub(super) throttle: Throttle,
     /// The others of this site, once they are known.
@@ -120,13 +122,13 @@ impl Town {
     ) -> Result<Self, StartError> {
         let places = options.concurrency_max.clamp(1, Semaphore::MAX_PERMITS);
         let zips = (places - places / 4).max(1);
-        let throttle = Throttle::new(Class::Upstream, Direction::Down, options.limit, zips);
-        let zips = throttle.shares(zips);
+        let (class, limit) = (Class::Upstream, options.limit.clone());
+        let throttle = Throttle::new(class, Direction::Down, limit, Minute::default(), zips);
         Ok(Self {
             client: HttpClient::new(&options, needs_tls)?,
             watch,
             all: Semaphore::new(places),
-            zips: Semaphore::new(zips),
+            zips: Places::new(throttle.shares(zips)),
             all_max: places,
             zips_max: zips,
             throttle,
@@ -139,14 +141,18 @@ impl Town {
         })
     }
 
+    /// It is this minute of the week; see [`super::Upstream::it_is`].
+    pub(super) fn it_is(&self, minute: Minute) {
+        self.throttle.it_is(minute);
+        self.zips.set_most(self.throttle.shares(self.zips_max));
+    }
+
     /// For people to see.
     pub(super) fn limits(&self) -> (RateStatus, Vec<CapStatus>) {
-        let cap = |what, places: &Semaphore, most: usize| {
-            CapStatus::new(what, most.saturating_sub(places.available_permits()), most)
-        };
+        let all = self.all_max.saturating_sub(self.all.available_permits());
         let caps = vec![
-            cap("upstream", &self.all, self.all_max),
-            cap("upstream_zips", &self.zips, self.zips_max),
+            CapStatus::new("upstream", all, self.all_max),
+            CapStatus::new("upstream_zips", self.zips.taken(), self.zips.most()),
         ];
         (self.throttle.status(), caps)
     }
@@ -156,12 +162,12 @@ impl Town {
     pub(super) async fn place(
         &self,
         kind: RequestKind,
-    ) -> (Option<SemaphorePermit<'_>>, Option<SemaphorePermit<'_>>) {
-        // The semaphores are never closed, so there is always a permit in the end.
+    ) -> (Option<SemaphorePermit<'_>>, Option<Place>) {
         let zip = match kind {
-            RequestKind::Zip => self.zips.acquire().await.ok(),
+            RequestKind::Zip => Some(self.zips.take().await),
             _ => None,
         };
+        // The semaphore is never closed, so there is always a permit in the end.
         (self.all.acquire().await.ok(), zip)
     }
 }

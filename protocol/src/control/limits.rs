@@ -51,8 +51,11 @@ pub struct RateStatus {
     pub class: String,
     /// `up`: from this host; `down`: to it.
     pub direction: String,
-    /// The limit; nothing where there is none.
+    /// The limit that holds now; nothing where there is none.
     pub limit_bytes_per_second: Option<u64>,
+    /// The day and time from which another one holds, by the clock of this host, such as `fri 18:00`; nothing where it is always the same.
+    #[serde(default)]
+    pub until: Option<String>,
     /// What went through in the last four seconds, in bytes a second.
     pub bytes_per_second: u64,
     /// For how many milliseconds since the start the limit has held transfers up.

@@ -32,9 +32,9 @@ struct Days(u8);
 
 impl Minute {
     /// The minute of a day, both counted from 0; the day after Sunday is Monday.
-    pub fn new(days_after_monday: u8, minute_of_day: u16) -> Self {
-        let day = u32::from(days_after_monday) * u32::from(DAY_MINUTES);
-        Self::round(day + u32::from(minute_of_day))
+    pub const fn new(days_after_monday: u8, minute_of_day: u16) -> Self {
+        let day = days_after_monday as u32 * DAY_MINUTES as u32;
+        Self::round(day + minute_of_day as u32)
     }
 
     /// How many minutes after this one `later` comes, less than a week.
@@ -47,9 +47,8 @@ impl Minute {
         Self::round(u32::from(self.0) + u32::from(minutes))
     }
 
-    fn round(minutes: u32) -> Self {
-        let minute = minutes % u32::from(WEEK_MINUTES);
-        Self(u16::try_from(minute).unwrap_or_default())
+    const fn round(minutes: u32) -> Self {
+        Self((minutes % WEEK_MINUTES as u32) as u16)
     }
 }
 

@@ -11,7 +11,7 @@ struct Door {
     behind: &'static [&'static str],
 }
 
-const DOORS: [Door; 12] = [
+const DOORS: [Door; 13] = [
     Door {
         paths: &["libp2p"],
         behind: &["daemon/src/peers.rs", "daemon/src/peers/"],
@@ -52,6 +52,10 @@ const DOORS: [Door; 12] = [
     Door {
         paths: &["if_addrs"],
         behind: &["daemon/src/peers/onlink.rs"],
+    },
+    Door {
+        paths: &["jiff"],
+        behind: &["daemon/src/os/local_time.rs"],
     },
     Door {
         paths: &["hmac"],

@@ -111,7 +111,7 @@ async fn what_is_taken_keeps_to_the_limit_and_the_sender_is_not_to_blame() {
 async fn with_limit(peers: &[String], upload: Option<Rate>, download: Option<Rate>) -> Host {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(&folder, peers);
-    config.limit_upload = upload;
-    config.limit_download = download;
+    config.limit_upload = upload.into();
+    config.limit_download = download.into();
     Host::start_with(folder, config).await.unwrap()
 }
