@@ -3,11 +3,13 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::http::Request;
 use harness::{FakeUpstream, HostOptions, Module, TestHost};
 use modmesh_daemon::Daemon;
+use modmesh_protocol::rate::{Minute, parse_limit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -102,6 +104,70 @@ fn upstream_is_asked_no_faster_than_the_limit_and_small_answers_go_ahead() {
     assert_eq!(most("upstream_zips"), 15);
     assert_eq!(most("neighbours"), 128);
     assert_eq!(most("uploads"), 32);
+}
+
+#[test]
+fn a_limit_of_all_hours_is_one() {
+    let upstream = FakeUpstream::start([large()]);
+    let host = online("A", &upstream)
+        .variable("MODMESH_LIMIT_UPSTREAM", "none, 500kB/s 00:00-24:00")
+        .start();
+    let took = took(&host, &large());
+    assert!(took >= TWO_SECONDS_LESS_A_QUARTER, "{took:?}");
+    let down = rate(&host, "upstream", "down");
+    assert_eq!(down["limit_bytes_per_second"], 500_000);
+    assert!(down["until"].is_null(), "{down}");
+    let shown = host.modmesh(&["status"]).stdout;
+    assert!(shown.contains("of at most 488.3 KiB/s\n"), "{shown}");
+}
+
+/// The minute of the week as the daemon of the one test that moves it is told.
+static MINUTE: AtomicU16 = AtomicU16::new(8 * 60 - 1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_begins_and_ends_with_its_hours_while_a_daemon_runs() {
+    let upstream = FakeUpstream::start([large()]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = daemon(&upstream.url(), &upstream.sumdb(), &folder);
+    let by_hours = parse_limit("none, 500kB/s mon-fri 08:00-18:00").unwrap();
+    config.limit_upload = by_hours.clone();
+    config.road.limit = by_hours;
+    config.local_minute = Some(|| Minute::new(0, MINUTE.load(Ordering::Relaxed)));
+    let daemon = Daemon::start(config).await.unwrap();
+    let url = format!("http://{}/api/v1/status", daemon.listen()[0]);
+    for (minute, until, limit, uploads, zips) in [
+        (8 * 60 - 1, "mon 08:00", Value::Null, 32, 48),
+        (8 * 60, "mon 18:00", 500_000.into(), 15, 15),
+        (18 * 60, "tue 08:00", Value::Null, 32, 48),
+        // Somebody set the clock back.
+        (17 * 60, "mon 18:00", 500_000.into(), 15, 15),
+    ] {
+        MINUTE.store(minute, Ordering::Relaxed);
+        let request = Request::get(&url);
+        let seen = move || {
+            let deadline = Instant::now() + SOON;
+            loop {
+                let body = request.send().unwrap().expect_body();
+                let status: Value = serde_json::from_slice(&body).unwrap();
+                let limits = &status["limits"];
+                let rates = limits["rates"].as_array().unwrap().iter();
+                let limited = rates.filter(|rate| {
+                    rate["until"] == until && rate["limit_bytes_per_second"] == limit
+                });
+                let mut caps = limits["caps"].as_array().unwrap().iter();
+                let mut has = |what: &str, most: u64| {
+                    caps.any(|cap| cap["what"] == what && cap["most"] == most)
+                };
+                if limited.count() == 2 && has("uploads", uploads) && has("upstream_zips", zips) {
+                    return;
+                }
+                assert!(Instant::now() < deadline, "{status:#}");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        };
+        tokio::task::spawn_blocking(seen).await.unwrap();
+    }
+    daemon.wait(async {}).await;
 }
 
 /// Longer than the daemon looks away.

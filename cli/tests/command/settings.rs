@@ -272,6 +272,35 @@ fn limits_are_shown_as_rates_with_their_sources() {
 }
 
 #[test]
+fn a_limit_by_the_hour_is_one_value_wherever_it_is_written() {
+    let host = Host::new();
+    let text = |rate: &str| format!("none, {rate} mon-fri 08:00-18:00, none sat sun 09:00-10:00");
+    let written = format!("limit-upload = '{}'", text("1MiB/s"));
+    let file = host.file("c.toml", &written);
+    let variable = text("2MiB/s");
+    let flag = text("20Mbit/s");
+    let arguments = [
+        "config",
+        "--json",
+        "--config",
+        file.to_str().unwrap(),
+        "--limit-site",
+        &flag,
+    ];
+    let shown = host.modmesh_with(&[("MODMESH_LIMIT_DOWNLOAD", &variable)], &arguments);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    for (name, rate, source) in [
+        ("limit-upload", "1MiB/s", "file"),
+        ("limit-download", "2MiB/s", "environment"),
+        ("limit-site", "20Mbit/s", "flag"),
+    ] {
+        assert_eq!(shown[name]["value"], text(rate), "{shown:#}");
+        assert_eq!(shown[name]["source"], source, "{shown:#}");
+    }
+    assert_eq!(shown["limit-upstream"]["value"], Value::Null);
+}
+
+#[test]
 fn what_is_no_limit_is_refused_with_what_would_be_one() {
     let host = Host::new();
     for (value, word) in [
@@ -279,6 +308,10 @@ fn what_is_no_limit_is_refused_with_what_would_be_one() {
         ("fast", "a rate is expected, such as"),
         ("-1MB/s", "a rate is expected, such as"),
         ("0", "none for no limit"),
+        ("20Mbit/s 08:00-18:00", "comes first"),
+        ("none, 20Mbit/s", "then hours: 5Mbit/s mon-fri 08:00-18:00"),
+        ("none, 20Mbit/s mond 08:00-18:00", "mon, tue, wed"),
+        ("none, 20Mbit/s 8-18", "08:00-18:00"),
     ] {
         host.modmesh(&["up", "--limit-upload", value])
             .refused(2, &["limit-upload", "--limit-upload", word]);

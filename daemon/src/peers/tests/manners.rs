@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use modmesh_protocol::artifact::KeyHash;
-use modmesh_protocol::rate::Rate;
+use modmesh_protocol::rate::{Limit, Minute, Rate, parse_limit};
 
 use super::super::{Haste, PeerError};
-use super::host::{Host, config};
+use super::host::{Host, config, until};
 use crate::manners::Pause;
 
 const SMALL: [u8; 1000] = [7; 1000];
@@ -50,8 +50,8 @@ async fn while_uploads_are_paused_nothing_large_is_shown_or_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_files_at_once_keep_to_the_limit_and_none_is_taken_for_one_that_hangs() {
     const RATE: u64 = 100_000;
-    let mut a = with_limit(&[], Rate::new(RATE), None).await;
-    let mut b = with_limit(&a.peers.addresses(), None, None).await;
+    let mut a = with_limit(&[], Rate::new(RATE).into(), Limit::default()).await;
+    let mut b = with_limit(&a.peers.addresses(), Limit::default(), Limit::default()).await;
     a.came().await;
     b.came().await;
     let keys: Vec<_> = (0..8)
@@ -92,7 +92,12 @@ async fn many_files_at_once_keep_to_the_limit_and_none_is_taken_for_one_that_han
 async fn what_is_taken_keeps_to_the_limit_and_the_sender_is_not_to_blame() {
     const RATE: u64 = 100_000;
     let mut a = Host::start(&[]).await;
-    let mut b = with_limit(&a.peers.addresses(), None, Rate::new(RATE)).await;
+    let mut b = with_limit(
+        &a.peers.addresses(),
+        Limit::default(),
+        Rate::new(RATE).into(),
+    )
+    .await;
     a.came().await;
     b.came().await;
     // Longer than a neighbour may be silent, and more than the network holds on the way is not needed to show it.
@@ -108,10 +113,54 @@ async fn what_is_taken_keeps_to_the_limit_and_the_sender_is_not_to_blame() {
     assert_eq!(b.peers.snapshot()[0].last_error, None);
 }
 
-async fn with_limit(peers: &[String], upload: Option<Rate>, download: Option<Rate>) -> Host {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_on_its_way_goes_on_at_the_rate_of_the_hour() {
+    let by_hours = parse_limit("64KiB/s, none tue 00:00-24:00").unwrap();
+    let mut a = with_limit(&[], by_hours, Limit::default()).await;
+    let mut b = with_limit(&a.peers.addresses(), Limit::default(), Limit::default()).await;
+    a.came().await;
+    b.came().await;
+    let uploads = |host: &Host| {
+        let limits = host.peers.limits();
+        let cap = limits.caps.into_iter().find(|cap| cap.what == "uploads");
+        cap.map(|cap| (cap.used, cap.most)).unwrap()
+    };
+    assert_eq!(uploads(&a), (0, 2));
+    // Four minutes, were it not for Tuesday.
+    const BYTES: usize = 16 << 20;
+    let (key, _) = a.put(1, &vec![1; BYTES]);
+    let began = Instant::now();
+    let getting = tokio::spawn({
+        let peers = b.peers.clone();
+        let name = a.peers.name();
+        async move {
+            let mut got = tokio::io::sink();
+            let fetched = peers.fetch(&name, key, BYTES as u64, Haste::NobodyElse, &mut got);
+            fetched.await.map(|(_, bytes)| bytes)
+        }
+    });
+    until("somebody waits", || a.peers.limits().rates[0].held_ms > 0).await;
+    assert_eq!(
+        a.peers.limits().rates[0].until.as_deref(),
+        Some("tue 00:00")
+    );
+    a.peers.it_is(Minute::new(1, 0));
+    assert_eq!(getting.await.unwrap().unwrap(), BYTES as u64);
+    assert!(began.elapsed() < Duration::from_secs(128));
+    assert_eq!(a.peers.limits().rates[0].limit_bytes_per_second, None);
+    assert_eq!(uploads(&a).1, 32);
+    a.peers.it_is(Minute::new(2, 0));
+    assert_eq!(
+        a.peers.limits().rates[0].limit_bytes_per_second,
+        Some(65_536)
+    );
+    assert_eq!(uploads(&a).1, 2);
+}
+
+async fn with_limit(peers: &[String], upload: Limit, download: Limit) -> Host {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(&folder, peers);
-    config.limit_upload = upload.into();
-    config.limit_download = download.into();
+    config.limit_upload = upload;
+    config.limit_download = download;
     Host::start_with(folder, config).await.unwrap()
 }
