@@ -257,12 +257,13 @@ where
         self.known.is_empty()
     }
 
-    /// Forgets one: one that nobody met before the others, and of those the one that was not told of for longest.
+    /// Forgets one: one of whom one alone told before the others, one that nobody met before those that were, and of those the one
+    /// that was not told of for longest.
     fn forget_one(&mut self) {
-        let least = self
-            .known
-            .iter()
-            .min_by_key(|(peer, known)| (known.met_at.is_some(), known.told, **peer));
+        let least = self.known.iter().min_by_key(|(peer, known)| {
+            let (is_met, is_shared) = (known.met_at.is_some(), known.place().is_some());
+            (is_met, is_shared, known.told, **peer)
+        });
         if let Some(least) = least.map(|(peer, _)| *peer) {
             self.known.remove(&least);
         }

@@ -38,6 +38,8 @@ const SWEEPS: [Duration; 4] = [
     Duration::from_secs(30),
     Duration::from_secs(300),
 ];
+/// How often one is asked for a host that was heard and that nobody has told of, where there are more hosts than neighbours.
+const FOR_THE_MISSING: Duration = Duration::from_secs(20);
 /// The pause between two of all neighbours, and how many in a row may name nobody new before the others are not asked.
 const NEXT_OF_ALL: Duration = Duration::from_millis(250);
 const FRUITLESS_MAX: u32 = 8;
@@ -126,10 +128,13 @@ pub(super) async fn run(shared: Arc<Shared>, tips: mpsc::Sender<Tip>) {
     let mut asked = 0;
     let mut asked_at: HashMap<PeerId, Instant> = HashMap::new();
     let mut sweeps = Sweeps::default();
+    let mut ask_for_the_missing_at = Instant::now();
     loop {
         let moments = due.iter().map(|(at, _)| *at);
         let moments = moments.chain(rounds.iter().map(|(at, _)| *at));
         let moments = moments.chain(sweeps.due());
+        let is_missing = sweeps.begin.is_some() && shared.company.is_missing_somebody();
+        let moments = moments.chain(is_missing.then_some(ask_for_the_missing_at));
         let next = moments.min().unwrap_or_else(|| Instant::now() + EVERY);
         tokio::select! {
             () = tips.closed() => return,
@@ -150,6 +155,11 @@ pub(super) async fn run(shared: Arc<Shared>, tips: mpsc::Sender<Tip>) {
         let now = Instant::now();
         if let Some(peer) = sweeps.step(&shared, now) {
             ask_one(&shared, peer, &tips);
+        }
+        if is_missing && ask_for_the_missing_at <= now {
+            ask_for_the_missing_at = now + FOR_THE_MISSING;
+            shared.company.asks_for_the_missing();
+            rounds.push((now, 1));
         }
         for (_, peer) in due.extract_if(.., |(at, _)| *at <= now) {
             ask_one(&shared, peer, &tips);

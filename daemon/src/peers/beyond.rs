@@ -112,7 +112,7 @@ impl Shared {
         known.collect()
     }
 
-    /// A neighbour at the address `teller` says whom it is connected to: hosts on a link of this one.
+    /// A neighbour at the address `teller` says whom it is connected to, or a host that it is there: hosts on a link of this one.
     pub(super) fn is_told_of(
         &self,
         teller: IpAddr,
@@ -125,14 +125,24 @@ impl Shared {
         lock(&self.acquaintances).tell(now, teller, hosts);
     }
 
+    /// A host was heard by multicast: that is its own word of where it is, and a reason to ask neighbours for theirs.
+    pub(super) fn is_heard(&self, peer: PeerId, at: SocketAddr) {
+        let is_known = self.roster.is_neighbour(&peer) || self.where_is(&peer).is_some();
+        self.is_told_of(at.ip(), [(peer, at)]);
+        if !is_known {
+            self.company.misses_somebody();
+        }
+    }
+
     /// How many hosts are known beyond the neighbours, for people to see.
     pub(super) fn beyond_count(&self) -> usize {
         self.beyond().len()
     }
 
-    /// How many hosts neighbours have told of.
+    /// How many hosts neighbours have told of that can be called, neighbours among them.
     pub(super) fn acquainted_count(&self) -> usize {
-        lock(&self.acquaintances).len()
+        let now = self.up_since.elapsed();
+        lock(&self.acquaintances).known(now).count()
     }
 
     /// `peer` was called where it was said to be, and greeted.

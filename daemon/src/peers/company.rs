@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use libp2p::PeerId;
 use modmesh_protocol::limits::ACQUAINTANCES_MAX;
@@ -17,12 +18,17 @@ use super::{lock, name_of, peer_id_of};
 /// Neighbours that were met and wait to be asked; one more is left out, for what it knows others know.
 const MET_MAX: usize = 8;
 
+/// Neighbours that are asked for one that was heard: of two thousand hosts one in sixteen knows it.
+const MISSED_QUESTIONS: u32 = 24;
+
 /// The table.
 #[derive(Debug, Default)]
 pub(super) struct Company {
     table: Mutex<Table>,
-    /// Somebody was met.
+    /// Somebody was met, or is missed.
     pub(super) somebody_met: Notify,
+    /// Questions for somebody who was heard and of whom no neighbour has told.
+    questions: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +68,25 @@ impl Company {
     /// It is gone.
     pub(super) fn went(&self, peer: &PeerId) {
         lock(&self.table).neighbours.remove(peer);
+    }
+
+    /// Somebody was heard of whom no neighbour has told: some of them are to be asked.
+    pub(super) fn misses_somebody(&self) {
+        self.questions.store(MISSED_QUESTIONS, Ordering::Relaxed);
+        self.somebody_met.notify_one();
+    }
+
+    /// Whether a neighbour is to be asked for somebody who is missed.
+    pub(super) fn is_missing_somebody(&self) -> bool {
+        self.questions.load(Ordering::Relaxed) > 0
+    }
+
+    /// A neighbour is asked for somebody who is missed.
+    pub(super) fn asks_for_the_missing(&self) {
+        let one_less = |left: u32| left.checked_sub(1);
+        let _ = self
+            .questions
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
     }
 
     /// Where a neighbour on a link of ours is.

@@ -152,6 +152,7 @@ impl Driver {
                     self.shared.roster.also_found(&peer, FoundBy::Mdns);
                     if let Some(socket) = socket_of(&address) {
                         self.shared.company.listens(&peer, socket);
+                        self.shared.is_heard(peer, socket);
                     }
                     self.roads.discovered(peer, address, now);
                 }
