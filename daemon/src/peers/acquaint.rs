@@ -3,7 +3,7 @@
 //! By multicast a crowd that starts together is heard one after the other, seven a second. But everybody calls the first
 //! that are heard, so these know everybody; asking them is quicker than waiting for the last. The first neighbours are asked
 //! a moment after they were met, three once more a little later, and one every ten minutes for what was missed. Who has as many
-//! neighbours as it calls asks them all, one after the other and while they name hosts that nobody named before: there may be
+//! neighbours as it calls, or knows of as many hosts, asks them all, one after the other and while they name hosts that nobody named before: there may be
 //! more hosts than anybody has neighbours, and owners are found among all of them.
 //!
 //! What they say is hearsay. It is followed only to addresses on this host's own links, by whose neighbours such a call
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
 use super::tips::Tip;
-use super::{Shared, ask, company, peer_id_of};
+use super::{Shared, ask, company, errands, peer_id_of};
 
 /// Neighbours that are asked because they were met, until the next round.
 const MET_ASKED_MAX: u32 = 8;
@@ -38,6 +38,8 @@ const SWEEPS: [Duration; 4] = [
     Duration::from_secs(30),
     Duration::from_secs(300),
 ];
+/// Hosts that are enough to be told of all others, of two thousand with 128 neighbours each.
+const TELLERS_ENOUGH: usize = 64;
 /// How often one is asked for a host that was heard and that nobody has told of, where there are more hosts than neighbours.
 const FOR_THE_MISSING: Duration = Duration::from_secs(20);
 /// The pause between two of all neighbours, and how many in a row may name nobody new before the others are not asked.
@@ -56,9 +58,8 @@ struct Sweep {
 
 impl Sweep {
     fn begin(shared: &Shared, now: Instant) -> Self {
-        let neighbours = shared.roster.usable();
         Self {
-            left: neighbours.iter().filter_map(peer_id_of).collect(),
+            left: tellers(shared),
             next: now,
             known: 0,
             fruitless: 0,
@@ -168,9 +169,7 @@ pub(super) async fn run(shared: Arc<Shared>, tips: mpsc::Sender<Tip>) {
             .extract_if(.., |(at, _)| *at <= now)
             .collect::<Vec<_>>()
         {
-            let neighbours = shared.roster.usable();
-            let neighbours = neighbours.iter().filter_map(peer_id_of).collect();
-            for peer in longest_unasked(neighbours, &mut asked_at, count, now) {
+            for peer in longest_unasked(tellers(&shared), &mut asked_at, count, now) {
                 ask_one(&shared, peer, &tips);
             }
             if rounds.is_empty() {
@@ -179,6 +178,18 @@ pub(super) async fn run(shared: Arc<Shared>, tips: mpsc::Sender<Tip>) {
             }
         }
     }
+}
+
+/// Those that can be asked whom they know: the neighbours, and where these are few in a network that is large, because all others have
+/// as many as they may, some of those beyond.
+fn tellers(shared: &Shared) -> Vec<PeerId> {
+    let neighbours = shared.roster.usable();
+    let mut tellers: Vec<PeerId> = neighbours.iter().filter_map(peer_id_of).collect();
+    let missing = TELLERS_ENOUGH.saturating_sub(tellers.len());
+    if missing > 0 {
+        tellers.extend(shared.peers_beyond().into_iter().take(missing));
+    }
+    tellers
 }
 
 /// Those that were asked longest ago, or never; of these in the order in which they come, the order of a hash map, which is another
@@ -199,6 +210,9 @@ fn longest_unasked(
 fn ask_one(shared: &Arc<Shared>, peer: PeerId, tips: &mpsc::Sender<Tip>) {
     let (shared, tips) = (Arc::clone(shared), tips.clone());
     tokio::spawn(async move {
+        let Ok(_errand) = errands::call_on(&shared, peer).await else {
+            return;
+        };
         let question = shared.company.question();
         let answer = ask::query_patiently(&shared, &peer, &question).await;
         let Ok(Answer::Acquaintances(told)) = answer else {

@@ -134,6 +134,11 @@ impl Shared {
         }
     }
 
+    /// The hosts beyond the neighbours, in no order.
+    pub(super) fn peers_beyond(&self) -> Vec<PeerId> {
+        self.beyond().iter().map(|one| one.peer).collect()
+    }
+
     /// How many hosts are known beyond the neighbours, for people to see.
     pub(super) fn beyond_count(&self) -> usize {
         self.beyond().len()

@@ -19,7 +19,7 @@ const HOSTS: usize = 12;
 const NEIGHBOURS: u64 = 8;
 const MODULES: usize = 6;
 /// For a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// Fetches of one thing instead of one that are forgiven in all, on a machine whose processors are so busy that a host takes an owner
 /// for silent which has not had its turn.
 const STARVED: u64 = 2;
