@@ -80,7 +80,8 @@ impl Shared {
             *count += 1;
             *count <= UNPROVEN_PER_ADDRESS_MAX
         });
-        if self.roster.usable_count() + beyond.len() <= self.capacity.called() {
+        let connected = self.roster.usable_count() + self.roster.on_errand_count();
+        if connected + beyond.len() <= self.capacity.called() {
             beyond.clear();
         }
         beyond
@@ -141,7 +142,8 @@ impl Shared {
 
     /// How many hosts are known beyond the neighbours, for people to see.
     pub(super) fn beyond_count(&self) -> usize {
-        self.beyond().len()
+        // Those that are connected on errands at this moment are beyond the neighbours as well.
+        self.beyond().len() + self.roster.on_errand_count()
     }
 
     /// How many hosts neighbours have told of that can be called, neighbours among them.
