@@ -160,7 +160,10 @@ pub(super) async fn run(shared: Arc<Shared>, tips: mpsc::Sender<Tip>) {
         if is_missing && ask_for_the_missing_at <= now {
             ask_for_the_missing_at = now + FOR_THE_MISSING;
             shared.company.asks_for_the_missing();
-            rounds.push((now, 1));
+            // Of the neighbours alone: it is asked often, and who is called on an errand stays connected for a while.
+            for peer in longest_unasked(neighbours_of(&shared), &mut asked_at, 1, now) {
+                ask_one(&shared, peer, &tips);
+            }
         }
         for (_, peer) in due.extract_if(.., |(at, _)| *at <= now) {
             ask_one(&shared, peer, &tips);
@@ -180,11 +183,15 @@ pub(super) async fn run(shared: Arc<Shared>, tips: mpsc::Sender<Tip>) {
     }
 }
 
+fn neighbours_of(shared: &Shared) -> Vec<PeerId> {
+    let neighbours = shared.roster.usable();
+    neighbours.iter().filter_map(peer_id_of).collect()
+}
+
 /// Those that can be asked whom they know: the neighbours, and where these are few in a network that is large, because all others have
 /// as many as they may, some of those beyond.
 fn tellers(shared: &Shared) -> Vec<PeerId> {
-    let neighbours = shared.roster.usable();
-    let mut tellers: Vec<PeerId> = neighbours.iter().filter_map(peer_id_of).collect();
+    let mut tellers = neighbours_of(shared);
     let missing = TELLERS_ENOUGH.saturating_sub(tellers.len());
     if missing > 0 {
         tellers.extend(shared.peers_beyond().into_iter().take(missing));

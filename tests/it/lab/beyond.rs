@@ -89,7 +89,7 @@ fn hosts_beyond_the_neighbours_fetch_together() -> Result<(), Forbidden> {
     let most = statuses.iter().map(|status| used(status, "neighbours"));
     assert!(most.max() <= Some(NEIGHBOURS));
     for host in &hosts {
-        host.wait_longer(PATIENCE, "its errands have ended", |host| {
+        host.wait_longer(PATIENCE * 2, "its errands have ended", |host| {
             used(&host.status(), "errands") == 0
         });
     }
