@@ -15,6 +15,7 @@
 //! Not here: who is asked first (the corridor), what is true (the gate and the log), ranges (later messages).
 
 mod acquaint;
+mod answers;
 mod ask;
 mod beyond;
 mod capacity;
@@ -55,6 +56,7 @@ mod roads;
 mod roster;
 mod sayings;
 mod serve;
+mod shared;
 mod sites;
 mod statements;
 mod streams;
@@ -65,26 +67,23 @@ mod talk;
 mod tests;
 mod tips;
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
-use modmesh_protocol::acquaintances::Acquaintances;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::control::{CapStatus, Leases, Limits, OwnerName, PeerStatus, UnreachedPeer};
 use modmesh_protocol::digest::BlobId;
-use modmesh_protocol::directory::{Directory, DirectoryBounds};
 use modmesh_protocol::lease::Road;
-use modmesh_protocol::limits::{NO_PROGRESS_MAX, UPLOADS_MAX};
+use modmesh_protocol::limits::UPLOADS_MAX;
 use modmesh_protocol::log::DatabaseId;
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::rate::Minute;
-use modmesh_protocol::wire::{CAN_FETCH, RecordAnswer, VersionRecord};
 use tokio::io::AsyncWrite;
-use tokio::sync::mpsc;
 
+pub use answers::{Haste, Lie, Located, ShownVersions, Survey, Tile};
 pub use crossing::CrossingLimits;
 pub use distrust::DistrustError;
 pub use error::{PeerError, PeersError};
@@ -97,97 +96,18 @@ pub use named::check_peer_address;
 pub use raw::{RawProtocol, RawStream};
 pub use sayings::{SayingOfMember, ShelvedSaying};
 pub use statements::{NoteOfMember, ShelvedStatement, StatedFile, Statements};
-use talk::Talks;
 pub use talk::{About, SoFar, Talk, Turn};
 
-use capacity::Capacity;
-use company::Company;
-use counter::Counter;
-use crossing::Crossing;
-use distrust::Distrusted;
-use errands::Errands;
-use evidence::EvidenceRing;
-use lanes::Lanes;
-use line::Line;
 use locate::Reach;
-use members::Members;
-use office::Office;
-use outbox::Outbox;
-use raw::RawDoor;
 use roads::Unreached;
-use roster::Roster;
+use shared::{Command, Shared, Tiding};
 
-use crate::lately::Longest;
-use crate::manners::{Direction, Pause, Throttle};
+use crate::manners::Pause;
 
 /// How long another machine with this host's identity is told of after it was heard: hosts that are content speak hourly.
 const TWIN_REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 /// How often it is looked whether a first neighbour has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-
-/// A neighbour that has something of what was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Located {
-    /// Who.
-    pub peer: PeerName,
-    /// The file it says to have: SHA-256 and length.
-    pub file: Option<(BlobId, u64)>,
-    /// The record it says to have, with its signed head.
-    pub record: Option<RecordAnswer>,
-}
-
-/// What came of asking "who has it".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Survey {
-    /// How many were asked.
-    pub asked: usize,
-    /// How many of them had not answered when the waiting ended.
-    pub silent: usize,
-    /// Those that have something of it; see [`Peers::locate`].
-    pub found: Vec<Located>,
-}
-
-/// What a neighbour says to know of the versions of a module.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownVersions {
-    /// Who.
-    pub peer: PeerName,
-    /// Its signed head.
-    pub head: String,
-    /// Records of versions, at least one.
-    pub records: Vec<VersionRecord>,
-}
-
-/// How long the neighbours may think about a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Haste {
-    /// Somebody else can be asked as well: 100 ms, and nobody who was silent lately.
-    OthersWait,
-    /// There is nobody else: two seconds, which a host that is busy building may need.
-    NobodyElse,
-}
-
-impl Haste {
-    /// How long an answer is waited for.
-    pub(crate) const fn deadline(self) -> Duration {
-        match self {
-            Self::OthersWait => Duration::from_millis(100),
-            Self::NobodyElse => NO_PROGRESS_MAX,
-        }
-    }
-}
-
-/// Something untrue that one neighbour alone said.
-#[derive(Debug, Clone)]
-pub struct Lie {
-    /// What was untrue, in one line.
-    pub what: String,
-    /// The bytes that show it; what exceeds 64 KiB is cut off.
-    pub evidence: Vec<u8>,
-}
-
-/// A tile as it came: width and bytes, `32 * width` of them.
-pub type Tile = (u16, Vec<u8>);
 
 /// The handle to this host's neighbours.
 #[derive(Debug, Clone)]
@@ -584,163 +504,6 @@ impl Peers {
     pub fn was_slow(&self, peer: &PeerName) {
         self.shared.roster.was_slow(peer);
         self.shared.suspect_named(peer);
-    }
-}
-
-/// What the swarm's task is asked to do.
-#[derive(Debug)]
-enum Command {
-    /// Open a stream.
-    Open {
-        peer: PeerId,
-        purpose: streams::Purpose,
-        reply: streams::Reply,
-    },
-    /// Call that host at that address on an errand.
-    CallOn { peer: PeerId, at: SocketAddr },
-    /// Tell everybody these bytes.
-    Gossip(Vec<u8>),
-    /// Call those at once who are not there and are waited for.
-    CallAgain,
-    /// End.
-    Stop,
-}
-
-/// What is told to the [`Listener`].
-#[derive(Debug)]
-enum Tiding {
-    Head(PeerName, DatabaseId, String),
-    Neighbour(NeighbourEvent),
-    /// A member says that an entry of the upstream wants to rest.
-    Rest(PeerName, KeyHash, Duration),
-}
-
-/// What all parts of the room share.
-struct Shared {
-    name: PeerName,
-    release: String,
-    capabilities: u64,
-    shelf: Arc<dyn Shelf>,
-    watch: Arc<dyn Watch>,
-    roster: Arc<Roster>,
-    members: Members,
-    distrusted: Distrusted,
-    directory: Mutex<Directory>,
-    /// What hosts on errands said to have now.
-    said_on_errands: Mutex<Directory>,
-    addresses: Mutex<Vec<String>>,
-    port_in_use: Option<u16>,
-    unreached: Mutex<Vec<Unreached>>,
-    /// Another machine with this host's identity: where it was heard, and when.
-    twin: Mutex<Option<(IpAddr, Instant)>>,
-    outbox: Outbox,
-    evidence: Arc<EvidenceRing>,
-    counter: Counter,
-    company: Company,
-    capacity: Capacity,
-    /// Hosts that neighbours told of.
-    acquaintances: Mutex<Acquaintances<PeerId, IpAddr, beyond::Place>>,
-    errands: Errands,
-    /// What goes to neighbours and what comes from them.
-    up: Throttle,
-    down: Throttle,
-    crossing: Crossing,
-    /// Why no large file is sent.
-    paused: Mutex<Option<Pause>>,
-    lanes: Lanes,
-    office: Arc<Office>,
-    line: Line,
-    raw_door: RawDoor,
-    talks: Talks,
-    /// How long owners took for a first word.
-    owners_took: Longest,
-    up_since: Instant,
-    /// Whether neighbours are looked for, and not only those called that are named.
-    looks_for_neighbours: bool,
-    /// Whether another host was heard by multicast.
-    has_heard_somebody: AtomicBool,
-    commands: mpsc::Sender<Command>,
-    tidings: mpsc::Sender<Tiding>,
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut text = f.debug_struct("Shared");
-        text.field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    /// Bytes that nothing holds up, because they are few or somebody waits for them.
-    fn count_received(&self, peer: &PeerId, bytes: u64) {
-        self.down.charge(bytes);
-        if self.note_received(peer, bytes) {
-            self.crossing.charge(Direction::Down, bytes);
-        }
-    }
-
-    /// As [`Shared::count_received`], of an answer; see there.
-    fn count_sent(&self, peer: &PeerId, bytes: u64) {
-        self.up.charge(bytes);
-        if self.note_sent(peer, bytes) {
-            self.crossing.charge(Direction::Up, bytes);
-        }
-    }
-
-    fn are_uploads_paused(&self) -> bool {
-        lock(&self.paused).is_some()
-    }
-
-    /// Whether they came from another site.
-    fn note_received(&self, peer: &PeerId, bytes: u64) -> bool {
-        let is_across = self.roster.received(peer, bytes);
-        self.watch.received(bytes);
-        if is_across {
-            self.crossing.received(bytes);
-            self.watch.crossed_in(bytes);
-        }
-        is_across
-    }
-
-    /// Whether they went to another site.
-    fn note_sent(&self, peer: &PeerId, bytes: u64) -> bool {
-        let is_across = self.roster.sent(peer, bytes);
-        self.watch.sent(bytes);
-        if is_across {
-            self.crossing.sent(bytes);
-            self.watch.crossed_out(bytes);
-        }
-        is_across
-    }
-
-    /// Tells the listener, unless it is so far behind that the queue is full: the roster stays right in any case.
-    fn tell(&self, tiding: Tiding) {
-        if self.tidings.try_send(tiding).is_err() {
-            tracing::debug!("the listener is behind; a tiding is dropped");
-        }
-    }
-
-    fn blame(&self, peer: &PeerName, lie: Lie) {
-        let Some(id) = peer_id_of(peer) else { return };
-        tracing::warn!(%peer, lie = %lie.what, "a neighbour lied; it is left alone for an hour");
-        let path = self.evidence.path_for(SystemTime::now(), peer);
-        self.roster.ban(&id, &lie.what, Some(path.clone()));
-        lock(&self.directory).forget(peer);
-        lock(&self.said_on_errands).forget(peer);
-        self.outbox.disconnect(id);
-        self.watch.lie(peer);
-        self.watch.neighbours(self.roster.usable_count());
-        let (ring, peer) = (Arc::clone(&self.evidence), peer.clone());
-        let keep = move || {
-            if let Err(error) = ring.write(&path, &peer, &lie.what, &lie.evidence) {
-                tracing::warn!(%error, file = %path.display(), "the evidence could not be kept");
-            }
-        };
-        // Off the runtime the caller may block.
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(keep)),
-            Err(_) => keep(),
-        }
     }
 }
 

@@ -261,11 +261,11 @@ async fn fetch_once(
         let Ok(mut reserved) = shared.reserve(peer, length) else {
             return Err(PeerError::OverBudget);
         };
-        let place = shared.roster.place_of(peer);
+        let site = shared.roster.other_site_of(peer);
         receive(shared, peer, &mut stream, length, lane, sink, &mut reserved).await?;
-        if let Some(place) = place {
+        if let Some(site) = site {
             let crossing = &shared.crossing;
-            crossing.saw(place, length, first_byte, began.elapsed());
+            crossing.saw(site, length, first_byte, began.elapsed());
         }
         Ok((blob, length))
     };

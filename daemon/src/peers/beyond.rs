@@ -16,12 +16,12 @@ use super::{Shared, lock, name_of};
 
 /// Where an acquaintance is, and how owners call it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Whereabouts {
     pub(super) at: SocketAddr,
     pub(super) id: MemberId,
 }
 
-impl Place {
+impl Whereabouts {
     pub(super) fn of(peer: &PeerId, at: SocketAddr) -> Self {
         let id = MemberId::of(&name_of(peer));
         Self { at, id }
@@ -60,7 +60,7 @@ impl Shared {
 
     /// The hosts of this site that are known and not connected; nobody where all there are could be neighbours. Of one address there are as
     /// many that never delivered anything proven as there may be neighbours.
-    fn beyond(&self) -> Vec<Acquainted<PeerId, Place>> {
+    fn beyond(&self) -> Vec<Acquainted<PeerId, Whereabouts>> {
         let now = self.up_since.elapsed();
         let mut beyond: Vec<_> = {
             let acquaintances = lock(&self.acquaintances);
@@ -122,7 +122,7 @@ impl Shared {
         let now = self.up_since.elapsed();
         let hosts = hosts
             .into_iter()
-            .map(|(peer, at)| (peer, Place::of(&peer, at)));
+            .map(|(peer, at)| (peer, Whereabouts::of(&peer, at)));
         lock(&self.acquaintances).tell(now, teller, hosts);
     }
 

@@ -33,14 +33,14 @@ pub(super) struct Company {
 
 #[derive(Debug, Default)]
 struct Table {
-    neighbours: HashMap<PeerId, Place>,
+    neighbours: HashMap<PeerId, Address>,
     met: VecDeque<PeerId>,
     /// The ports at which this host can be called over IPv4 and IPv6; 0 where it cannot.
     ports: (u16, u16),
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Address {
     ip: IpAddr,
     /// 0 when it is not known.
     port: u16,
@@ -50,9 +50,9 @@ impl Company {
     /// A neighbour on a link of ours is connected; it listens at `port` of `ip` if that is not 0.
     pub(super) fn came(&self, peer: PeerId, ip: IpAddr, port: u16) {
         let mut table = lock(&self.table);
-        let place = table.neighbours.entry(peer).or_insert(Place { ip, port });
+        let address = table.neighbours.entry(peer).or_insert(Address { ip, port });
         if port != 0 {
-            *place = Place { ip, port };
+            *address = Address { ip, port };
         }
     }
 

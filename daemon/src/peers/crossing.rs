@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::control::SiteStatus;
+use modmesh_protocol::directory::Directory;
 use modmesh_protocol::lease::Road;
 use modmesh_protocol::limits::{NEIGHBOURS_MAX, UPLOADS_MAX};
 use modmesh_protocol::peer_name::PeerName;
@@ -20,8 +21,8 @@ use modmesh_protocol::rate::{Limit, Minute};
 use modmesh_protocol::site::{self, Across, SMALL_BYTES, Site};
 
 use super::ledger::Ledger;
+use super::lock;
 use super::roster::Roster;
-use super::{Directory, lock};
 use crate::lately::Longest;
 use crate::manners::{Class, Direction, Throttle};
 
@@ -50,12 +51,12 @@ pub(super) struct Crossing {
     pub(super) budget: Option<Arc<Ledger>>,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
-    seen: Mutex<HashMap<Place, Seen>>,
+    seen: Mutex<HashMap<OtherSite, Seen>>,
 }
 
 /// Another site: by its name, or the one neighbour of it that is known where it has none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Place {
+pub(super) enum OtherSite {
     Named(Site),
     Of(PeerName),
 }
@@ -138,16 +139,16 @@ impl Crossing {
     }
 
     /// A file of so many bytes came from there: how long until its first byte, and how long in all.
-    pub(super) fn saw(&self, place: Place, bytes: u64, first_byte: Duration, took: Duration) {
+    pub(super) fn saw(&self, site: OtherSite, bytes: u64, first_byte: Duration, took: Duration) {
         let mut seen = lock(&self.seen);
-        if seen.len() >= SITES_MAX && !seen.contains_key(&place) {
+        if seen.len() >= SITES_MAX && !seen.contains_key(&site) {
             let longest_unseen = seen.iter().min_by_key(|(_, seen)| seen.at);
-            if let Some(place) = longest_unseen.map(|(place, _)| place.clone()) {
-                seen.remove(&place);
+            if let Some(site) = longest_unseen.map(|(site, _)| site.clone()) {
+                seen.remove(&site);
             }
         }
         let now = Instant::now();
-        let seen = seen.entry(place).or_insert_with(|| Seen {
+        let seen = seen.entry(site).or_insert_with(|| Seen {
             pace: None,
             first_bytes: Longest::default(),
             at: now,
@@ -160,9 +161,9 @@ impl Crossing {
     }
 
     /// What was seen of the way to a site, and how long ago.
-    pub(super) fn road(&self, place: &Place) -> (Road, Option<Duration>) {
+    pub(super) fn road(&self, site: &OtherSite) -> (Road, Option<Duration>) {
         let seen = lock(&self.seen);
-        let Some(seen) = seen.get(place) else {
+        let Some(seen) = seen.get(site) else {
             return (Road::default(), None);
         };
         let road = Road {
@@ -187,8 +188,8 @@ impl Crossing {
             return site::Crossing::UsedUp;
         }
         let holders = file.map_or_else(Vec::new, |key| lock(directory).holders(key));
-        let sites = across.into_iter().map(|(name, place)| {
-            let (road, idle) = self.road(&place);
+        let sites = across.into_iter().map(|(name, site)| {
+            let (road, idle) = self.road(&site);
             Across {
                 road,
                 is_announced: holders.contains(&name),
@@ -231,7 +232,7 @@ impl Drop for Reserved<'_> {
     }
 }
 
-impl Place {
+impl OtherSite {
     /// Of `peer`, which is of another site.
     pub(super) fn of(peer: &PeerName, site: Option<&Site>) -> Self {
         match site {
@@ -302,7 +303,7 @@ mod tests {
     #[test]
     fn what_was_seen_of_a_site_is_bounded_and_the_longest_unseen_is_forgotten() {
         let crossing = crossing(None);
-        let site = |number: usize| Place::Named(format!("s{number}").parse().unwrap());
+        let site = |number: usize| OtherSite::Named(format!("s{number}").parse().unwrap());
         let second = Duration::from_secs(1);
         for number in 0..=SITES_MAX {
             crossing.saw(site(number), 2_000_000, second / 10, second);

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 
 use modmesh_protocol::peer_name::PeerName;
 
+use super::roster::Roster;
 use super::{Peers, lock, peer_id_of};
 use crate::state::rename_over;
 
@@ -116,7 +117,7 @@ impl Peers {
 
 impl Distrusted {
     /// Has those of earlier runs left alone.
-    pub(super) fn apply(&self, roster: &super::Roster) {
+    pub(super) fn apply(&self, roster: &Roster) {
         for id in self.names().iter().filter_map(peer_id_of) {
             roster.leave_alone(&id, WHY);
         }

@@ -5,6 +5,9 @@
 //! cap ever asks. Who is asked is the first owner of the line that answers; one that is silent is passed over for a while, and where
 //! nobody answers this host keeps to its share of the cap. A request waits no longer than [`Class::wait_max`] while this host is given no place.
 
+mod asking;
+mod standing;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,29 +17,22 @@ use libp2p::PeerId;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::control::LineStatus;
 use modmesh_protocol::lease::MemberId;
-use modmesh_protocol::limits::NO_PROGRESS_MAX;
 use modmesh_protocol::line::{
-    Class, Gatekeeper, Guest, LineAnswer, LineQuestion, PlacesAsked, PlacesTold, REST_HEARD_MAX,
-    SILENT_AFTER, Standing, place_of_the_line, share_of,
+    Class, Gatekeeper, Guest, LineQuestion, PlacesAsked, PlacesTold, REST_HEARD_MAX, Standing,
 };
-use modmesh_protocol::wire::{Answer, Query};
 use tokio::sync::Notify;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::sleep_until;
 
-use super::streams::Purpose;
-use super::talk::owners_of;
-use super::{PeerError, Peers, Shared, Tiding, ask, errands, frames, lock, name_of, peer_id_of};
+pub(super) use asking::keep;
+pub(super) use standing::{answer, look};
 
-/// For how long one that was silent is not asked; twice as long each time that it is again.
-const SILENT: Duration = Duration::from_secs(10);
+use super::{Peers, Shared, lock, name_of, peer_id_of};
+use asking::ask_about;
+
 /// For how long one is not asked that had this host wait in vain, or that does not know the question.
 const IN_VAIN: Duration = Duration::from_secs(600);
 /// The pause after one that is busy.
 const BUSY: Duration = Duration::from_millis(100);
-/// How often it is looked who keeps the line, besides when a neighbour comes.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// One that has been up for so much longer than this host may have known another keeper of the line.
-const ELDER: Duration = Duration::from_secs(5);
 /// Hosts that are passed over at the same time; of more the one is forgotten that would be asked again first.
 const PASSED_OVER_MAX: usize = 256;
 /// Members that are told of a rest at the same time.
@@ -248,192 +244,6 @@ impl Drop for UpstreamPlace {
         }
         line.freed.notify_waiters();
         line.to_ask.notify_one();
-    }
-}
-
-/// Asks for places when that is due, and knows who keeps the line. Nothing to do where this host has no cap.
-pub(super) async fn keep(shared: Arc<Shared>) {
-    let line = &shared.line;
-    let Some(guest) = &line.guest else { return };
-    let mut looked_at = Instant::now();
-    loop {
-        let mut to_ask = std::pin::pin!(line.to_ask.notified());
-        to_ask.as_mut().enable();
-        if looked_at.elapsed() >= LOOK_EVERY {
-            looked_at = Instant::now();
-            standing(&shared);
-        }
-        let now = line.now();
-        let due = lock(guest).due(now);
-        if due.is_some_and(|due| due <= now) {
-            ask_one(&shared, guest).await;
-            line.freed.notify_waiters();
-            continue;
-        }
-        let wait = due.map_or(LOOK_EVERY, |due| (due - now).min(LOOK_EVERY));
-        tokio::select! {
-            () = to_ask => {}
-            () = sleep(wait) => {}
-            () = shared.commands.closed() => return,
-        }
-    }
-}
-
-/// A neighbour came, and may be the one that keeps the line from now on: this host follows it even if it is gone before the next look.
-pub(super) fn look(shared: &Shared) {
-    if shared.line.guest.is_some() {
-        standing(shared);
-    }
-}
-
-/// Puts one question to whoever keeps the line.
-async fn ask_one(shared: &Arc<Shared>, guest: &Mutex<Guest>) {
-    let line = &shared.line;
-    let asked = lock(guest).ask(line.now());
-    let hear = |told: &PlacesTold| lock(guest).hear(line.now(), asked.serial, told);
-    let candidates = shared.candidates();
-    let owners = owners_of(shared, &place_of_the_line(), &candidates);
-    let mut owners = owners.into_iter().flatten();
-    let here = peer_id_of(&shared.name);
-    let next = owners.find(|owner| {
-        let peer = owner.peer.or(here);
-        peer.is_none_or(|peer| !line.is_passed_over(&peer))
-    });
-    let outcome = match next.map(|owner| (owner.id, owner.peer)) {
-        Some((ours, None)) => {
-            *lock(&line.kept_by) = KeptBy::ThisHost;
-            line.ask_here(ours, &asked, standing(shared)).ok_or(None)
-        }
-        Some((_, Some(peer))) => {
-            *lock(&line.kept_by) = KeptBy::Neighbour(peer);
-            let told = ask_host(shared, peer, asked).await;
-            if told.is_ok() {
-                line.trust(&peer);
-            }
-            told.map_err(|error| Some((peer, error)))
-        }
-        None => {
-            *lock(&line.kept_by) = KeptBy::Nobody;
-            let share = PlacesAsked {
-                most: share_of(asked.most, candidates.len() + 1),
-                ..asked
-            };
-            let ours = MemberId::of(&shared.name);
-            let told = lock(&line.by_share).ask(line.now(), ours, &share, Standing::First);
-            told.ok_or(None)
-        }
-    };
-    match outcome {
-        Ok(told) => hear(&told),
-        Err(trouble) => {
-            lock(guest).lost(asked.serial);
-            match trouble {
-                Some((_, PeerError::Busy { .. })) | None => sleep(BUSY).await,
-                Some((peer, error)) => {
-                    tracing::debug!(%peer, %error, "one that keeps the line for the upstream did not answer");
-                    let pause = match error {
-                        PeerError::Refused | PeerError::Protocol(_) => IN_VAIN,
-                        _ => SILENT,
-                    };
-                    line.pass_over(peer, pause);
-                }
-            }
-        }
-    }
-}
-
-/// The time that a call takes to one that is no neighbour is not counted against it.
-async fn ask_host(
-    shared: &Arc<Shared>,
-    peer: PeerId,
-    asked: PlacesAsked,
-) -> Result<PlacesTold, PeerError> {
-    let _errand = errands::call_on(shared, peer).await?;
-    let asking = ask_about(shared, &peer, LineQuestion::Places(asked));
-    let told = timeout(SILENT_AFTER, asking).await;
-    match told.unwrap_or(Err(PeerError::Stalled))? {
-        LineAnswer::Places(told) => Ok(told),
-        LineAnswer::Heard => Err(PeerError::Protocol("another answer than places")),
-    }
-}
-
-/// One question about the upstream, one answer.
-async fn ask_about(
-    shared: &Shared,
-    peer: &PeerId,
-    question: LineQuestion,
-) -> Result<LineAnswer, PeerError> {
-    let mut stream = ask::open(shared, peer, Purpose::Query).await?;
-    let sent = frames::write(&mut stream, &Query::Line(question), NO_PROGRESS_MAX).await?;
-    shared.count_sent(peer, sent);
-    let (answer, bytes) = frames::read::<Answer>(&mut stream, NO_PROGRESS_MAX).await?;
-    shared.count_received(peer, bytes);
-    match answer {
-        Answer::Line(answer) => Ok(answer),
-        Answer::Busy { .. } => Err(PeerError::Busy { retry_after: BUSY }),
-        Answer::Refused => Err(PeerError::Refused),
-        _ => Err(PeerError::Protocol("another answer than about the line")),
-    }
-}
-
-/// What this host is among the owners of the line, as it is seen now and was before.
-fn standing(shared: &Shared) -> Standing {
-    let candidates = shared.candidates();
-    let ours = MemberId::of(&shared.name);
-    let owners = owners_of(shared, &place_of_the_line(), &candidates);
-    let first = owners.into_iter().flatten().next().map(|owner| owner.id);
-    let first = first.unwrap_or(ours);
-    let now = shared.line.now();
-    let mut seen = lock(&shared.line.first);
-    let is_new = seen.is_none_or(|seen| seen.id != first);
-    if is_new {
-        *seen = Some(First {
-            id: first,
-            since: now,
-            follows: true,
-            is_alone: false,
-        });
-    }
-    if let Some(seen) = seen
-        .as_mut()
-        .filter(|seen| seen.is_alone && !candidates.is_empty())
-    {
-        (seen.is_alone, seen.since) = (false, now);
-    }
-    let up = shared.up_since.elapsed();
-    let has_elders = candidates.iter().any(|one| one.member.up > up + ELDER);
-    match *seen {
-        _ if first != ours => Standing::StandsIn,
-        Some(seen) if seen.follows || has_elders => Standing::FirstSince(seen.since),
-        _ => Standing::First,
-    }
-}
-
-/// The answer to a neighbour.
-pub(super) fn answer(shared: &Shared, peer: &PeerId, question: LineQuestion) -> Answer {
-    match question {
-        // Each site has a line of its own.
-        LineQuestion::Places(_) if shared.roster.is_across(peer) => Answer::Refused,
-        LineQuestion::Places(asked) => {
-            let who = MemberId::of(&name_of(peer));
-            match shared.line.ask_here(who, &asked, standing(shared)) {
-                Some(told) => Answer::Line(LineAnswer::Places(told)),
-                None => Answer::Busy {
-                    retry_after_ms: u32::try_from(BUSY.as_millis()).unwrap_or(u32::MAX),
-                },
-            }
-        }
-        LineQuestion::Rest { entry, rest_ms } => {
-            let is_ours = shared.members.is_closed()
-                && shared.roster.is_member(peer)
-                && !shared.roster.is_across(peer);
-            if !is_ours {
-                return Answer::Refused;
-            }
-            let rest = Duration::from_millis(rest_ms.into()).min(REST_HEARD_MAX);
-            shared.tell(Tiding::Rest(name_of(peer), KeyHash(entry), rest));
-            Answer::Line(LineAnswer::Heard)
-        }
     }
 }
 

@@ -15,6 +15,7 @@ use libp2p::Swarm;
 use libp2p::core::Multiaddr;
 use libp2p::core::transport::{ListenerId, TransportError};
 use libp2p::multiaddr::Protocol;
+use modmesh_protocol::directory::{Directory, DirectoryBounds};
 use modmesh_protocol::hearsay::Hearsay;
 use modmesh_protocol::lease::MemberId;
 use modmesh_protocol::limits::{
@@ -22,22 +23,33 @@ use modmesh_protocol::limits::{
     UPLOADS_MAX,
 };
 use modmesh_protocol::peer_name::PeerName;
-use modmesh_protocol::wire::GIVES_INLINE;
+use modmesh_protocol::wire::{CAN_FETCH, GIVES_INLINE};
 use tokio::sync::{mpsc, watch};
 
 use super::capacity::Capacity;
+use super::company::Company;
+use super::counter::Counter;
+use super::crossing::Crossing;
+use super::distrust::Distrusted;
 use super::driver::Driver;
 use super::errands::Errands;
+use super::evidence::EvidenceRing;
+use super::lanes::Lanes;
+use super::line::{self, Line};
+use super::members::Members;
 use super::named::{self, Given};
+use super::office::Office;
 use super::onlink::{OnLink, ip_of};
+use super::outbox::Outbox;
 use super::raw::RawDoor;
 use super::remembered::Remembered;
 use super::roads::Roads;
+use super::roster::Roster;
 use super::swarm::{Behaviour, build};
+use super::talk::Talks;
 use super::{
-    CAN_FETCH, Company, Counter, Crossing, Directory, DirectoryBounds, Distrusted, EvidenceRing,
-    Lanes, Line, Listener, Members, Office, Outbox, Peers, PeersConfig, PeersError, Roster, Shared,
-    Shelf, Talks, Tiding, Watch, acquaint, identity, ledger, line, multicast, name_of,
+    Listener, Peers, PeersConfig, PeersError, Shared, Shelf, Tiding, Watch, acquaint, identity,
+    ledger, multicast, name_of,
 };
 use crate::lately::Longest;
 use crate::manners::{Class, Direction, Throttle};

@@ -22,7 +22,7 @@ use modmesh_protocol::wire::GIVES_INLINE;
 
 use self::neighbour::Neighbour;
 use super::capacity::Capacity;
-use super::crossing::Place;
+use super::crossing::OtherSite;
 use super::members::Said;
 use super::{beyond, lock, name_of, peer_id_of};
 
@@ -84,17 +84,17 @@ impl Roster {
     }
 
     /// Its site, where that is another one.
-    pub(super) fn place_of(&self, peer: &PeerId) -> Option<Place> {
+    pub(super) fn other_site_of(&self, peer: &PeerId) -> Option<OtherSite> {
         let peers = lock(&self.0);
-        peers.get(peer)?.place()
+        peers.get(peer)?.other_site()
     }
 
     /// Those of other sites that can be asked now.
-    pub(super) fn across(&self) -> Vec<(PeerName, Place)> {
+    pub(super) fn across(&self) -> Vec<(PeerName, OtherSite)> {
         let now = Instant::now();
         let peers = lock(&self.0);
         let across = peers.values().filter(|n| n.is_here_to_stay(now));
-        let across = across.filter_map(|n| Some((n.name.clone(), n.place()?)));
+        let across = across.filter_map(|n| Some((n.name.clone(), n.other_site()?)));
         across.collect()
     }
 
@@ -160,7 +160,7 @@ impl Roster {
 
     /// Leaves in `hosts` those that may be called as owners: neither connected nor banned nor passed over, and not of another site as
     /// far as is known.
-    pub(super) fn keep_callable(&self, hosts: &mut Vec<Acquainted<PeerId, beyond::Place>>) {
+    pub(super) fn keep_callable(&self, hosts: &mut Vec<Acquainted<PeerId, beyond::Whereabouts>>) {
         let now = Instant::now();
         let peers = lock(&self.0);
         hosts.retain(|host| {

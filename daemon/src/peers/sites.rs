@@ -13,7 +13,7 @@ use modmesh_protocol::site::Site;
 use modmesh_protocol::wire::{Answer, Query};
 use tokio::time::sleep;
 
-use super::crossing::Place;
+use super::crossing::OtherSite;
 use super::locate::{self, Reach};
 use super::streams::Purpose;
 use super::{Haste, KeyHash, PeerError, Peers, Shared, Survey, ask, frames, peer_id_of};
@@ -96,9 +96,8 @@ impl Peers {
 
     /// What was seen of the way to the site of `peer`.
     pub fn road_to(&self, peer: &PeerName) -> modmesh_protocol::lease::Road {
-        let place = self.shared.place_of(peer);
-        place
-            .map(|place| self.shared.crossing.road(&place).0)
+        let site = self.shared.other_site_of(peer);
+        site.map(|site| self.shared.crossing.road(&site).0)
             .unwrap_or_default()
     }
 
@@ -127,7 +126,7 @@ impl Peers {
 
 impl Shared {
     /// The site of `peer`, where that is another one.
-    pub(super) fn place_of(&self, peer: &PeerName) -> Option<Place> {
-        self.roster.place_of(&peer_id_of(peer)?)
+    pub(super) fn other_site_of(&self, peer: &PeerName) -> Option<OtherSite> {
+        self.roster.other_site_of(&peer_id_of(peer)?)
     }
 }

@@ -8,7 +8,7 @@ use modmesh_protocol::limits::{ANNOUNCEMENTS_BURST_MAX, ANNOUNCEMENTS_PER_SECOND
 use modmesh_protocol::peer_name::PeerName;
 use modmesh_protocol::site::Site;
 
-use super::super::crossing::Place;
+use super::super::crossing::OtherSite;
 use super::super::members::Said;
 
 /// How long one is left alone whom this host's user distrusts: longer than any daemon runs.
@@ -164,9 +164,9 @@ impl Neighbour {
         self.admitted && self.connections > 0
     }
 
-    pub(super) fn place(&self) -> Option<Place> {
-        let place = || Place::of(&self.name, self.site.as_ref());
-        self.across.then(place)
+    pub(super) fn other_site(&self) -> Option<OtherSite> {
+        let site = || OtherSite::of(&self.name, self.site.as_ref());
+        self.across.then(site)
     }
 
     pub(super) fn is_member(&self) -> bool {

@@ -72,13 +72,16 @@ fn a_neighbour_is_of_another_site_by_its_link_or_its_name_and_then_no_owner() {
     assert_eq!((roster.settled().len(), roster.across().len()), (0, 1));
     assert!(roster.usable_here().is_empty() && roster.usable_count() == 1);
     assert_eq!(
-        roster.place_of(&peer),
-        Some(Place::Named(site("tokyo").unwrap()))
+        roster.other_site_of(&peer),
+        Some(OtherSite::Named(site("tokyo").unwrap()))
     );
     assert!(roster.received(&peer, 1) && roster.sent(&peer, 1));
     // The next connection is judged anew, and by its link until it says more.
     comes(false);
-    assert_eq!(roster.place_of(&peer), Some(Place::Of(name_of(&peer))));
+    assert_eq!(
+        roster.other_site_of(&peer),
+        Some(OtherSite::Of(name_of(&peer)))
+    );
     roster.is_of(&peer, site("berlin"), home.as_ref());
     assert!(!roster.is_across(&peer));
     let status = roster.snapshot().remove(0);
