@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use modmesh_protocol::control::RateStatus;
+use modmesh_protocol::control::{CapStatus, RateStatus};
 use modmesh_protocol::rate::{Bucket, Limit, Meter, Minute, PART_BYTES, Rate};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -214,6 +214,12 @@ impl Throttle {
             bytes_per_second: state.meter.bytes_per_second(now),
             held_ms: u64::try_from(self.held().as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// The places among the transfers that share the limit, under the name `what`, for people to see; nothing while none holds.
+    pub(crate) fn cap(&self, what: &str) -> Option<CapStatus> {
+        let places = self.places.as_ref().filter(|_| self.rate().is_some())?;
+        Some(CapStatus::new(what, places.taken(), places.most()))
     }
 
     fn rate(&self) -> Option<Rate> {
@@ -427,6 +433,7 @@ mod tests {
         assert!(throttle.place_now().is_some_and(|place| place.is_none()));
         assert_eq!(began.elapsed(), Duration::ZERO);
         assert_eq!(throttle.shares(64), 64);
+        assert_eq!(throttle.cap("downloads"), None);
         let status = throttle.status();
         assert_eq!(status.bytes_per_second, 250 * PART);
         assert_eq!(status.limit_bytes_per_second, None);
@@ -445,6 +452,8 @@ mod tests {
         tokio::pin!(third);
         assert!(futures::poll!(&mut third).is_pending());
         assert!(throttle.place_now().is_none());
+        let cap = throttle.cap("downloads").unwrap();
+        assert_eq!((cap.what.as_str(), cap.used, cap.most), ("downloads", 2, 2));
         drop(second);
         assert!(third.await.is_some());
     }
@@ -519,8 +528,12 @@ mod tests {
         let throttle = that_changes("none", "64KiB/s");
         let mut running: Vec<_> = (0..10).map_while(|_| throttle.place_now()).collect();
         assert_eq!((running.len(), throttle.shares(4)), (10, 4));
+        assert_eq!(throttle.cap("uploads"), None);
         throttle.it_is(TUESDAY);
         assert_eq!(throttle.shares(4), 2);
+        // More than there can be, for as long as they run.
+        let cap = throttle.cap("uploads").unwrap();
+        assert_eq!((cap.used, cap.most), (10, 2));
         running.truncate(2);
         assert!(throttle.place_now().is_none());
         let next = throttle.place();

@@ -374,12 +374,16 @@ impl Peers {
             CapStatus::new("errands", errands, 2 * capacity.errands()),
         ];
         caps.extend(shared.counter.caps());
+        let site = &shared.crossing;
+        caps.extend(shared.down.cap("downloads"));
+        caps.extend(site.up.cap("site_uploads"));
+        caps.extend(site.down.cap("site_downloads"));
         Limits {
             rates: vec![
                 shared.up.status(),
                 shared.down.status(),
-                shared.crossing.up.status(),
-                shared.crossing.down.status(),
+                site.up.status(),
+                site.down.status(),
             ],
             caps,
             uploads_paused: self.paused().map(|pause| pause.why().to_owned()),

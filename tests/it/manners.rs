@@ -33,6 +33,14 @@ fn rate(host: &TestHost, class: &str, direction: &str) -> Value {
     found.unwrap_or_else(|| panic!("{status:#}")).clone()
 }
 
+/// How many there can be now; null where it is not told.
+fn most(host: &TestHost, what: &str) -> Value {
+    let status = host.status();
+    let caps = status["limits"]["caps"].as_array().unwrap();
+    let cap = caps.iter().find(|cap| cap["what"] == what);
+    cap.map_or(Value::Null, |cap| cap["most"].clone())
+}
+
 fn took(host: &TestHost, module: &Module) -> Duration {
     let began = Instant::now();
     let got = host.get(&module.url_path("zip")).expect_body();
@@ -97,13 +105,39 @@ fn upstream_is_asked_no_faster_than_the_limit_and_small_answers_go_ahead() {
     assert_eq!(down["limit_bytes_per_second"], 500_000);
     assert!(down["held_ms"].as_u64().unwrap() >= 1_500, "{down}");
     assert_eq!(upstream.traffic_of("*.zip").requests, 1);
-    let status = host.status();
-    let caps = status["limits"]["caps"].as_array().unwrap();
-    let most = |what: &str| caps.iter().find(|cap| cap["what"] == what).unwrap()["most"].clone();
-    assert_eq!(most("upstream"), 64);
-    assert_eq!(most("upstream_zips"), 15);
-    assert_eq!(most("neighbours"), 128);
-    assert_eq!(most("uploads"), 32);
+    assert_eq!(most(&host, "upstream"), 64);
+    assert_eq!(most(&host, "upstream_zips"), 15);
+    assert_eq!(most(&host, "neighbours"), 128);
+    assert_eq!(most(&host, "uploads"), 32);
+}
+
+#[test]
+fn how_many_share_a_limit_is_shown_in_each_direction() {
+    let upstream = FakeUpstream::start([large()]);
+    let host = online("A", &upstream)
+        .argument("--limit-download")
+        .argument("500kB/s")
+        .argument("--limit-site")
+        .argument("250kB/s")
+        .start();
+    assert_eq!(most(&host, "downloads"), 15);
+    assert_eq!(most(&host, "site_uploads"), 7);
+    assert_eq!(most(&host, "site_downloads"), 7);
+    assert_eq!(most(&host, "uploads"), 32);
+    let shown = host.modmesh(&["status"]).stdout;
+    assert!(
+        shown.contains("0 of 15 files fetched from neighbours"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("0 of 7 files sent to other sites"),
+        "{shown}"
+    );
+    // Without a limit as many run as want to.
+    let without = online("B", &upstream).start();
+    for what in ["downloads", "site_uploads", "site_downloads"] {
+        assert_eq!(most(&without, what), Value::Null, "{what}");
+    }
 }
 
 #[test]

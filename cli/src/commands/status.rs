@@ -203,11 +203,16 @@ fn rate(rate: &RateStatus) -> Option<String> {
     }
 }
 
+/// Nothing of errands while there are none, as in a network in which all can be neighbours.
 fn cap(cap: &CapStatus) -> Option<String> {
     let what = match cap.what.as_str() {
         "neighbours" => "neighbours",
+        "errands" if cap.used > 0 => "on errands",
         "streams" => "streams served",
         "uploads" => "files sent",
+        "downloads" => "files fetched from neighbours",
+        "site_uploads" => "files sent to other sites",
+        "site_downloads" => "files fetched from other sites",
         "upstream" => "upstream requests",
         "upstream_zips" => "zips among them",
         _ => return None,
@@ -277,6 +282,27 @@ mod tests {
             site(&of).unwrap(),
             "berlin; 2 neighbours of other sites: 1 KiB from there, 0 B to there; 3 KiB of 4 KiB a day left"
         );
+    }
+
+    #[test]
+    fn caps_are_shown_where_they_are_used_or_a_limit_holds() {
+        let told = |what, used, most| cap(&CapStatus::new(what, used, most));
+        let shown = |text: &str| Some(text.to_owned());
+        assert_eq!(told("errands", 0, 768), None);
+        assert_eq!(told("errands", 3, 768), shown("3 of 768 on errands"));
+        assert_eq!(
+            told("downloads", 0, 15),
+            shown("0 of 15 files fetched from neighbours")
+        );
+        assert_eq!(
+            told("site_uploads", 1, 2),
+            shown("1 of 2 files sent to other sites")
+        );
+        assert_eq!(
+            told("site_downloads", 2, 2),
+            shown("2 of 2 files fetched from other sites")
+        );
+        assert_eq!(told("of a later release", 1, 2), None);
     }
 
     #[test]

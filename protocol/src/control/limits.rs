@@ -66,8 +66,10 @@ pub struct RateStatus {
 /// Something of which there is a bounded number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapStatus {
-    /// `neighbours` that are connected, `streams` and `uploads` that are served to them, `upstream` requests, `upstream_zips` among
-    /// them. Readers skip what they do not know.
+    /// `neighbours` that are connected, `errands` (hosts that are connected for one question), `streams` and `uploads` that are served to
+    /// them, `downloads` from them, `site_uploads` and `site_downloads` among these, to and from other sites, `upstream` requests,
+    /// `upstream_zips` among them. Downloads and what goes between sites have a number only while a limit holds for them, which they
+    /// share. Readers skip what they do not know.
     pub what: String,
     /// How many there are now.
     pub used: u64,
