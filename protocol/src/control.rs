@@ -185,9 +185,9 @@ pub struct SiteStatus {
     pub name: Option<String>,
     /// Neighbours of other sites that can be asked now.
     pub neighbours_across: u64,
-    /// Bytes of answers and files that came from other sites.
+    /// Bytes of questions, answers and files that came from other sites.
     pub received_bytes: u64,
-    /// Bytes of answers and files that went to other sites.
+    /// Bytes of questions, answers and files that went to other sites.
     pub sent_bytes: u64,
     /// Bytes that may go between sites in 24 hours, both ways together; nothing where there is no budget.
     pub budget_bytes: Option<u64>,

@@ -2,7 +2,7 @@
 //!
 //! By multicast a crowd that starts together is heard one after the other, seven a second. But everybody calls the first
 //! that are heard, so these know everybody; asking them is quicker than waiting for the last. The first neighbours are asked
-//! a moment after they were met, three once more a little later, and one every ten minutes for what was missed. Who has as many
+//! a moment after they were met, three once more a little later, and one every ten minutes for what was missed, all of this host's site. Who has as many
 //! neighbours as it calls, or knows of as many hosts, asks them all, one after the other and while they name hosts that nobody named before: there may be
 //! more hosts than anybody has neighbours, and owners are found among all of them.
 //!
@@ -183,8 +183,9 @@ pub(super) async fn run(shared: Arc<Shared>, tips: mpsc::Sender<Tip>) {
     }
 }
 
-fn neighbours_of(shared: &Shared) -> Vec<PeerId> {
-    let neighbours = shared.roster.usable();
+/// Those of this host's site: of others nobody is called by hearsay, and to ask there costs.
+pub(super) fn neighbours_of(shared: &Shared) -> Vec<PeerId> {
+    let neighbours = shared.roster.usable_here();
     neighbours.iter().filter_map(peer_id_of).collect()
 }
 
@@ -215,6 +216,10 @@ fn longest_unasked(
 }
 
 fn ask_one(shared: &Arc<Shared>, peer: PeerId, tips: &mpsc::Sender<Tip>) {
+    // Who was met, or is one of all, may have told since that it is of another site.
+    if shared.roster.is_across(&peer) {
+        return;
+    }
     let (shared, tips) = (Arc::clone(shared), tips.clone());
     tokio::spawn(async move {
         let Ok(_errand) = errands::call_on(&shared, peer).await else {

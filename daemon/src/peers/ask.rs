@@ -74,7 +74,8 @@ async fn query(shared: &Shared, peer: &PeerId, query: &Query) -> Result<Answer, 
     let outcome = async {
         let _lane = shared.lanes.query(&shared.roster, peer).await?;
         let mut stream = open(shared, peer, Purpose::Query).await?;
-        frames::write(&mut stream, query, NO_PROGRESS_MAX).await?;
+        let sent = frames::write(&mut stream, query, NO_PROGRESS_MAX).await?;
+        shared.count_sent(peer, sent);
         let (answer, bytes) = frames::read::<Answer>(&mut stream, NO_PROGRESS_MAX).await?;
         shared.count_received(peer, bytes);
         match answer {
@@ -242,7 +243,8 @@ async fn fetch_once(
     let outcome = async {
         let mut stream = open(shared, peer, Purpose::File).await?;
         let request = FileRequest::Whole { file: file.0 };
-        frames::write(&mut stream, &request, NO_PROGRESS_MAX).await?;
+        let sent = frames::write(&mut stream, &request, NO_PROGRESS_MAX).await?;
+        shared.count_sent(peer, sent);
         let (answer, bytes) = frames::read::<FileAnswer>(&mut stream, NO_PROGRESS_MAX).await?;
         shared.count_received(peer, bytes);
         let (blob, length) = match answer {
@@ -338,7 +340,8 @@ pub(super) async fn inline(
     let outcome = async {
         let _lane = shared.lanes.query(&shared.roster, peer).await?;
         let mut stream = open(shared, peer, Purpose::Query).await?;
-        frames::write(&mut stream, question, NO_PROGRESS_MAX).await?;
+        let sent = frames::write(&mut stream, question, NO_PROGRESS_MAX).await?;
+        shared.count_sent(peer, sent);
         let begin = || begun.store(true, Ordering::Relaxed);
         let reading = frames::read_in_pieces::<Answer>(&mut stream, NO_PROGRESS_MAX, begin);
         let read = match haste {

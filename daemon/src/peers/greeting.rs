@@ -169,8 +169,12 @@ fn settle(shared: &Arc<Shared>, peer: PeerId, role: Role, outcome: Result<Greete
 }
 
 /// Asks for the heads of those databases whose mirror reaches further at the other side, or less far: who can fetch may get
-/// what the other side lacks to follow. A member that dialled has told nothing of its mirrors, and is asked for all.
+/// what the other side lacks to follow. A member that dialled has told nothing of its mirrors, and is asked for all. Nothing is asked
+/// of another site when the budget for that is used up.
 fn catch_up(shared: &Arc<Shared>, peer: PeerId, role: Role, theirs: &Hello) {
+    if shared.is_out_of_budget(&peer) {
+        return;
+    }
     let is_untold = shared.members.is_closed() && role == Role::Dials;
     let (ours, can_fetch) = (shared.shelf.heads(), shared.capabilities & CAN_FETCH != 0);
     for (database, size) in ours {

@@ -106,10 +106,11 @@ pub(super) fn take(shared: &Arc<Shared>, inbound: Inbound) {
     turn_away(shared, peer, purpose, stream);
 }
 
-fn turn_away(shared: &Shared, peer: PeerId, purpose: Purpose, stream: Stream) {
+fn turn_away(shared: &Arc<Shared>, peer: PeerId, purpose: Purpose, stream: Stream) {
     shared.watch.busy();
     if let Ok(refusal) = Arc::clone(&shared.counter.refusals).try_acquire_owned() {
-        tokio::spawn(refuse(purpose, stream).map(|()| drop(refusal)));
+        let refusing = refuse(Arc::clone(shared), peer, purpose, stream);
+        tokio::spawn(refusing.map(|()| drop(refusal)));
     } else {
         tracing::debug!(%peer, "too many refusals under way; a stream is reset");
     }
@@ -141,14 +142,15 @@ async fn see_off(counter: &Counter, place: Place, purpose: Purpose, mut stream: 
     }
 }
 
-async fn refuse(purpose: Purpose, mut stream: Stream) {
+async fn refuse(shared: Arc<Shared>, peer: PeerId, purpose: Purpose, mut stream: Stream) {
     let refused = match purpose {
         Purpose::Query => frames::write(&mut stream, &BUSY, NO_PROGRESS_MAX).await,
         Purpose::File => frames::write(&mut stream, &FILE_BUSY, NO_PROGRESS_MAX).await,
         Purpose::Lease => frames::write(&mut stream, &Word::Busy, NO_PROGRESS_MAX).await,
         Purpose::Hello => return,
     };
-    if refused.is_ok() {
+    if let Ok(sent) = refused {
+        shared.count_sent(&peer, sent);
         let _ = close(&mut stream).await;
     }
 }
@@ -165,48 +167,9 @@ async fn answer_query(
     stream: &mut Stream,
 ) -> Result<(), FrameError> {
     let answer = match frames::read::<Query>(stream, NO_PROGRESS_MAX).await {
-        Ok((query @ Query::Acquaint { v4, v6 }, _)) => {
-            shared.watch.asked(kind_of(&query));
-            let roster = &shared.roster;
-            let may_be_told = |other: &PeerId| roster.is_neighbour(other);
-            shared.company.answer(&peer, (v4, v6), may_be_told)
-        }
-        Ok((Query::Site { name }, _)) => {
-            shared.watch.asked("site");
-            sites::answer(shared, &peer, name)
-        }
-        Ok((Query::Line(question), _)) => {
-            shared.watch.asked("line");
-            line::answer(shared, &peer, question)
-        }
-        // It would have to be paid for.
-        Ok(_) if shared.is_out_of_budget(&peer) => Answer::Refused,
-        Ok((query, _)) => {
-            let (shelf, signer) = (Arc::clone(&shared.shelf), shared.members.signer.clone());
-            let is_paused = shared.are_uploads_paused();
-            shared.watch.asked(kind_of(&query));
-            // Where our own limit is used up, files wait for their turn on streams of their own; to another site all do.
-            let may_go = shared.up.has_room_for(INLINE_FILE_BYTES_MAX as u64)
-                && !shared.roster.is_across(&peer);
-            let file_bytes_max = if may_go { INLINE_FILE_BYTES_MAX } else { 0 };
-            let looked = tokio::task::spawn_blocking(move || match query {
-                Query::Inline(question) => {
-                    Answer::Inline(inline::answer(&*shelf, question, file_bytes_max))
-                }
-                query => look_up(&*shelf, signer.as_deref(), query),
-            });
-            let mut answer = looked.await.unwrap_or(Answer::Refused);
-            let is_shown = |file: &FileSummary| !is_paused || file.length <= SMALL_FILE_BYTES_MAX;
-            match &mut answer {
-                Answer::Located { file, .. } => drop(file.take_if(|file| !is_shown(file))),
-                Answer::Inline(InlineAnswer { file, .. }) => {
-                    if matches!(file, InlineFile::Large(summary) if !is_shown(summary)) {
-                        *file = InlineFile::NotHere;
-                    }
-                }
-                _ => {}
-            }
-            answer
+        Ok((query, received)) => {
+            shared.count_received(&peer, received);
+            answer_to(shared, peer, query).await
         }
         Err(FrameError::Codec(_)) => Answer::Refused,
         Err(error) => return Err(error),
@@ -221,6 +184,51 @@ async fn answer_query(
     };
     shared.count_sent(&peer, sent);
     Ok(())
+}
+
+async fn answer_to(shared: &Shared, peer: PeerId, query: Query) -> Answer {
+    // It would have to be paid for. Of which site it is may be asked all the same: that decides whether it would.
+    if !matches!(query, Query::Site { .. }) && shared.is_out_of_budget(&peer) {
+        return Answer::Refused;
+    }
+    shared.watch.asked(kind_of(&query));
+    match query {
+        Query::Acquaint { v4, v6 } => {
+            let roster = &shared.roster;
+            let may_be_told = |other: &PeerId| roster.is_neighbour(other);
+            shared.company.answer(&peer, (v4, v6), may_be_told)
+        }
+        Query::Site { name } => sites::answer(shared, &peer, name),
+        Query::Line(question) => line::answer(shared, &peer, question),
+        query => answer_from_shelf(shared, peer, query).await,
+    }
+}
+
+async fn answer_from_shelf(shared: &Shared, peer: PeerId, query: Query) -> Answer {
+    let (shelf, signer) = (Arc::clone(&shared.shelf), shared.members.signer.clone());
+    let is_paused = shared.are_uploads_paused();
+    // Where our own limit is used up, files wait for their turn on streams of their own; to another site all do.
+    let may_go =
+        shared.up.has_room_for(INLINE_FILE_BYTES_MAX as u64) && !shared.roster.is_across(&peer);
+    let file_bytes_max = if may_go { INLINE_FILE_BYTES_MAX } else { 0 };
+    let looked = tokio::task::spawn_blocking(move || match query {
+        Query::Inline(question) => {
+            Answer::Inline(inline::answer(&*shelf, question, file_bytes_max))
+        }
+        query => look_up(&*shelf, signer.as_deref(), query),
+    });
+    let mut answer = looked.await.unwrap_or(Answer::Refused);
+    let is_shown = |file: &FileSummary| !is_paused || file.length <= SMALL_FILE_BYTES_MAX;
+    match &mut answer {
+        Answer::Located { file, .. } => drop(file.take_if(|file| !is_shown(file))),
+        Answer::Inline(InlineAnswer { file, .. }) => {
+            if matches!(file, InlineFile::Large(summary) if !is_shown(summary)) {
+                *file = InlineFile::NotHere;
+            }
+        }
+        _ => {}
+    }
+    answer
 }
 
 /// The word for a question in the counters.
@@ -330,7 +338,8 @@ fn as_many_as_fit(records: Vec<(u64, String)>) -> Vec<VersionRecord> {
 
 async fn answer_file(shared: &Shared, peer: PeerId, stream: &mut Stream) -> Result<(), FrameError> {
     let refusal = match frames::read::<FileRequest>(stream, NO_PROGRESS_MAX).await {
-        Ok((FileRequest::Whole { file }, _)) => {
+        Ok((FileRequest::Whole { file }, received)) => {
+            shared.count_received(&peer, received);
             shared.watch.asked("file");
             let upload = shared.counter.uploads.take_now();
             // A small limit between sites is shared by few, and not waited for: nobody waits longer than two seconds for a byte.

@@ -126,7 +126,7 @@ impl Shared {
         }
     }
 
-    /// As [`Shared::count_received`], of an answer; see there.
+    /// As [`Shared::count_received`], of bytes that went there.
     pub(super) fn count_sent(&self, peer: &PeerId, bytes: u64) {
         self.up.charge(bytes);
         if self.note_sent(peer, bytes) {

@@ -41,8 +41,10 @@ async fn ask_one(shared: &Shared, peer: PeerId) -> Result<(), PeerError> {
     let question = Query::Site {
         name: name_of_ours(shared),
     };
-    frames::write(&mut stream, &question, NO_PROGRESS_MAX).await?;
-    let (answer, _) = frames::read::<Answer>(&mut stream, NO_PROGRESS_MAX).await?;
+    let sent = frames::write(&mut stream, &question, NO_PROGRESS_MAX).await?;
+    shared.count_sent(&peer, sent);
+    let (answer, bytes) = frames::read::<Answer>(&mut stream, NO_PROGRESS_MAX).await?;
+    shared.count_received(&peer, bytes);
     match answer {
         Answer::Site(name) => {
             take_in(shared, &peer, name);

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
+use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::site::Crossing;
-use modmesh_protocol::wire::{Answer, encode};
+use modmesh_protocol::wire::{Answer, Query, encode};
 
-use super::super::{CrossingLimits, Haste, PeerError, PeersConfig};
-use super::host::{Host, config};
+use super::super::{CrossingLimits, Haste, PeerError, PeersConfig, acquaint, ask, peer_id_of};
+use super::host::{DATABASE, Host, config};
 use super::rogue::{Rogue, after_hello, read_frame};
 
 async fn host(peers: &[String], crossing: CrossingLimits) -> Host {
@@ -123,6 +124,82 @@ async fn a_file_that_exceeds_the_budget_is_neither_taken_nor_given() {
     assert!(matches!(fetched, Err(PeerError::Refused)), "{fetched:?}");
     let left = berlin.peers.site().budget_left_bytes.unwrap();
     assert!((2000..3000).contains(&left), "{left}");
+}
+
+/// Two hosts of different sites that know that of each other.
+async fn tokyo_and_berlin(tokyo: CrossingLimits) -> (Host, Host) {
+    let tokyo = host(&[], tokyo).await;
+    let berlin = host(&tokyo.peers.addresses(), of("berlin")).await;
+    until(|| berlin.peers.connected() == 1 && berlin.peers.is_across(&tokyo.peers.name())).await;
+    until(|| tokyo.peers.connected() == 1 && tokyo.peers.is_across(&berlin.peers.name())).await;
+    (tokyo, berlin)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_count_also_where_nobody_has_what_is_asked_for() {
+    let (tokyo, berlin) = tokyo_and_berlin(of("tokyo")).await;
+    let counted = || {
+        let (asker, asked) = (berlin.peers.site(), tokyo.peers.site());
+        (asker.sent_bytes, asked.received_bytes)
+    };
+    for number in 0..5 {
+        let (sent, received) = counted();
+        let key = KeyHash([number; 32]);
+        let survey = berlin
+            .peers
+            .survey_across(Some(key), None, Haste::NobodyElse)
+            .await;
+        assert_eq!((survey.asked, survey.found.len()), (1, 0));
+        let (sent_then, received_then) = counted();
+        // A key alone has 32 bytes.
+        assert!(sent_then >= sent + 32, "{sent} and then {sent_then}");
+        assert!(
+            received_then >= received + 32,
+            "{received} and then {received_then}"
+        );
+    }
+    let (sent, received) = counted();
+    let (key, mut sink) = (KeyHash([9; 32]), tokio::io::sink());
+    let fetched = berlin
+        .peers
+        .fetch(&tokyo.peers.name(), key, 100, Haste::NobodyElse, &mut sink)
+        .await;
+    assert!(matches!(fetched, Err(PeerError::NotHere)), "{fetched:?}");
+    let (sent_then, received_then) = counted();
+    assert!(sent_then >= sent + 32 && received_then >= received + 32);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_budget_left_only_the_site_is_told_to_another_one() {
+    let limits = CrossingLimits {
+        bytes_a_day: Some(0),
+        ..of("tokyo")
+    };
+    let (tokyo, berlin) = tokyo_and_berlin(limits).await;
+    let id = peer_id_of(&tokyo.peers.name()).unwrap();
+    let answer_to =
+        async |question| ask::query_patiently(&berlin.peers.shared, &id, &question).await;
+    let database = DATABASE.0;
+    for question in [Query::Acquaint { v4: 0, v6: 0 }, Query::Head { database }] {
+        let answer = answer_to(question).await;
+        assert!(matches!(answer, Err(PeerError::Refused)), "{answer:?}");
+    }
+    let name = Some("berlin".to_owned());
+    let answer = answer_to(Query::Site { name }).await;
+    assert!(
+        matches!(&answer, Ok(Answer::Site(Some(name))) if name == "tokyo"),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_of_another_site_is_asked_whom_it_knows() {
+    let (tokyo, berlin) = tokyo_and_berlin(of("tokyo")).await;
+    assert!(acquaint::neighbours_of(&berlin.peers.shared).is_empty());
+    let third = host(&tokyo.peers.addresses(), of("tokyo")).await;
+    until(|| third.peers.connected() == 1 && tokyo.peers.connected() == 2).await;
+    let third = peer_id_of(&third.peers.name()).unwrap();
+    assert_eq!(acquaint::neighbours_of(&tokyo.peers.shared), [third]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
