@@ -148,6 +148,37 @@ fn a_private_module_is_shared_among_members_and_its_name_told_to_nobody_else() {
 }
 
 #[test]
+fn members_are_told_who_decides_about_a_private_module_and_that_they_alone_hear_of_it() {
+    const HELLO: &str = "example.com/hello@v1.0.0";
+    let (files, upstream) = (Files::new(), FakeUpstream::start([]));
+    upstream.publish_unlisted(&hello());
+    let private = |host: HostOptions| host.argument("--private").argument("example.com/*");
+    let first = private(member("A", &files, &upstream)).start();
+    let second = private(beside("B", &files, &[first.peer_address()])).start();
+    second.wait_for_neighbours(1);
+    first.wait_for_neighbours(1);
+    first.get(&hello().url_path("zip")).expect_body();
+    second.get(&hello().url_path("zip")).expect_body();
+    let mut names = [first.peer_id(), second.peer_id()];
+    names.sort();
+    for host in [&first, &second] {
+        let explanation = host.explain(HELLO);
+        assert_eq!(explanation["treatment"], "private", "{explanation:#}");
+        assert_eq!(explanation["among_members"], true, "{explanation:#}");
+        let owners = explanation["owners"].as_array().unwrap().iter();
+        let mut owners: Vec<_> = owners
+            .filter_map(|owner| owner["peer_id"].as_str())
+            .collect();
+        owners.sort_unstable();
+        assert_eq!(owners, names, "{explanation:#}");
+        let said = host.explained(HELLO).expect_success().stdout;
+        assert!(said.contains("nobody but members hears of it"), "{said}");
+        assert!(said.contains("is decided by"), "{said}");
+        assert!(!said.contains("no neighbour"), "{said}");
+    }
+}
+
+#[test]
 fn a_module_that_the_database_does_not_list_is_shared_among_members() {
     let (files, upstream) = (Files::new(), FakeUpstream::start([]));
     upstream.publish_unlisted(&hello());

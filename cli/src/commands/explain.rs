@@ -36,6 +36,9 @@ fn text(explanation: &Explanation) -> String {
     let treated = match explanation.treatment {
         Treatment::Judged => "the checksum database judges it",
         Treatment::Toolchain => "a toolchain, which the checksum database always judges",
+        Treatment::Private if explanation.among_members => {
+            "private: nobody but members hears of it"
+        }
         Treatment::Private => "private: no neighbour and no database hears of it",
         Treatment::Unjudged => "not judged, for the checksum database is off",
     };
@@ -423,6 +426,20 @@ mod tests {
             failed: Some("upstream is off".to_owned()),
         };
         assert_eq!(done(&upstream), "upstream is off");
+    }
+
+    #[test]
+    fn who_hears_of_a_private_module_depends_on_whether_its_neighbours_are_members() {
+        let first_line = |among_members: bool| {
+            let explanation = serde_json::from_value(serde_json::json!({
+                "module": "git.corp.example/secret", "version": "v1.0.0", "treatment": "private",
+                "among_members": among_members, "files": [],
+            }));
+            let text = text(&explanation.unwrap());
+            text.lines().next().unwrap_or_default().to_owned()
+        };
+        assert!(first_line(false).contains("no neighbour and no database hears of it"));
+        assert!(first_line(true).contains("nobody but members hears of it"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What this host knows of one module version. Nothing is fetched and nothing moves for it; only the neighbours are asked
-//! who has it, by hashes as always, and not even they where the module is private.
+//! who has it, by hashes as always, and not even they where the module is private or nothing could prove it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -38,9 +38,10 @@ impl Control {
                 Treatment::Unjudged => control::Treatment::Unjudged,
             },
             files: vec![info, go_mod, zip],
-            owners: match self.why_not(&key(FileKind::Zip), treatment) {
-                None => self.peers.owners(&KeyHash::of_place(&of.module)),
-                Some(_) => Vec::new(),
+            among_members: self.peers.is_closed(),
+            owners: match self.fetcher.may_ask_owners(&key(FileKind::Zip)) {
+                true => self.peers.owners(&KeyHash::of_place(&of.module)),
+                false => Vec::new(),
             },
         }
     }

@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::artifact::{ArtifactKey, KeyHash};
 use modmesh_protocol::control::Did;
 use modmesh_protocol::lease::Fetched;
 use modmesh_protocol::peer_name::PeerName;
@@ -101,9 +101,14 @@ impl Fetcher {
         }
     }
 
-    /// A conversation with the owners of the file, where it may be asked of neighbours at all, as any may of members, and there are some.
+    /// Whether the owners may be asked who fetches such a file: where it may be asked of neighbours at all, as any may of members.
+    pub(crate) fn may_ask_owners(&self, key: &ArtifactKey) -> bool {
+        self.may_ask_neighbours(key) || self.inner.peers.is_closed()
+    }
+
+    /// A conversation with the owners of the file, where they may be asked, and there are some.
     fn talk(&self, want: &Want) -> Option<Talk> {
-        if !self.may_ask_neighbours(&want.key) && !self.inner.peers.is_closed() {
+        if !self.may_ask_owners(&want.key) {
             return None;
         }
         let about = About {

@@ -21,6 +21,9 @@ pub struct Explanation {
     pub treatment: Treatment,
     /// Its files: `.info`, `.mod` and `.zip`, in this order.
     pub files: Vec<FileExplanation>,
+    /// Whether this host deals with members alone, who hear of private modules too.
+    #[serde(default)]
+    pub among_members: bool,
     /// Who would be asked, the first one in front, which of the hosts that want a file of the module fetches it, see
     /// [`crate::lease`]. Nobody where this host has no neighbours, or neighbours never hear of the module.
     #[serde(default)]
@@ -44,7 +47,7 @@ pub enum Treatment {
     Judged,
     /// A Go toolchain: judged even where the database is off for modules.
     Toolchain,
-    /// It matches a private pattern: neither the database nor any neighbour hears of it.
+    /// It matches a private pattern: the database never hears of it, and of neighbours members alone.
     Private,
     /// The checksum database is off.
     Unjudged,
