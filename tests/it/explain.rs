@@ -1,9 +1,11 @@
 //! `modmesh explain`: the true story of each file, whether it is here or not, told to its user and moving nothing.
 
+use std::time::Duration;
+
 use harness::{FakeUpstream, Fault, HostOptions, Module, TestHost};
 use serde_json::{Value, json};
 
-use crate::scene::{hello, neighbour_of, online};
+use crate::scene::{hello, is_owner, neighbour_of, online};
 
 const HELLO: &str = "example.com/hello@v1.0.0";
 
@@ -266,6 +268,55 @@ fn a_fetch_under_way_is_told_as_far_as_it_is() {
     });
     let zip = host.explain_file(HELLO, "zip");
     assert_eq!(zip["last_fetch"]["outcome"]["result"], "kept", "{zip:#}");
+}
+
+#[test]
+fn a_host_that_waits_for_another_tells_for_whom_while_it_waits() {
+    let upstream = FakeUpstream::start([]);
+    let first = online("A", &upstream).start();
+    let second = online("B", &upstream).peer(&first.peer_address()).start();
+    for host in [&first, &second] {
+        host.wait_for_neighbours(1);
+    }
+    // One about which the second host decides, so that it need not ask the first one, which may be slow to answer.
+    let mut modules = (0..).map(|at| Module::package(&format!("example.com/m{at}"), "v1.0.0"));
+    let name = second.peer_id();
+    let module = modules.find(|module| is_owner(&name, &second, module));
+    let module = module.unwrap();
+    upstream.publish(&module);
+    let zip = module.url_path("zip");
+    let told = |host: &TestHost, kind: &str| {
+        let zip = host.explain_file(&format!("{}@v1.0.0", module.path()), "zip");
+        let steps = zip["last_fetch"]["steps"].as_array();
+        let mut steps = steps.cloned().unwrap_or_default().into_iter();
+        steps.rfind(|step| step["step"] == kind)
+    };
+    // Then it has the record, and fetches no more than the zip.
+    first.get(&module.url_path("mod")).expect_body();
+    let granted = |host: &TestHost| host.status()["leases"]["granted"].as_u64();
+    second.wait_until("the first one has all that", |host| {
+        granted(host) == Some(0)
+    });
+    let held = upstream.hold(&zip);
+    std::thread::scope(|scope| {
+        let fetching = scope.spawn(|| first.get(&zip));
+        upstream.wait_for(&zip, 1, Duration::from_secs(60));
+        second.wait_until("it knows that the first one fetches it", |host| {
+            granted(host) >= Some(1)
+        });
+        let waiting = scope.spawn(|| second.get(&zip));
+        second.wait_until("it says for whom it waits", |host| {
+            told(host, "told-to-wait").is_some()
+        });
+        let wait = told(&second, "told-to-wait").unwrap();
+        assert_eq!(wait["fetches"], first.peer_id());
+        held.release();
+        for got in [fetching, waiting] {
+            assert_eq!(got.join().unwrap().expect_body(), module.zip());
+        }
+    });
+    let together = told(&second, "together").unwrap();
+    assert_eq!(together["waited_for"], json!([first.peer_id()]));
 }
 
 #[test]

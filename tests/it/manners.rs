@@ -310,6 +310,33 @@ fn on_a_metered_line_nothing_large_is_sent_if_that_is_wanted() {
 }
 
 #[test]
+fn a_host_that_sends_nothing_large_is_not_told_to_fetch_for_others() {
+    let upstream = FakeUpstream::start([large()]);
+    let machine = FakeNetworkManager::that("printf 'yes\\n'");
+    let empty = online("A", &upstream).start();
+    let host = machine.with(online("B", &upstream).peer(&empty.peer_address()));
+    let host = host.start();
+    for one in [&host, &empty] {
+        one.wait_for_neighbours(1);
+    }
+    host.wait_until("uploads are paused", |host| {
+        host.status()["limits"]["uploads_paused"].is_string()
+    });
+    took(&host, &large());
+    let of = format!("{}@{}", large().path(), large().version());
+    let zip = host.explain_file(&of, "zip");
+    let steps = zip["last_fetch"]["steps"].as_array().unwrap();
+    let together = steps.iter().find(|step| step["step"] == "together");
+    let together = together.unwrap_or_else(|| panic!("{zip:#}"));
+    let nobody = serde_json::json!([]);
+    assert_eq!(together["had_it"], nobody, "{zip:#}");
+    assert_eq!(together["may_fetch"], false, "{zip:#}");
+    assert_eq!(together["waited_for"], nobody, "{zip:#}");
+    let said = host.explained(&of).expect_success().stdout;
+    assert!(said.contains("nobody has it, and this host"), "{said}");
+}
+
+#[test]
 fn a_line_of_which_nothing_bad_is_known_is_not_metered() {
     let upstream = FakeUpstream::start([large()]);
     for does in [

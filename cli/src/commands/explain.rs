@@ -9,6 +9,7 @@ use modmesh_protocol::control::{
     Story, Treatment, WouldAsk,
 };
 use modmesh_protocol::module::ModuleVersion;
+use modmesh_protocol::peer_name::PeerName;
 
 use super::Failure;
 use crate::arguments::ExplainArguments;
@@ -309,10 +310,12 @@ fn done(did: &Did) -> String {
             format!("{} from {url}{status}{}", bytes(*sent), ended(failed))
         }
         Did::Wait => "waited for a busy neighbour".to_owned(),
-        Did::Together { had_it } => match had_it.as_slice() {
-            [] => "nobody else fetches it: this host does".to_owned(),
-            [one, ..] => format!("waited for a neighbour that fetched it; {one} has it now"),
-        },
+        Did::Together {
+            had_it,
+            may_fetch,
+            waited_for,
+        } => together(had_it.first(), *may_fetch, waited_for),
+        Did::ToldToWait { fetches } => format!("told to wait: {fetches} fetches it"),
         Did::Line { in_vain: false } => {
             "waited for its turn among the hosts that ask the upstream".to_owned()
         }
@@ -334,6 +337,23 @@ fn done(did: &Did) -> String {
         },
         Did::Commit { failed } => format!("put into the store{}", ended(failed)),
         Did::Other => "a step that this release of the command does not know".to_owned(),
+    }
+}
+
+/// What the owners said to do, and whom this host waited for until then.
+fn together(has_it: Option<&PeerName>, may_fetch: bool, waited_for: &[PeerName]) -> String {
+    let names: Vec<&str> = waited_for.iter().map(PeerName::as_str).collect();
+    let names = names.join(", then for ");
+    match (has_it, waited_for) {
+        (Some(has_it), []) => format!("a neighbour has it: {has_it}"),
+        (Some(has_it), [one]) if one == has_it => format!("waited for {one}, which has it now"),
+        (Some(has_it), _) => format!("waited for {names}; {has_it} has it now"),
+        (None, []) if may_fetch => "nobody else fetches it: this host does".to_owned(),
+        (None, []) => "nobody has it, and this host cannot fetch it for others".to_owned(),
+        (None, _) if may_fetch => format!("waited in vain for {names}: this host fetches it"),
+        (None, _) => format!(
+            "waited in vain for {names}: nobody has it, and this host cannot fetch it for others"
+        ),
     }
 }
 
@@ -440,6 +460,50 @@ mod tests {
         };
         assert!(first_line(false).contains("no neighbour and no database hears of it"));
         assert!(first_line(true).contains("nobody but members hears of it"));
+    }
+
+    #[test]
+    fn what_the_owners_said_is_told_as_they_meant_it() {
+        const ONE: &str = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+        const OTHER: &str = "12D3KooWSahP5pFRCEfaziPEba7urXGeif6T1y8jmodzdFUvzBHj";
+        let told = |had_it: &[&str], may_fetch: bool, waited_for: &[&str]| {
+            let did = serde_json::from_value(serde_json::json!({
+                "step": "together", "had_it": had_it, "may_fetch": may_fetch, "waited_for": waited_for,
+            }));
+            done(&did.unwrap())
+        };
+        let fetches = "nobody else fetches it: this host does";
+        assert_eq!(told(&[], true, &[]), fetches);
+        assert_eq!(
+            told(&[], true, &[ONE]),
+            format!("waited in vain for {ONE}: this host fetches it")
+        );
+        let nobody = "nobody has it, and this host cannot fetch it for others";
+        assert_eq!(told(&[], false, &[]), nobody);
+        assert_eq!(
+            told(&[], false, &[ONE, OTHER]),
+            format!("waited in vain for {ONE}, then for {OTHER}: {nobody}")
+        );
+        assert_eq!(
+            told(&[ONE, OTHER], false, &[]),
+            format!("a neighbour has it: {ONE}")
+        );
+        assert_eq!(
+            told(&[ONE], false, &[ONE]),
+            format!("waited for {ONE}, which has it now")
+        );
+        assert_eq!(
+            told(&[OTHER], false, &[ONE]),
+            format!("waited for {ONE}; {OTHER} has it now")
+        );
+        // An older daemon says no more than this.
+        let older = serde_json::json!({"step": "together", "had_it": []});
+        assert_eq!(done(&serde_json::from_value(older).unwrap()), fetches);
+        let waits = serde_json::json!({"step": "told-to-wait", "fetches": ONE});
+        assert_eq!(
+            done(&serde_json::from_value(waits).unwrap()),
+            format!("told to wait: {ONE} fetches it")
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use modmesh_protocol::peer_name::PeerName;
 
 use super::FetchError;
 use crate::metrics::Source;
-use crate::peers::Survey;
+use crate::peers::{Survey, Turn};
 use crate::trust::{Expected, Proof};
 
 /// Steps that a story tells; of more, those in the middle are left out. An ordinary fetch has five.
@@ -140,6 +140,20 @@ impl Story {
         self.tell(since, Did::Commit { failed });
     }
 
+    /// What the owners said to do, and whom this host had waited for until then.
+    pub(super) fn tell_turn(&self, since: Instant, turn: &Turn, waited_for: Vec<PeerName>) {
+        let had_it = match turn {
+            Turn::Take(holders) => holders.clone(),
+            Turn::Fetch | Turn::Nobody => Vec::new(),
+        };
+        let did = Did::Together {
+            had_it,
+            may_fetch: *turn == Turn::Fetch,
+            waited_for,
+        };
+        self.tell(since, did);
+    }
+
     /// A place among the upstream requests of the site came after so long, or did not come.
     pub(super) fn tell_line(&self, waited: Duration, in_vain: bool) {
         if waited >= WAIT_LEAST {
@@ -216,8 +230,10 @@ fn weight(did: &Did) -> usize {
         Did::Upstream { url, failed, .. } => text(url) + text(failed),
         Did::Judge { scope, refused } => text(scope) + text(refused),
         Did::Way { why, .. } => why.len(),
-        Did::Together { had_it } => had_it.len() * size_of::<PeerName>(),
-        Did::Wait | Did::Line { .. } | Did::Other => 0,
+        Did::Together {
+            had_it, waited_for, ..
+        } => (had_it.len() + waited_for.len()) * size_of::<PeerName>(),
+        Did::Wait | Did::ToldToWait { .. } | Did::Line { .. } | Did::Other => 0,
     };
     size_of::<Step>() + inside
 }

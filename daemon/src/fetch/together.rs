@@ -63,21 +63,16 @@ impl Fetcher {
         let haste = Haste::OthersWait;
         loop {
             let began = Instant::now();
-            let turn = talk.next().await;
-            let had_it = match &turn {
-                Turn::Take(holders) => holders.clone(),
-                Turn::Fetch | Turn::Nobody => Vec::new(),
-            };
-            want.story.tell(began, Did::Together { had_it });
+            let told_to_wait = |fetches| want.story.tell(began, Did::ToldToWait { fetches });
+            let turn = talk.next_with(told_to_wait).await;
+            want.story.tell_turn(began, &turn, talk.waited_for());
             let mut holders = match turn {
                 Turn::Take(holders) => holders,
-                Turn::Fetch | Turn::Nobody => {
+                Turn::Nobody => return Ok(None),
+                Turn::Fetch => {
                     if let Some(no) = self.no_of_one_waited_for(talk, want).await {
                         let (error, failed) = (no, search.failed.take());
                         return Ok(Some(Err(NotGiven { error, failed })));
-                    }
-                    if turn == Turn::Nobody {
-                        return Ok(None);
                     }
                     let located = self.overlooked(want, &search.useless).await;
                     let taken = self.take_from(want, treatment, haste, located, search);

@@ -31,7 +31,7 @@ use super::{Shared, lock, peer_id_of};
 
 /// An owner that gave no first word for so long is looked at; others that may have a thing are waited for so long once one is there.
 const FIRST_WORD_MAX: Duration = Duration::from_millis(100);
-/// Words and turns that wait to be looked at.
+/// Words and news that wait to be looked at.
 const WAITING_MAX: usize = 16;
 
 /// How far a fetch from outside is. Counted by whoever fetches, told to those who wait.
@@ -96,11 +96,19 @@ pub enum Turn {
 #[derive(Debug)]
 pub struct Talk {
     shared: Arc<Shared>,
-    turns: mpsc::Receiver<Turn>,
+    news: mpsc::Receiver<News>,
     waited_for: Arc<Mutex<Vec<PeerName>>>,
     told: mpsc::Sender<Told>,
     /// To holders that are no neighbours.
     errands: Vec<Errand>,
+}
+
+/// What the conversation tells its asker.
+#[derive(Debug)]
+enum News {
+    Turn(Turn),
+    /// It waits for this one.
+    Waits(PeerName),
 }
 
 #[derive(Debug)]
@@ -113,8 +121,20 @@ impl Talk {
     /// What to do next. Takes as long as the owners say that somebody fetches it, within the bounds of
     /// [`Asker`](modmesh_protocol::lease::Asker).
     pub async fn next(&mut self) -> Turn {
+        self.next_with(|_| ()).await
+    }
+
+    /// As [`Talk::next`]; hears of each neighbour for which the owners have this host wait, when that begins.
+    pub async fn next_with(&mut self, mut waits_for: impl FnMut(PeerName)) -> Turn {
         loop {
-            let turn = self.turns.recv().await.unwrap_or(Turn::Nobody);
+            let turn = match self.news.recv().await {
+                Some(News::Turn(turn)) => turn,
+                Some(News::Waits(holder)) => {
+                    waits_for(holder);
+                    continue;
+                }
+                None => Turn::Nobody,
+            };
             let Turn::Take(holders) = turn else {
                 return turn;
             };
@@ -159,8 +179,8 @@ impl Talk {
         there.collect()
     }
 
-    /// Neighbours that this host waited for before it was told to fetch it itself, the first in front, three at most: they know why
-    /// they did not get it.
+    /// Those that this host waited for until the last turn, the first in front, three at most. Where it was told to fetch it itself
+    /// they know why they did not get it.
     pub fn waited_for(&self) -> Vec<PeerName> {
         lock(&self.waited_for).clone()
     }
@@ -186,7 +206,7 @@ pub(super) fn begin(
     if candidates.is_empty() {
         return None;
     }
-    let (turns_in, turns) = mpsc::channel(WAITING_MAX);
+    let (news_in, news) = mpsc::channel(WAITING_MAX);
     let (told, told_in) = mpsc::channel(WAITING_MAX);
     let (words_in, words) = mpsc::channel(WAITING_MAX);
     let waited_for = Arc::default();
@@ -196,13 +216,13 @@ pub(super) fn begin(
         about,
         owners,
         words_in,
-        turns_in,
+        news_in,
         Arc::clone(&waited_for),
     );
     tokio::spawn(conversation.lead(words, told_in, road));
     Some(Talk {
         shared: Arc::clone(shared),
-        turns,
+        news,
         waited_for,
         told,
         errands: Vec::new(),

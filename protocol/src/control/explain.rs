@@ -223,10 +223,21 @@ pub enum Did {
     },
     /// It was waited for a busy neighbour.
     Wait,
-    /// The owners of the module were asked who of this network fetches it.
+    /// The owners of the module were asked who of this network fetches it, and said what to do.
     Together {
-        /// Who had it in the end; nobody where this host was to fetch it itself.
+        /// Who had it in the end; nobody where this host was to fetch it itself, or could not.
         had_it: Vec<PeerName>,
+        /// Whether this host was to fetch it itself. Older daemons do not say, and most often mean that.
+        #[serde(default = "yes")]
+        may_fetch: bool,
+        /// Whom this host had waited for until then, the first one in front, three at most: in vain, where it is nobody who had it.
+        #[serde(default)]
+        waited_for: Vec<PeerName>,
+    },
+    /// The owners said that somebody else fetches it: from then on this host waited.
+    ToldToWait {
+        /// Who fetches it.
+        fetches: PeerName,
     },
     /// A place was waited for among the requests that the hosts of the site have under way to their upstream.
     Line {
@@ -255,6 +266,10 @@ pub enum Did {
     /// A step of a newer daemon.
     #[serde(other)]
     Other,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Treatment {

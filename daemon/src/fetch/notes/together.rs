@@ -90,17 +90,18 @@ impl Fetcher {
     ) -> Option<Result<NoteAnswer, FetchError>> {
         loop {
             let began = Instant::now();
-            let members = match consultation.talk.next().await {
-                Turn::Take(members) => members,
-                Turn::Fetch | Turn::Nobody => Vec::new(),
+            let told_to_wait = |fetches| {
+                if let Some(story) = story {
+                    story.tell(began, Did::ToldToWait { fetches });
+                }
             };
+            let turn = consultation.talk.next_with(told_to_wait).await;
             if let Some(story) = story {
-                let had_it = members.clone();
-                story.tell(began, Did::Together { had_it });
+                story.tell_turn(began, &turn, consultation.talk.waited_for());
             }
-            if members.is_empty() {
+            let Turn::Take(members) = turn else {
                 break;
-            }
+            };
             for member in members.into_iter().take(MEMBERS_MAX) {
                 let asking = self.inner.peers.said(&member, consultation.key);
                 if let Ok(Ok(Some(said))) = timeout(NO_PROGRESS_MAX, asking).await

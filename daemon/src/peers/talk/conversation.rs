@@ -16,7 +16,7 @@ use super::clock::{Clock, LOOK_EVERY};
 use super::count::Counted;
 use super::owners::Owner;
 use super::said::{Heard, Said};
-use super::{About, FIRST_WORD_MAX, Told, Turn, WAITING_MAX};
+use super::{About, FIRST_WORD_MAX, News, Told, Turn, WAITING_MAX};
 
 /// A word after the first one, where that is waited for, takes so long at most; else its owner is looked at.
 const NEXT_WORD_MAX: Duration = Duration::from_millis(500);
@@ -46,8 +46,10 @@ pub(super) struct Conversation {
     /// Of the line that was opened last: what comes from one before it to the same owner counts for nothing.
     serial: u64,
     words_in: mpsc::Sender<Heard>,
-    turns: mpsc::Sender<Turn>,
+    news: mpsc::Sender<News>,
     waited_for: Arc<Mutex<Vec<PeerName>>>,
+    /// How many of those that are waited for were told to the asker.
+    waits_told: usize,
     /// Whether it came to a turn: from then on owners may have nothing to say.
     has_turned: bool,
 }
@@ -58,7 +60,7 @@ impl Conversation {
         about: About,
         owners: [Option<Owner>; OWNERS],
         words_in: mpsc::Sender<Heard>,
-        turns: mpsc::Sender<Turn>,
+        news: mpsc::Sender<News>,
         waited_for: Arc<Mutex<Vec<PeerName>>>,
     ) -> Self {
         Self {
@@ -70,8 +72,9 @@ impl Conversation {
             lines: [const { None }; OWNERS],
             serial: 0,
             words_in,
-            turns,
+            news,
             waited_for,
+            waits_told: 0,
             has_turned: false,
         }
     }
@@ -134,6 +137,7 @@ impl Conversation {
     }
 
     fn carry_out(&mut self, asker: &mut Asker, acts: Vec<Act>) {
+        self.tell_waits(asker);
         let mut acts = VecDeque::from(acts);
         while let Some(act) = acts.pop_front() {
             match act {
@@ -156,17 +160,16 @@ impl Conversation {
                 Act::Fetch => {
                     self.has_turned = true;
                     self.counted.fetches();
-                    *lock(&self.waited_for) = self.known(asker.waited_for());
-                    self.turn(Turn::Fetch);
+                    self.turn(asker, Turn::Fetch);
                 }
-                Act::Nobody => self.turn(Turn::Nobody),
+                Act::Nobody => self.turn(asker, Turn::Nobody),
                 Act::Take(holders) => {
                     self.has_turned = true;
                     let known = self.known(&holders);
                     if known.is_empty() {
                         acts.extend(asker.taken(self.now(), false));
                     } else {
-                        self.turn(Turn::Take(known));
+                        self.turn(asker, Turn::Take(known));
                     }
                 }
                 Act::Blame(owner, holder) => self.blame(owner, holder),
@@ -174,9 +177,19 @@ impl Conversation {
         }
     }
 
-    /// The asker takes one turn after the other, so there is room; one that is gone needs none.
-    fn turn(&self, turn: Turn) {
-        let _ = self.turns.try_send(turn);
+    /// The asker takes one turn after the other, and waits for a few at most, so there is room; one that is gone needs none.
+    fn turn(&self, asker: &Asker, turn: Turn) {
+        *lock(&self.waited_for) = self.known(asker.waited_for());
+        let _ = self.news.try_send(News::Turn(turn));
+    }
+
+    /// Says for whom this host has begun to wait.
+    fn tell_waits(&mut self, asker: &Asker) {
+        let begun = asker.waited_for().get(self.waits_told..);
+        for holder in self.known(begun.unwrap_or_default()) {
+            let _ = self.news.try_send(News::Waits(holder));
+        }
+        self.waits_told = asker.waited_for().len();
     }
 
     /// Those of `holders` that this host knows and that are of its site: what others have is asked for outside.

@@ -94,7 +94,11 @@ async fn the_first_fetches_and_the_second_takes_it_from_the_first() {
     let mut second = talk(&a, place, true, soon);
     until("it waits", || a.peers.leases().waiting == 1).await;
     first.end(Fetched::Here).await;
-    assert_eq!(second.next().await, Turn::Take(vec![b.peers.name()]));
+    let mut waits_for = Vec::new();
+    let turn = second.next_with(|holder| waits_for.push(holder)).await;
+    assert_eq!(turn, Turn::Take(vec![b.peers.name()]));
+    assert_eq!(waits_for, [b.peers.name()]);
+    assert_eq!(second.waited_for(), waits_for);
     second.taken(true).await;
     until("all is over", || a.peers.leases() == Default::default()).await;
     until("all is over", || b.peers.leases() == Default::default()).await;
