@@ -233,8 +233,12 @@ pub struct PeerStatus {
     pub peer_id: PeerName,
     /// Addresses it was reached at or came from, the present ones first.
     pub addrs: Vec<String>,
-    /// Whether it can be asked now: connected, greeted, not banned.
+    /// Whether it is a neighbour that can be asked now: connected, greeted, not banned, and here to stay.
     pub connected: bool,
+    /// Whether it is no neighbour, and can be asked now all the same: a host beyond the neighbours that called on an errand, or was
+    /// called on one. Such a one is not `connected`.
+    #[serde(default)]
+    pub on_errand: bool,
     /// How this host first met it.
     pub found_by: FoundBy,
     /// Whether it proved membership.

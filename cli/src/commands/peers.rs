@@ -69,6 +69,7 @@ fn row(peer: &PeerStatus) -> [String; 8] {
         (Some(_), _) if peer.distrusted => "distrusted",
         (Some(_), _) => "banned",
         (None, true) => "connected",
+        (None, false) if peer.on_errand => "on an errand",
         (None, false) => "gone",
     };
     let member = if peer.member { ", member" } else { "" };

@@ -177,7 +177,8 @@ fn trouble(peer: &PeerStatus) -> Option<Finding> {
         let text = format!("{name} is left alone until {until} for {what}");
         return Some(Finding::warning(CHECK, text, REMEDY));
     }
-    let error = peer.last_error.as_ref().filter(|_| !peer.connected)?;
+    let can_be_asked = peer.connected || peer.on_errand;
+    let error = peer.last_error.as_ref().filter(|_| !can_be_asked)?;
     let text = format!("{name} cannot be asked ({error})");
     Some(Finding::warning(CHECK, text, REMEDY))
 }

@@ -185,6 +185,7 @@ impl Neighbour {
             peer_id: self.name.clone(),
             addrs: self.addresses.clone(),
             connected: self.is_here_to_stay(now),
+            on_errand: self.is_usable(now) && self.on_errand,
             found_by: self.found_by,
             member: self.is_member(),
             site: self.site.as_ref().map(Site::to_string),

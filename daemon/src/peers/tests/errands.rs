@@ -92,6 +92,18 @@ async fn an_owner_beyond_the_neighbours_is_called_and_holders_are_found_so_too()
         assert_eq!((used("neighbours"), used("errands")), (1, 1));
         assert_eq!(host.peers.connected(), 1);
     }
+    // People see each as what it is.
+    for (host, other) in [(&a, &b), (&b, &a)] {
+        let shown = |peer: &Host| {
+            let all = host.peers.snapshot().into_iter();
+            let name = peer.peers.name();
+            let mut its = all.filter(|status| status.peer_id == name);
+            let status = its.next().unwrap();
+            (status.connected, status.on_errand)
+        };
+        until("it is on an errand", || shown(other) == (false, true)).await;
+        assert_eq!(shown(&between), (true, false));
+    }
     let mut second = talk(&b, place);
     until("it waits", || b.peers.leases().waiting == 1).await;
     first.end(Fetched::Here).await;
