@@ -50,6 +50,7 @@ mod run;
 mod scene;
 mod serve;
 mod service;
+mod shown;
 mod sites;
 mod slow_peers;
 mod together;
