@@ -115,7 +115,7 @@ pub struct LyingPeer {
 }
 
 impl LyingPeer {
-    /// Starts a neighbour on a free port of 127.0.0.1 that has `modules`, which `log` lists, and lies in one way.
+    /// Starts a neighbour on a free port of 127.0.0.1 that has `modules`, with the records of those that `log` lists, and lies in one way.
     /// It dials nobody: give its address to others as `--peer`.
     pub fn start(modules: &[Module], log: &TestLog, lie: PeerLie) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));

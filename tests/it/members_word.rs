@@ -348,3 +348,55 @@ fn who_is_distrusted_is_left_alone_over_restarts_until_that_is_taken_back() {
     let said = host.distrust(&[&ourselves]);
     assert!(said.stderr.contains("is this host itself"), "{said}");
 }
+
+#[test]
+fn only_among_members_are_neighbours_asked_for_what_nothing_proves() {
+    let files = Files::new();
+    let upstream = FakeUpstream::start([hello()]);
+    for among_members in [true, false] {
+        let neighbour = match among_members {
+            true => giver(hello()),
+            false => upstream.log(|log| LyingPeer::start(&[hello()], log, PeerLie::None)),
+        };
+        let host = match among_members {
+            true => files.member(HostOptions::new("B")),
+            false => HostOptions::new("B"),
+        };
+        let host = host.peer(&neighbour.peer_address()).start();
+        host.wait_for_neighbours(1);
+        host.get(&hello().url_path("info"));
+        host.get(LIST);
+        let zip = host.get(&hello().url_path("zip"));
+        assert_eq!(zip.status == 200, among_members, "{}", zip.text());
+        for kind in ["note", "stated"] {
+            let asked = neighbour.questions(kind) > 0;
+            assert_eq!(asked, among_members, "{kind}");
+        }
+        assert_eq!(neighbour.files_given() > 0, among_members);
+    }
+}
+
+#[test]
+fn an_open_host_takes_no_file_of_a_neighbour_that_the_database_does_not_list() {
+    let upstream = FakeUpstream::start([Module::package("example.com/listed", "v1.0.0")]);
+    upstream.publish_unlisted(&hello());
+    // It has another form of the module than upstream, and nothing that proves it.
+    let neighbour = upstream.log(|log| LyingPeer::start(&[another()], log, PeerLie::None));
+    let host = HostOptions::new("A")
+        .upstream(&upstream.url())
+        .sumdb(&upstream.sumdb_with_url())
+        .peer(&neighbour.peer_address())
+        .start();
+    host.wait_for_neighbours(1);
+    let zip = host.get(&hello().url_path("zip"));
+    assert_eq!(zip.header("x-modmesh-source"), "upstream");
+    assert_eq!(zip.expect_body(), hello().zip());
+    let shown = host.explain_file("example.com/hello@v1.0.0", "zip");
+    assert_eq!(shown["here"]["scope"], "unlisted", "{shown:#}");
+    assert_eq!(shown["here"]["h1"], hello().h1().to_string(), "{shown:#}");
+    // The neighbour's was offered all the time, and to offer it is no lie.
+    let offers = &shown["neighbours"]["have_it"];
+    assert_eq!(offers[0], neighbour.name().as_str(), "{shown:#}");
+    assert!(neighbour.questions("inline") + neighbour.questions("locate") > 1);
+    assert!(host.peers()[0]["banned_until"].is_null());
+}

@@ -103,8 +103,6 @@ impl ForgingShelf {
                 .file("evil.go", "package evil\n")
                 .requires("example.com/evil", "v1.0.0");
             let of = identity(module);
-            let id = log.id(module.path(), module.version());
-            let id = id.expect("a module that the log lists");
             let lies_about_log = forges_records || shows_another;
             let shown = match lie {
                 PeerLie::OtherFile => &modules[(number + 1) % modules.len()],
@@ -120,15 +118,6 @@ impl ForgingShelf {
                 PeerLie::GoMod => evil.go_mod(),
                 _ => shown.go_mod(),
             };
-            let (mut id, mut record) = (id, log.record(id).to_owned());
-            if forges_records {
-                record = forged_record(module, &evil);
-                forged_log = forged_log.with_record_replaced(id, &record);
-            } else if shows_another {
-                // Not one of these modules.
-                (id, record) = (0, log.record(0).to_owned());
-                lines.push_str(&forged_record(module, &evil));
-            }
             shelf.lay(folder, number, &of, FileKind::Zip, &zip);
             shelf.lay(folder, number, &of, FileKind::Mod, &go_mod);
             for (kind, h1) in [
@@ -140,6 +129,18 @@ impl ForgingShelf {
                     kind,
                 };
                 shelf.stated.insert(KeyHash::of_file(&key), h1);
+            }
+            let Some(id) = log.id(module.path(), module.version()) else {
+                continue;
+            };
+            let (mut id, mut record) = (id, log.record(id).to_owned());
+            if forges_records {
+                record = forged_record(module, &evil);
+                forged_log = forged_log.with_record_replaced(id, &record);
+            } else if shows_another {
+                // Not one of these modules.
+                (id, record) = (0, log.record(0).to_owned());
+                lines.push_str(&forged_record(module, &evil));
             }
             let hash = KeyHash::of_versions(log.name(), &of.module);
             let versions = shelf.versions.entry(hash).or_default();

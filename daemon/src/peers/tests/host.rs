@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::super::{
-    Listener, Membership, NeighbourEvent, Peers, PeersConfig, PeersError, Shelf, Shelved, Tile,
-    Watch, lock,
+    Listener, Membership, NeighbourEvent, Peers, PeersConfig, PeersError, Shelf, Shelved,
+    ShelvedSaying, ShelvedStatement, Tile, Watch, lock,
 };
 
 /// How long a test waits for an event that must come.
@@ -40,6 +40,8 @@ pub(super) struct Cupboard {
     pub(super) versions: Mutex<HashMap<KeyHash, Vec<(u64, String)>>>,
     pub(super) tiles: Mutex<HashMap<(u8, u64), Tile>>,
     pub(super) head: Mutex<Option<(u64, String)>>,
+    /// What it states to members of any file. Where it states something, it has a note and a saying for whatever they ask too.
+    pub(super) for_members: Mutex<Option<ShelvedStatement>>,
     /// While shut, whoever asks for a file waits: for tests of bounds.
     pub(super) gate: Gate,
 }
@@ -93,6 +95,25 @@ impl Shelf for Cupboard {
         let shown = lock(&self.versions).get(&key).cloned();
         let shown = shown.filter(|_| database == DATABASE)?;
         Some((self.head(DATABASE)?, shown))
+    }
+
+    fn statement(&self, _: KeyHash) -> Option<ShelvedStatement> {
+        lock(&self.for_members).clone()
+    }
+
+    fn note(&self, _: &str) -> Option<(Vec<u8>, Duration)> {
+        let has_it = lock(&self.for_members).is_some();
+        has_it.then(|| (b"v1.0.0\n".to_vec(), Duration::ZERO))
+    }
+
+    fn saying(&self, _: KeyHash) -> Option<ShelvedSaying> {
+        let has_it = lock(&self.for_members).is_some();
+        has_it.then(|| ShelvedSaying {
+            status: 404,
+            bytes: b"not found".to_vec(),
+            age: Duration::ZERO,
+            at: Duration::from_secs(7),
+        })
     }
 
     fn tile(&self, _: DatabaseId, level: u8, index: u64, _: u16) -> Option<(u16, Vec<u8>)> {

@@ -1,18 +1,21 @@
 //! Members and everybody else: secrets that fit and do not, stolen words, and what a stranger gets.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use libp2p::swarm::Stream;
+use modmesh_protocol::artifact::KeyHash;
+use modmesh_protocol::digest::{BlobId, H1};
 use modmesh_protocol::membership::{Role, Secret, Secrets, Verdict, Words};
-use modmesh_protocol::wire::{FileRequest, Hello, Message, Query, decode_payload, encode};
+use modmesh_protocol::peer_name::PeerName;
+use modmesh_protocol::wire::{Answer, FileRequest, Hello, Message, Query, decode_payload, encode};
 use tokio::time::timeout;
 
 use super::super::streams::Purpose;
-use super::super::{Haste, Membership, name_of};
-use super::host::{DATABASE, Heard, Host, SOON, config, until};
+use super::super::{Haste, Membership, ShelvedStatement, lock, name_of};
+use super::host::{Cupboard, DATABASE, Heard, Host, SOON, config, until};
 use super::rogue::{Rogue, after_hello, read_frame};
 
 /// Secrets of one byte each, the first line first.
@@ -156,7 +159,7 @@ async fn a_list_makes_members_of_those_who_list_each_other() {
 async fn a_stranger_is_given_nothing_before_and_after_its_hello() {
     let host = member(&[1], &[]).await;
     let (key, _) = host.put(1, b"a file");
-    *super::super::lock(&host.shelf.head) = Some((7, "head".into()));
+    *lock(&host.shelf.head) = Some((7, "head".into()));
     let id = host.peers.name().as_str().parse().unwrap();
     // What an honest member says, to this very host.
     let honest = member(&[1], &host.peers.addresses()).await;
@@ -241,7 +244,7 @@ async fn words_sent_back_or_kept_from_another_connection_make_no_member() {
         }))
         .await;
         let host = member(&[1], std::slice::from_ref(&rogue.address)).await;
-        *super::super::lock(&host.shelf.head) = Some((7, "head".into()));
+        *lock(&host.shelf.head) = Some((7, "head".into()));
         let expected = match changed {
             true => "its mesh secret is another",
             false => "not understood",
@@ -294,8 +297,8 @@ async fn a_member_that_dialled_is_asked_for_its_heads() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(&folder, &host.peers.addresses());
     config.membership.secrets = secrets(&[1]);
-    let shelf = Arc::new(super::host::Cupboard::default());
-    *super::super::lock(&shelf.head) = Some((9, "larger head".into()));
+    let shelf = Arc::new(Cupboard::default());
+    *lock(&shelf.head) = Some((9, "larger head".into()));
     let dialler = Host::start_on(folder, config, shelf).await.unwrap();
     let name = host.came().await;
     let heard = Heard::Head(name, DATABASE, "larger head".into());
@@ -326,4 +329,77 @@ async fn a_secret_is_exchanged_under_a_running_mesh() {
     says(&second, "its mesh secret is another").await;
     second.peers.take_secrets(secrets(&[3])).await.unwrap();
     until("it is back", || first.peers.members() == 1).await;
+}
+
+const UNPROVEN: KeyHash = KeyHash([3; 32]);
+const LIST: &str = "example.com/m/@v/list";
+
+/// Puts on the shelf what members alone may have.
+fn fill(shelf: &Cupboard) {
+    *lock(&shelf.for_members) = Some(ShelvedStatement {
+        h1: H1([1; 32]),
+        blob: BlobId([2; 32]),
+        length: 3,
+        by: None,
+    });
+}
+
+/// How many statements, notes and sayings `host` hears when it asks for them; for the last `named`.
+async fn heard_of(host: &Host, named: &PeerName) -> [usize; 3] {
+    let haste = Haste::NobodyElse;
+    let stated = host
+        .peers
+        .stated(UNPROVEN, haste, std::slice::from_ref(named));
+    let (stated, notes) = (
+        stated.await.found.len(),
+        host.peers.notes(LIST, haste).await.len(),
+    );
+    let said = host.peers.said(named, UNPROVEN).await.unwrap();
+    [stated, notes, usize::from(said.is_some())]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rests_on_a_members_word_is_asked_of_members() {
+    let mut first = member(&[1], &[]).await;
+    fill(&first.shelf);
+    let second = member(&[1], &first.peers.addresses()).await;
+    assert_eq!(first.came().await, second.peers.name());
+    until("both are members", || second.peers.members() == 1).await;
+    assert_eq!(heard_of(&second, &first.peers.name()).await, [1, 1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_host_asks_no_neighbour_for_what_rests_on_a_members_word_and_gives_none() {
+    let asked = Arc::<AtomicUsize>::default();
+    let counting = Arc::clone(&asked);
+    let rogue = Rogue::start(after_hello(move |purpose, mut stream| {
+        let counting = Arc::clone(&counting);
+        async move {
+            if purpose != Purpose::Query {
+                return;
+            }
+            let query: Query = decode_payload(&read_frame(&mut stream).await).unwrap();
+            if matches!(
+                query,
+                Query::Stated { .. } | Query::Note { .. } | Query::Said { .. }
+            ) {
+                counting.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }))
+    .await;
+    let mut host = Host::start(std::slice::from_ref(&rogue.address)).await;
+    fill(&host.shelf);
+    let name = host.came().await;
+    assert_eq!(heard_of(&host, &name).await, [0, 0, 0]);
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+    // It has all three, and gives none of them.
+    for (question, nothing) in [
+        (Query::Stated { file: UNPROVEN.0 }, Answer::Stated(None)),
+        (Query::Note { path: LIST.into() }, Answer::Note(None)),
+        (Query::Said { key: UNPROVEN.0 }, Answer::Said(None)),
+    ] {
+        let answer = ask(&rogue, &host, Purpose::Query, &question).await;
+        assert_eq!(answer, encode(&nothing).unwrap(), "{question:?}");
+    }
 }
