@@ -66,7 +66,7 @@ fn neighbours(peers: &[PeerStatus]) -> String {
 
 fn row(peer: &PeerStatus) -> [String; 8] {
     let state = match (&peer.banned_until, peer.connected) {
-        (Some(_), _) if peer.distrusted => "distrusted",
+        _ if peer.distrusted => "distrusted",
         (Some(_), _) => "banned",
         (None, true) => "connected",
         (None, false) if peer.on_errand => "on an errand",

@@ -96,7 +96,7 @@ impl Peers {
         self.shared.distrusted.change(peer, is_distrusted)?;
         match is_distrusted {
             true => {
-                self.shared.roster.leave_alone(&id, WHY);
+                self.shared.roster.distrust(&id, WHY);
                 lock(&self.shared.directory).forget(peer);
                 lock(&self.shared.said_on_errands).forget(peer);
                 self.shared.outbox.disconnect(id);
@@ -104,7 +104,7 @@ impl Peers {
                     .watch
                     .neighbours(self.shared.roster.usable_count());
             }
-            false => self.shared.roster.pardon(&id),
+            false => self.shared.roster.trust_again(&id),
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Distrusted {
     /// Has those of earlier runs left alone.
     pub(super) fn apply(&self, roster: &Roster) {
         for id in self.names().iter().filter_map(peer_id_of) {
-            roster.leave_alone(&id, WHY);
+            roster.distrust(&id, WHY);
         }
     }
 }

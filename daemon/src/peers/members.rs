@@ -118,7 +118,9 @@ impl Members {
         let said = Said { role, words };
         self.judge_words(peer, &said)?;
         if self.is_closed() {
-            roster.is_a_member_by(peer, said);
+            roster.is_a_member_by(peer, said.clone());
+            // The secrets may have been changed since, by one who did not see this member yet.
+            self.judge_words(peer, &said)?;
             self.changed.send_replace(());
         }
         lock(&self.told).remove(peer);

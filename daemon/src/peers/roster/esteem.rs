@@ -11,7 +11,7 @@ use modmesh_protocol::limits::{BAN, PROBE_GRACE, PROBE_MAX, PROBE_REST};
 use modmesh_protocol::peer_name::PeerName;
 
 use super::Roster;
-use super::neighbour::{FOR_GOOD, Neighbour, Probe};
+use super::neighbour::{Neighbour, Probe};
 use crate::peers::lock;
 
 /// How long a neighbour that was silent for two seconds is asked last, or not at all where somebody else can be asked; and
@@ -80,19 +80,19 @@ impl Roster {
         });
     }
 
-    /// Leaves `peer` alone until it is pardoned. That is no lie of its own.
-    pub(in crate::peers) fn leave_alone(&self, peer: &PeerId, why: &str) {
+    /// Leaves `peer` alone until that is taken back. It is no lie of its own, and a ban for one neither shortens it nor ends with it.
+    pub(in crate::peers) fn distrust(&self, peer: &PeerId, why: &str) {
         self.change(peer, |n| {
-            n.banned_until = Some(Instant::now() + FOR_GOOD);
+            n.is_distrusted = true;
             n.last_error = Some(why.to_owned());
         });
     }
 
-    /// Speaks to `peer` again.
-    pub(in crate::peers) fn pardon(&self, peer: &PeerId) {
+    /// The user takes that back.
+    pub(in crate::peers) fn trust_again(&self, peer: &PeerId) {
         self.change(peer, |n| {
-            n.banned_until = None;
-            n.last_error = None;
+            n.is_distrusted = false;
+            n.last_error = n.lies.last().map(|(_, what, _)| what.clone());
         });
     }
 

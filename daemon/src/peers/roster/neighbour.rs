@@ -11,9 +11,6 @@ use modmesh_protocol::site::Site;
 use super::super::crossing::OtherSite;
 use super::super::members::Said;
 
-/// How long one is left alone whom this host's user distrusts: longer than any daemon runs.
-pub(super) const FOR_GOOD: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
 #[derive(Debug)]
 pub(super) struct Neighbour {
     pub(super) name: PeerName,
@@ -55,6 +52,8 @@ pub(super) struct Neighbour {
     /// Until when it is not asked so all the same.
     pub(super) plain_until: Option<Instant>,
     pub(super) banned_until: Option<Instant>,
+    /// Whether this host's user distrusts it.
+    pub(super) is_distrusted: bool,
     pub(super) lies: Vec<(SystemTime, String, Option<PathBuf>)>,
     pub(super) seen_at: Instant,
     pub(super) announcements: Allowance,
@@ -108,6 +107,7 @@ impl Neighbour {
             gives_inline: false,
             plain_until: None,
             banned_until: None,
+            is_distrusted: false,
             lies: Vec::new(),
             seen_at: now,
             announcements: Allowance {
@@ -118,7 +118,7 @@ impl Neighbour {
     }
 
     pub(super) fn is_banned(&self, now: Instant) -> bool {
-        self.banned_until.is_some_and(|until| now < until)
+        self.is_distrusted || self.banned_until.is_some_and(|until| now < until)
     }
 
     /// For how long it is still not asked as an owner, and for whom it had this host wait.
@@ -202,7 +202,7 @@ impl Neighbour {
                     .as_secs()
             }),
             passed_over: self.passed_over(now),
-            distrusted: left.is_some_and(|left| left > FOR_GOOD / 2),
+            distrusted: self.is_distrusted,
         }
     }
 }
