@@ -240,6 +240,22 @@ where
         })
     }
 
+    /// How many there are that rest.
+    pub fn resting(&self, now: Duration) -> usize {
+        let known = self.known.values();
+        let rests = |known: &&Known<T, A>| now < known.rests_until && known.place().is_some();
+        known.filter(rests).count()
+    }
+
+    /// Keeps those alone that are said to be, or were, at a place that is to be kept.
+    pub fn retain(&mut self, mut is_kept: impl FnMut(&A) -> bool) {
+        self.known.retain(|_, known| {
+            known.words.retain(|(_, place)| is_kept(place));
+            known.met_at = known.met_at.take().filter(&mut is_kept);
+            known.met_at.is_some() || !known.words.is_empty()
+        });
+    }
+
     /// Where it is, if it can be called now.
     pub fn place(&self, now: Duration, peer: &P) -> Option<A> {
         let known = self.known.get(peer)?;

@@ -2,8 +2,8 @@
 //!
 //! By multicast a crowd that starts together is heard one after the other, seven a second. But everybody calls the first
 //! that are heard, so these know everybody; asking them is quicker than waiting for the last. The first neighbours are asked
-//! a moment after they were met, three once more a little later, and one every ten minutes for what was missed, all of this host's site. Who has as many
-//! neighbours as it calls, or knows of as many hosts, asks them all, one after the other and while they name hosts that nobody named before: there may be
+//! a moment after they were met, three once more a little later, and one every ten minutes for what was missed, all of this host's site. Who has a quarter as
+//! many neighbours as it calls, or knows of as many hosts, asks them all, one after the other and while they name hosts that nobody named before: there may be
 //! more hosts than anybody has neighbours, and owners are found among all of them.
 //!
 //! What they say is hearsay. It is followed only to addresses on this host's own links, by whose neighbours such a call
@@ -30,7 +30,7 @@ const ROUNDS: [Duration; 2] = [Duration::from_millis(1500), Duration::from_secs(
 const ASKED_IN_A_ROUND: usize = 3;
 /// How often one is asked after that.
 const EVERY: Duration = Duration::from_secs(600);
-/// How long after there are as many neighbours as are called all of them are asked: those of a network that starts together do not know
+/// How long after there are many hosts all neighbours are asked: those of a network that starts together do not know
 /// everybody yet when they are asked first.
 const SWEEPS: [Duration; 4] = [
     Duration::from_millis(1500),
@@ -38,6 +38,9 @@ const SWEEPS: [Duration; 4] = [
     Duration::from_secs(30),
     Duration::from_secs(300),
 ];
+/// All are asked by a host that knows of this part of those that it calls: in a network that is larger than everybody's room a newcomer may
+/// find all others full, and has few neighbours.
+const MANY_PART: usize = 4;
 /// Hosts that are enough to be told of all others, of two thousand with 128 neighbours each.
 const TELLERS_ENOUGH: usize = 64;
 /// How often one is asked for a host that was heard and that nobody has told of, where there are more hosts than neighbours.
@@ -102,8 +105,12 @@ impl Sweeps {
     fn step(&mut self, shared: &Shared, now: Instant) -> Option<PeerId> {
         let told_of = shared.acquainted_count();
         let hosts = told_of.max(shared.roster.usable_count());
-        if self.begin.is_none() && hosts >= shared.capacity.called() {
+        let many = shared.capacity.called() / MANY_PART;
+        if self.begin.is_none() && hosts >= many {
             self.begin = Some(SWEEPS.map(|wait| now + wait).into());
+        } else if self.begin.is_some() && hosts < many / 2 {
+            // It is another network by now.
+            *self = Self::default();
         }
         let begin = self.begin.as_mut()?;
         let waiting = begin.len();

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use libp2p::PeerId;
 use modmesh_protocol::acquaintances::Acquainted;
@@ -62,12 +63,16 @@ impl Shared {
     /// many that never delivered anything proven as there may be neighbours.
     fn beyond(&self) -> Vec<Acquainted<PeerId, Whereabouts>> {
         let now = self.up_since.elapsed();
-        let mut beyond: Vec<_> = {
+        let (mut beyond, resting): (Vec<_>, _) = {
             let acquaintances = lock(&self.acquaintances);
             if acquaintances.len() <= self.capacity.called() {
                 return Vec::new();
             }
-            acquaintances.known(now).collect()
+            // Who rests is none of them now, and makes the network no smaller.
+            (
+                acquaintances.known(now).collect(),
+                acquaintances.resting(now),
+            )
         };
         self.roster.keep_callable(&mut beyond);
         let mut unproven: HashMap<IpAddr, usize> = HashMap::new();
@@ -81,10 +86,15 @@ impl Shared {
             *count <= UNPROVEN_PER_ADDRESS_MAX
         });
         let connected = self.roster.usable_count() + self.roster.on_errand_count();
-        if connected + beyond.len() <= self.capacity.called() {
+        if connected + beyond.len() + resting <= self.capacity.called() {
             beyond.clear();
         }
         beyond
+    }
+
+    /// Keeps those alone whose address is to be kept.
+    pub(super) fn keep_acquaintances(&self, mut is_kept: impl FnMut(IpAddr) -> bool) {
+        lock(&self.acquaintances).retain(|place| is_kept(place.at.ip()));
     }
 
     /// Where `peer` can be called, if neighbours told and it was not called in vain just now.
@@ -131,7 +141,7 @@ impl Shared {
         let is_known = self.roster.is_neighbour(&peer) || self.where_is(&peer).is_some();
         self.is_told_of(at.ip(), [(peer, at)]);
         if !is_known {
-            self.company.misses_somebody();
+            self.company.misses(peer, Instant::now());
         }
     }
 

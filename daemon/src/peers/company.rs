@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use modmesh_protocol::limits::ACQUAINTANCES_MAX;
@@ -20,6 +21,11 @@ const MET_MAX: usize = 8;
 
 /// Neighbours that are asked for one that was heard: of two thousand hosts one in sixteen knows it.
 const MISSED_QUESTIONS: u32 = 24;
+
+/// How long it is not asked once more for the same one: who speaks again and again and cannot be reached is one question's worth.
+const MISSED_REMEMBERED: Duration = Duration::from_secs(3600);
+/// Hosts that are missed and remembered; while there are so many nobody asks for one more.
+const MISSED_MAX: usize = 256;
 
 /// The table.
 #[derive(Debug, Default)]
@@ -35,6 +41,8 @@ pub(super) struct Company {
 struct Table {
     neighbours: HashMap<PeerId, Address>,
     met: VecDeque<PeerId>,
+    /// For whom neighbours were asked, and since when.
+    missed: HashMap<PeerId, Instant>,
     /// The ports at which this host can be called over IPv4 and IPv6; 0 where it cannot.
     ports: (u16, u16),
 }
@@ -59,9 +67,10 @@ impl Company {
     /// It was heard to listen there; that counts where it is connected from the same address, and its port is not known.
     pub(super) fn listens(&self, peer: &PeerId, socket: SocketAddr) {
         let mut table = lock(&self.table);
-        let place = table.neighbours.get_mut(peer);
-        if let Some(place) = place.filter(|place| place.ip == socket.ip() && place.port == 0) {
-            place.port = socket.port();
+        let address = table.neighbours.get_mut(peer);
+        let is_it = |one: &&mut Address| one.ip == socket.ip() && one.port == 0;
+        if let Some(address) = address.filter(is_it) {
+            address.port = socket.port();
         }
     }
 
@@ -70,8 +79,16 @@ impl Company {
         lock(&self.table).neighbours.remove(peer);
     }
 
-    /// Somebody was heard of whom no neighbour has told: some of them are to be asked.
-    pub(super) fn misses_somebody(&self) {
+    /// `peer` was heard, and no neighbour has told of it: some of them are to be asked.
+    pub(super) fn misses(&self, peer: PeerId, now: Instant) {
+        {
+            let missed = &mut lock(&self.table).missed;
+            missed.retain(|_, since| now < *since + MISSED_REMEMBERED);
+            if missed.len() >= MISSED_MAX || missed.contains_key(&peer) {
+                return;
+            }
+            missed.insert(peer, now);
+        }
         self.questions.store(MISSED_QUESTIONS, Ordering::Relaxed);
         self.somebody_met.notify_one();
     }
@@ -247,5 +264,33 @@ mod tests {
         let sockets = ["127.0.0.1:1", "10.0.0.1:2", "[::1]:3", "10.0.0.2:4"];
         company.listens_at(&sockets.map(|text| text.parse().unwrap()));
         assert_eq!(company.question(), Query::Acquaint { v4: 2, v6: 0 });
+    }
+
+    #[test]
+    fn for_one_that_speaks_again_and_again_neighbours_are_asked_once_an_hour() {
+        let (company, now) = (Company::default(), Instant::now());
+        let asked = |company: &Company| {
+            let mut asked = 0;
+            while company.is_missing_somebody() {
+                company.asks_for_the_missing();
+                asked += 1;
+            }
+            asked
+        };
+        let peer = PeerId::random();
+        company.misses(peer, now);
+        assert_eq!(asked(&company), MISSED_QUESTIONS);
+        company.misses(peer, now);
+        assert_eq!(asked(&company), 0);
+        company.misses(PeerId::random(), now);
+        assert_eq!(asked(&company), MISSED_QUESTIONS);
+        for _ in 0..2 * MISSED_MAX {
+            company.misses(PeerId::random(), now);
+        }
+        assert!(asked(&company) > 0);
+        company.misses(PeerId::random(), now);
+        assert_eq!(asked(&company), 0);
+        company.misses(peer, now + MISSED_REMEMBERED);
+        assert_eq!(asked(&company), MISSED_QUESTIONS);
     }
 }

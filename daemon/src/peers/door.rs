@@ -75,7 +75,12 @@ impl Door {
 
     /// Whether this host talks to `address` at all.
     pub(super) fn allows(&mut self, address: &Multiaddr) -> bool {
-        ip_of(address).is_some_and(|ip| self.links.allows(ip, Instant::now()))
+        ip_of(address).is_some_and(|ip| self.allows_ip(ip))
+    }
+
+    /// As [`Door::allows`].
+    pub(super) fn allows_ip(&mut self, address: IpAddr) -> bool {
+        self.links.allows(address, Instant::now())
     }
 
     /// Whether `address` is on one of this host's links, loopback excepted.

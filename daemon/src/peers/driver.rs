@@ -242,6 +242,7 @@ impl Driver {
                 let of_listener = self.listening.entry(listener_id).or_default();
                 of_listener.retain(|known| *known != address);
                 self.publish_addresses();
+                self.forget_off_link();
             }
             SwarmEvent::ListenerClosed {
                 listener_id,

@@ -63,10 +63,19 @@ impl Driver {
         let id = options.connection_id();
         self.swarm.behaviour_mut().door.expects_errand(id);
         self.shared.errands.called(&peer, Instant::now());
-        // A call that fails at once is also reported as an event.
+        // Of a call that fails at once no event tells.
         if let Err(error) = self.swarm.dial(options) {
-            tracing::debug!(%peer, %error, "a host was not called on an errand");
+            self.errand_failed(id, Some(peer), &error);
+            if !self.swarm.behaviour_mut().door.allows_ip(at.ip()) {
+                self.forget_off_link();
+            }
         }
+    }
+
+    /// Forgets hosts that were told of and are on no link of this host any more: it may be in another network by now.
+    pub(super) fn forget_off_link(&mut self) {
+        let door = &mut self.swarm.behaviour_mut().door;
+        self.shared.keep_acquaintances(|ip| door.allows_ip(ip));
     }
 
     /// The call `id` failed. Whether it was one for an errand.
@@ -85,9 +94,11 @@ impl Driver {
             "an errand was in vain"
         );
         if let Some(peer) = peer {
-            // What was refused here is not its fault.
-            if !matches!(error, DialError::Denied { .. } | DialError::Aborted) {
-                self.shared.was_missed(&peer);
+            match error {
+                DialError::Aborted => {}
+                // What was refused here is not its fault; it would be again at once.
+                DialError::Denied { .. } => self.shared.was_declined(&peer),
+                _ => self.shared.was_missed(&peer),
             }
             self.shared.errands.failed(&peer);
         }

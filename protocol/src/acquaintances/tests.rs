@@ -154,3 +154,19 @@ fn the_table_is_bounded() {
     }
     assert!(table.tellers.len() <= ACQUAINTANCES_KNOWN_MAX + 1);
 }
+
+#[test]
+fn who_rests_is_counted_and_who_is_in_another_network_is_forgotten() {
+    let mut table = Acquaintances::default();
+    tell_by_two(&mut table, SECOND, [(10, 5), (11, 5), (12, 6)].into_iter());
+    table.met(SECOND, &11);
+    table.declined(SECOND, &10);
+    assert_eq!(table.resting(SECOND), 1);
+    assert_eq!(table.resting(SECOND + ACQUAINTANCE_RESTS), 0);
+    // One that is said to be at two places is still said to be at the other.
+    table.tell(SECOND, 3, [(11, 6)]);
+    table.retain(|place| *place == 6);
+    assert_eq!((told(&table, SECOND), table.len()), (vec![12], 2));
+    table.retain(|_| false);
+    assert!(table.is_empty());
+}

@@ -9,7 +9,7 @@ use modmesh_protocol::lease::{Fetched, MemberId, Road};
 use modmesh_protocol::limits::NEIGHBOURS_MIN;
 
 use super::super::onlink::socket_of;
-use super::super::{About, KeyHash, Talk, Turn, name_of, peer_id_of};
+use super::super::{About, KeyHash, PeerError, Talk, Turn, name_of, peer_id_of};
 use super::host::{Host, config, until};
 use super::talk::place_of;
 
@@ -179,4 +179,24 @@ async fn a_full_house_turns_neighbours_away_and_lets_errands_in() {
     )
     .await
     .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_cannot_be_made_fails_at_once_and_who_is_on_no_link_is_forgotten() {
+    let between = small(&[]).await;
+    let mut a = small(&[&between]).await;
+    a.came().await;
+    let strangers = strangers(&a);
+    // Of a network that this host was in before.
+    let elsewhere: SocketAddr = "203.0.113.9:1".parse().unwrap();
+    let gone: Vec<PeerId> = (0..3).map(|_| PeerId::random()).collect();
+    tell(&a, gone.iter().map(|peer| (*peer, elsewhere)));
+    let shared = &a.peers.shared;
+    assert!(shared.where_is(&gone[0]).is_some());
+    let called = super::super::errands::call_on(shared, gone[0]).await;
+    assert!(matches!(called, Err(PeerError::Gone)), "{called:?}");
+    for peer in &gone {
+        assert_eq!(shared.where_is(peer), None);
+    }
+    assert!(shared.where_is(&strangers[0]).is_some());
 }
