@@ -24,6 +24,8 @@ pub struct Scenario {
     pub upstream_rate: u64,
     /// Time until the upstream gives a first byte.
     pub upstream_delay: Duration,
+    /// How long that was for other files, as far as the hosts know.
+    pub delay_before: Duration,
     /// Bytes a second of each host's own line.
     pub link_rate: u64,
     /// The longest time that a message takes where it is not lost; the shortest is a tenth of it.
@@ -102,6 +104,7 @@ pub fn stampede(hosts: usize, file_bytes: u64, upstream_bits: u64) -> Scenario {
         file_bytes,
         upstream_rate: upstream_bits / 8,
         upstream_delay: Duration::from_millis(100),
+        delay_before: Duration::from_millis(100),
         link_rate: 50_000_000,
         delay_max: Duration::from_millis(2),
         busy_for: Duration::ZERO,

@@ -94,6 +94,19 @@ fn an_owner_whose_accomplice_drips_is_believed_once() {
 }
 
 #[test]
+fn an_owner_whose_accomplice_says_to_have_all_of_it_is_believed_once() {
+    let scene = Scene::new();
+    let friend = scene.friend.member_id();
+    scene
+        .liar
+        .lie_as_owner(OwnerLie::WaitForDone(friend, 50_000));
+    let [first, second] = scene.ask_for_two();
+    assert!(first >= 1);
+    assert_eq!(second, 0);
+    assert!(scene.is_passed_over());
+}
+
+#[test]
 fn nobody_is_called_whom_an_owner_names() {
     let scene = Scene::new();
     let stranger = scene.stranger.member_id();

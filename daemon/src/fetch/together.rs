@@ -109,6 +109,7 @@ impl Fetcher {
         let about = About {
             key: KeyHash::of_file(&want.key),
             place: KeyHash::of_place(&want.key.of.module),
+            bytes_max: want.bytes_max,
             // Who gives nothing large to others need not fetch for them.
             can_fetch: (self.haste(want.asker) == Haste::OthersWait || self.may_cross(want))
                 && !self.inner.peers.are_uploads_paused(),
@@ -143,8 +144,15 @@ impl Fetcher {
         if holders.is_empty() || !self.may_ask_neighbours(&want.key) {
             return Vec::new();
         }
+        let peers = &self.inner.peers;
+        // An owner may name one that is silent for every file.
+        let may_ask_upstream = self.haste(want.asker) == Haste::OthersWait;
+        let named = holders
+            .iter()
+            .filter(|holder| !may_ask_upstream || !peers.is_slow(holder));
+        let named: Vec<PeerName> = named.cloned().collect();
         let (hash, began) = (KeyHash::of_file(&want.key), Instant::now());
-        let survey = self.inner.peers.locate_among(holders, Some(hash), None);
+        let survey = peers.locate_among(&named, Some(hash), None);
         let survey = survey.await;
         want.story.tell_survey(began, &survey);
         let mut found: Vec<_> = survey.found.into_iter().filter_map(Holder::of).collect();

@@ -75,6 +75,8 @@ pub struct About {
     pub key: KeyHash,
     /// [`KeyHash::of_place`] of its module.
     pub place: KeyHash,
+    /// Bytes that it can have at most.
+    pub bytes_max: u64,
     /// Whether this host has an upstream that is not known to be down.
     pub can_fetch: bool,
     /// How far the fetch is, once there is one.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::lease::{Fetched, Road};
+use modmesh_protocol::limits::RECORD_TEXT_BYTES_MAX;
 use modmesh_protocol::module::ModuleVersion;
 
 use super::AroundUs;
@@ -46,6 +47,7 @@ impl RecordCouncil {
         let about = About {
             key,
             place: KeyHash::of_place(&of.module),
+            bytes_max: RECORD_TEXT_BYTES_MAX as u64,
             can_fetch: !around.is_alone() || peers.may_cross(),
             so_far: Arc::clone(&so_far),
         };

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, join_all};
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::lease::{Fetched, Road};
-use modmesh_protocol::limits::NEIGHBOURS_MAX;
+use modmesh_protocol::limits::{NEIGHBOURS_MAX, TILE_BYTES_MAX};
 use modmesh_protocol::log::TileCoordinate;
 use modmesh_protocol::peer_name::PeerName;
 use tokio::time::timeout;
@@ -166,6 +166,7 @@ impl TilesTogether {
         let about = About {
             key,
             place: key,
+            bytes_max: TILE_BYTES_MAX as u64,
             can_fetch: true,
             so_far: Arc::clone(&so_far),
         };

@@ -2,13 +2,20 @@
 //!
 //! An owner that is silent is passed over for the next one, and so is one that says "wait" for longer than fetching it oneself would
 //! take. Where no owner is left one fetches without a lease, and says so to the owners, so that others can wait for it.
+//!
+//! To leave an owner is no verdict: an upstream that is slow today is slow for its holder too. Only what this host's own fetch
+//! shows afterwards, or how soon the thing was here from somebody else, tells one that lied.
+
+mod vain;
 
 use std::time::Duration;
+
+use vain::{InVain, Vain, Waiting};
 
 use super::rank::{MemberId, OWNERS};
 use super::words::{Ask, Claim, Progress, Word};
 use crate::artifact::KeyHash;
-use crate::limits::{FIRST_BYTE_MAX, PLACE_WAIT_MAX, PROGRESS_BYTES_MIN, PROGRESS_EVERY};
+use crate::limits::PROGRESS_EVERY;
 
 /// Owners that are shown a fetch without a lease.
 const SHOWN: usize = 2;
@@ -18,25 +25,15 @@ const SILENCE: Duration = Duration::from_millis(500);
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// Least time in which a first answer is expected.
 const ANSWER_MIN: Duration = Duration::from_millis(100);
-/// What is waited for a holder beyond the time that one's own upstream would take.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// The pace of an upstream from which nothing has come yet, in bytes a second: a slow line that many share.
-const PACE_UNKNOWN: f64 = 256.0 * 1024.0;
-/// A holder that is slower than our own upstream by this factor drips: more than those who share a line usually are.
-const FAR_BELOW: f64 = 16.0;
-/// One that is slower than this drips, whatever our own upstream does, in bytes a second.
-const PACE_MIN: f64 = PROGRESS_BYTES_MIN as f64 / 2.0;
-/// Over what time a holder's pace is looked at: longer than a [`LEASE`](crate::limits::LEASE), so that an honest owner is the
-/// first to act on a holder that stands still.
-const PACE_WINDOW: Duration = Duration::from_millis(3500);
 /// Holders of one thing that one after the other are waited for.
 const HOLDERS_MAX: u8 = 3;
 /// Who is waited for where the owner names nobody yet.
 const NOBODY: MemberId = MemberId([0; 32]);
 /// How often an owner may name holders that do not give it, before the next owner is asked.
-const MISSES_MAX: u8 = 4;
-/// What a file is taken to have at least, in bytes, where its holder does not tell it.
-const SIZE_UNKNOWN_BYTES: u64 = 1024 * 1024;
+const OFFERS_MAX: u8 = 4;
+/// How often an owner whose holder has no byte yet is asked once more, before this host fetches it without a lease: of all who wait
+/// for a slow upstream one is to try for itself, and not each.
+const ASKED_AGAIN_MAX: u8 = 3;
 
 /// What the asker has to know of its host.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +42,8 @@ pub struct Circumstances {
     pub key: KeyHash,
     /// The owners, the first one in front; one may be the host itself.
     pub owners: [Option<MemberId>; OWNERS],
+    /// Bytes that such a thing can have at most: who says to fetch more of it does not.
+    pub bytes_max: u64,
     /// Whether the host has an upstream that is not known to be down.
     pub can_fetch: bool,
     /// The 99th percentile of round trips to neighbours.
@@ -94,8 +93,15 @@ pub struct Asker {
     late: u32,
     /// A holder that was far too slow.
     drips: Option<MemberId>,
-    /// How often those that the present owner named did not give it.
-    misses: u8,
+    /// How often an owner was asked once more, and for which holder the last time.
+    asked_again: (u8, Option<MemberId>),
+    /// Owners that were left, on which there is no verdict yet.
+    in_vain: Vec<InVain>,
+    /// When this host began to fetch, and when the first byte came.
+    began: Duration,
+    first_byte: Option<Duration>,
+    /// How often each owner said that somebody has it.
+    offers: [u8; OWNERS],
     /// Holders that it waited for, the first in front.
     waited_for: Vec<MemberId>,
 }
@@ -110,28 +116,12 @@ enum Stage {
     /// This owner said to wait.
     Waiting(Waiting),
     Fetching,
+    /// From the first of these that gives it.
     Taking {
         at: usize,
-        holder: MemberId,
+        holders: Vec<MemberId>,
     },
     Over,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    at: usize,
-    holder: MemberId,
-    since: Duration,
-    heard: Duration,
-    progress: Progress,
-    /// When the pace was looked at, and what had come then.
-    mark: (Duration, u64),
-    /// The owner that was asked too, because this one is silent.
-    other: Option<usize>,
-    /// Since when it is only a place at a holder that is waited for.
-    queued: Option<Duration>,
-    /// How many holders it was so far.
-    turns: u8,
 }
 
 impl Asker {
@@ -146,7 +136,11 @@ impl Asker {
             progress: Progress::default(),
             late: 0,
             drips: None,
-            misses: 0,
+            asked_again: (0, None),
+            in_vain: Vec::new(),
+            began: now,
+            first_byte: None,
+            offers: [0; OWNERS],
             waited_for: Vec::new(),
         };
         let mut acts = Vec::new();
@@ -204,6 +198,9 @@ impl Asker {
         let ask = match how {
             Fetched::SoFar(progress) => {
                 self.progress = progress;
+                if progress.bytes > 0 {
+                    self.first_byte.get_or_insert(now);
+                }
                 if now.saturating_sub(self.progress_told) < PROGRESS_EVERY {
                     return acts;
                 }
@@ -216,6 +213,7 @@ impl Asker {
         };
         self.say_to_all(&ask, &mut acts);
         if !matches!(how, Fetched::SoFar(_)) {
+            self.judge_by_own_fetch(now, &mut acts);
             self.end(&mut acts);
         }
         acts
@@ -224,17 +222,19 @@ impl Asker {
     /// How taking it from a holder ended.
     pub fn taken(&mut self, now: Duration, is_here: bool) -> Vec<Act> {
         let mut acts = Vec::new();
-        let Stage::Taking { at, holder } = self.stage else {
+        let Stage::Taking { at, holders } = &self.stage else {
             return acts;
         };
+        let (at, holder) = (*at, holders.first().copied().unwrap_or(NOBODY));
         if is_here {
+            let soon_here = |one: &&InVain| one.was_soon_here(now, holders);
+            let liars = self.in_vain.iter().filter(soon_here);
+            acts.extend(liars.map(InVain::blame));
             self.say_to_all(&Ask::Done, &mut acts);
             self.end(&mut acts);
             return acts;
         }
-        self.misses += 1;
-        if self.misses >= MISSES_MAX {
-            self.misses = 0;
+        if self.offers[at] >= OFFERS_MAX {
             self.stage = Stage::Asking { at, since: now };
             self.pass_over(now, at, Claim::Nothing, &mut acts);
         } else if self.open[at] {
@@ -262,26 +262,10 @@ impl Asker {
                 let silent = now.saturating_sub(waiting.heard);
                 let (at, other) = (waiting.at, waiting.other);
                 let claim = Claim::WaitedFor(waiting.holder);
-                let holder = waiting.holder;
                 let patience = 1 + self.late;
-                if let Some(vain) = waiting.is_in_vain(now, road, patience) {
-                    if let Some(owner) = self.of.owners[at] {
-                        acts.push(Act::Blame(owner, holder));
-                    }
-                    // A second owner that names the same one is no reason to believe it longer.
-                    let is_enough = match vain {
-                        Vain::Late => self.late > 0,
-                        Vain::Drips => self.drips == Some(holder),
-                    };
-                    match vain {
-                        Vain::Late => self.late += 1,
-                        Vain::Drips => self.drips = Some(holder),
-                    }
-                    if is_enough && self.of.can_fetch {
-                        self.fetch_alone(now, &mut acts);
-                    } else {
-                        self.pass_over(now, at, Claim::Nothing, &mut acts);
-                    }
+                if let Some(vain) = waiting.is_in_vain(now, road, patience, self.of.bytes_max) {
+                    let (holder, since) = (waiting.holder, waiting.since);
+                    self.leave(now, at, holder, (vain, since), &mut acts);
                 } else if silent >= SILENCE_MAX {
                     if let Some(other) = other {
                         self.forsake(other, &mut acts);
@@ -319,6 +303,68 @@ impl Asker {
         matches!(self.stage, Stage::Over)
     }
 
+    /// This owner had this host wait for that holder, since then, in vain.
+    fn leave(
+        &mut self,
+        now: Duration,
+        at: usize,
+        holder: MemberId,
+        (vain, since): (Vain, Duration),
+        acts: &mut Vec<Act>,
+    ) {
+        if let Some(owner) = self.of.owners[at] {
+            let one = InVain {
+                owner,
+                holder,
+                vain,
+                since,
+                left: now,
+            };
+            if !self.of.can_fetch {
+                // Nothing will tell, and who cannot fetch loses nothing but its place in a line.
+                acts.push(one.blame());
+            } else if self.in_vain.iter().all(|other| other.owner != owner) {
+                self.in_vain.push(one);
+            }
+        }
+        // A second owner that names the same one is no reason to believe it longer.
+        let is_enough = match vain {
+            Vain::NoByte { .. } | Vain::Slow { .. } => self.late > 0,
+            Vain::Drips { .. } => self.drips == Some(holder),
+        };
+        match vain {
+            Vain::NoByte { .. } | Vain::Slow { .. } => self.late += 1,
+            Vain::Drips { .. } => self.drips = Some(holder),
+        }
+        let (asked_again, _) = self.asked_again;
+        if !is_enough || !self.of.can_fetch {
+            self.pass_over(now, at, Claim::Nothing, acts);
+        } else if matches!(vain, Vain::NoByte { .. })
+            && self.open[at]
+            && asked_again < ASKED_AGAIN_MAX
+        {
+            self.asked_again = (asked_again + 1, Some(holder));
+            self.open[at] = false;
+            acts.push(Act::Close(at));
+            self.open(at, Claim::WaitedFor(holder), acts);
+            self.stage = Stage::Asking { at, since: now };
+        } else {
+            self.fetch_alone(now, acts);
+        }
+    }
+
+    /// Who lied, as this host's own fetch shows, which has ended now.
+    fn judge_by_own_fetch(&self, now: Duration, acts: &mut Vec<Act>) {
+        let first_byte = self.first_byte.unwrap_or(now);
+        let own = vain::Own {
+            first_byte: first_byte.saturating_sub(self.began),
+            took: now.saturating_sub(self.began),
+            bytes: self.progress.bytes,
+        };
+        let liars = self.in_vain.iter().filter(|one| one.was_a_lie(&own));
+        acts.extend(liars.map(InVain::blame));
+    }
+
     /// What an owner's word means for one that has not begun to fetch.
     fn decide(&mut self, now: Duration, at: usize, word: Word, acts: &mut Vec<Act>) {
         match word {
@@ -330,6 +376,13 @@ impl Asker {
                 if let Some(next) = self.next_owner() {
                     self.open(next, Claim::Fetching(Progress::default()), acts);
                 }
+            }
+            // It was asked once more because of this one, and has nothing else to say.
+            Word::Wait { holder }
+                if self.asked_again.1 == Some(holder)
+                    && matches!(self.stage, Stage::Asking { .. }) =>
+            {
+                self.fetch_alone(now, acts);
             }
             Word::Wait { holder } => {
                 self.choose(at, acts);
@@ -349,19 +402,19 @@ impl Asker {
                     self.wait(now, at, NOBODY);
                 }
                 if let Stage::Waiting(waiting) = &mut self.stage {
-                    (waiting.at, waiting.heard) = (at, now);
-                    waiting.queued.get_or_insert(now);
+                    waiting.is_queued(now, at);
                 }
             }
-            Word::Have { holders } => match holders.first() {
-                Some(holder) => {
-                    let holder = *holder;
-                    self.close_others(at, acts);
-                    self.stage = Stage::Taking { at, holder };
-                    acts.push(Act::Take(holders));
-                }
-                None => self.pass_over(now, at, Claim::Nothing, acts),
-            },
+            // One that takes its offers back has them counted all the same.
+            Word::Have { holders } if holders.is_empty() || self.offers[at] >= OFFERS_MAX => {
+                self.pass_over(now, at, Claim::Nothing, acts);
+            }
+            Word::Have { holders } => {
+                self.offers[at] += 1;
+                self.close_others(at, acts);
+                acts.push(Act::Take(holders.clone()));
+                self.stage = Stage::Taking { at, holders };
+            }
             Word::Nobody | Word::Busy => self.pass_over(now, at, Claim::Nothing, acts),
         }
     }
@@ -380,28 +433,10 @@ impl Asker {
             self.waited_for.push(holder);
         }
         if let Stage::Waiting(waiting) = &mut self.stage {
-            (waiting.at, waiting.heard) = (at, now);
-            // A new holder begins anew, and so does the patience with it; but not for ever.
-            if waiting.holder != holder && waiting.turns < HOLDERS_MAX {
-                waiting.holder = holder;
-                waiting.turns += 1;
-                waiting.since = now;
-                waiting.progress = Progress::default();
-                waiting.mark = (now, 0);
-            }
+            waiting.is_named(now, at, holder);
             return;
         }
-        self.stage = Stage::Waiting(Waiting {
-            at,
-            holder,
-            since: now,
-            heard: now,
-            progress: Progress::default(),
-            mark: (now, 0),
-            other: None,
-            queued: None,
-            turns: 1,
-        });
+        self.stage = Stage::Waiting(Waiting::begin(now, at, holder));
     }
 
     /// This owner is of no use for this thing: the next is asked.
@@ -461,6 +496,7 @@ impl Asker {
     fn fetch(&mut self, now: Duration, acts: &mut Vec<Act>) {
         self.stage = Stage::Fetching;
         self.progress_told = now;
+        self.began = now;
         acts.push(Act::Fetch);
     }
 
@@ -507,55 +543,6 @@ pub enum Fetched {
         /// The status of HTTP.
         status: u16,
     },
-}
-
-impl Waiting {
-    /// Whether waiting on costs more than fetching it oneself, as far as can be told. `patience` is how often over one's own time
-    /// is waited.
-    fn is_in_vain(&mut self, now: Duration, road: &Road, patience: u32) -> Option<Vain> {
-        let total = self.progress.total.unwrap_or(SIZE_UNKNOWN_BYTES);
-        let left = total.saturating_sub(self.progress.bytes) as f64;
-        let pace = road.pace.unwrap_or(PACE_UNKNOWN).max(1.0);
-        let alone = seconds(total.max(self.progress.bytes) as f64 / pace);
-        let most = alone.saturating_mul(patience).saturating_add(PATIENCE);
-        let waited = now.saturating_sub(self.queued.unwrap_or(self.since));
-        if self.queued.is_some() {
-            return (waited > most.max(2 * PLACE_WAIT_MAX)).then_some(Vain::Late);
-        }
-        if self.progress.bytes == 0 {
-            let known = road
-                .first_byte
-                .map_or(FIRST_BYTE_MAX, |known| 2 * known + PATIENCE);
-            return (waited > known.min(FIRST_BYTE_MAX)).then_some(Vain::Late);
-        }
-        let (since, bytes) = self.mark;
-        let window = now.saturating_sub(since);
-        if window < PACE_WINDOW {
-            return None;
-        }
-        let theirs = self.progress.bytes.saturating_sub(bytes) as f64 / window.as_secs_f64();
-        self.mark = (now, self.progress.bytes);
-        let least = road.pace.map_or(PACE_MIN, |pace| pace / FAR_BELOW);
-        if theirs < least {
-            return Some(Vain::Drips);
-        }
-        // Many who share one line are slow together: what is nearly there is waited for.
-        let is_late = waited > most && seconds(left / theirs.max(1.0)) > most;
-        is_late.then_some(Vain::Late)
-    }
-}
-
-fn seconds(number: f64) -> Duration {
-    Duration::try_from_secs_f64(number).unwrap_or(Duration::MAX)
-}
-
-/// Why it is not waited any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Vain {
-    /// It takes longer than it would take this host.
-    Late,
-    /// The holder is far slower than this host would be.
-    Drips,
 }
 
 #[cfg(test)]

@@ -23,6 +23,18 @@ use crate::limits::{
 const REMEMBERED: Duration = Duration::from_secs(30);
 /// After so many holders in a row whose upstreams did not give it a thing is free.
 const FAILURES_MAX: u8 = 2;
+/// How long a lease has no byte before one that waits may be given it, which asks for that.
+const NO_BYTE: Duration = Duration::from_secs(2);
+/// How often a lease without a byte is handed over, and to nobody twice.
+const HANDED_OVER_MAX: usize = 8;
+/// How often what came may be of no use, so that it begins anew, and the lease stays.
+const RESTARTS_MAX: u8 = 3;
+/// How long a lease lasts at most, whatever is said of it: 500 MiB at 300 kB a second.
+const LEASE_MAX: Duration = Duration::from_secs(30 * 60);
+/// So many askers must have missed a thing at a holder that was said to have it; it is not believed again before it has fetched it.
+const MISSED_BY: usize = 2;
+/// Holders of one thing that were missed and are remembered.
+const MISSED_MAX: usize = 16;
 
 /// An asker's stream; the caller numbers them and uses no number again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +62,12 @@ struct Thing {
     lease: Option<Lease>,
     /// Who has it, the latest last, at most [`HOLDERS_NAMED_MAX`].
     holders: VecDeque<MemberId>,
+    /// Those that did not give it, the latest in front.
+    missed: VecDeque<Missed>,
+    /// Whom a lease that had no byte was handed over to.
+    handed_over: Vec<MemberId>,
+    /// Who had a lease and made no progress.
+    straggled: VecDeque<MemberId>,
     /// Until when a holder that others name may come and say that it is at it.
     grace: Option<(MemberId, Duration)>,
     /// When somebody last became a holder.
@@ -60,6 +78,16 @@ struct Thing {
     failures: u8,
     /// Since when everybody is to fetch their own.
     free_since: Option<Duration>,
+}
+
+/// One that was said to have it, and did not give it.
+#[derive(Debug)]
+struct Missed {
+    holder: MemberId,
+    /// By whom it was missed first.
+    by: MemberId,
+    /// How often, by others too.
+    count: usize,
 }
 
 #[derive(Debug)]
@@ -91,6 +119,10 @@ struct Lease {
     /// When it last got further.
     renewed: Duration,
     progress: Progress,
+    /// Whether its holder has said, after [`NO_BYTE`], that it has nothing yet.
+    has_nothing_yet: bool,
+    /// How often it began anew.
+    restarts: u8,
     /// When those who wait were last told.
     told: Duration,
 }
@@ -119,7 +151,9 @@ impl Desk {
         let thing = self.things.entry(key).or_default();
         thing.alone = Some(who).filter(|who| is_new || thing.alone == Some(*who));
         for holder in known.iter().rev() {
-            thing.add_holder(*holder);
+            if !thing.is_missed(holder) {
+                thing.add_holder(*holder);
+            }
         }
         // Who wants it has it no more, whatever it said before.
         thing.holders.retain(|holder| *holder != who);
@@ -133,6 +167,11 @@ impl Desk {
         let mut said = Said::new();
         match claim {
             Claim::Fetching(progress) => thing.fetches(now, ticket, progress),
+            Claim::WaitedFor(holder) if can_fetch && thing.may_take_over(who, holder) => {
+                thing.handed_over.push(who);
+                thing.takes_over(now, ticket, Progress::default(), &mut said);
+                said.push((ticket, Word::Fetch));
+            }
             Claim::WaitedFor(holder) if holder != who && thing.grace.is_none() => {
                 thing.grace = Some((holder, now + CLAIM_GRACE));
             }
@@ -160,8 +199,9 @@ impl Desk {
         let mut said = Said::new();
         match ask {
             Ask::Want { .. } => return said,
-            Ask::Progress(progress) => thing.progress(now, ticket, *progress),
+            Ask::Progress(progress) => thing.progress(now, ticket, *progress, &mut said),
             Ask::Done => {
+                thing.missed.retain(|missed| missed.holder != who);
                 thing.add_holder(who);
                 thing.failures = 0;
                 thing.free_since = None;
@@ -181,6 +221,10 @@ impl Desk {
         }
         if let Some(thing) = self.things.get_mut(&key) {
             thing.settle(now, &mut said);
+            let is_told = said.iter().any(|(told, _)| *told == ticket);
+            if matches!(ask, Ask::Missed { .. }) && !is_told {
+                said.extend(thing.standing(ticket).map(|word| (ticket, word)));
+            }
         }
         self.clean(key, now);
         said
@@ -332,21 +376,54 @@ impl Thing {
                 granted: now,
                 renewed: now,
                 progress,
+                has_nothing_yet: false,
+                restarts: 0,
                 told: now,
             });
         }
     }
 
-    fn progress(&mut self, now: Duration, ticket: Ticket, progress: Progress) {
-        let Some(lease) = self.lease.as_mut().filter(|lease| lease.ticket == ticket) else {
+    /// Whether `who`, which waited for that holder, may be given the lease: not a byte of it has come.
+    fn may_take_over(&self, who: MemberId, holder: MemberId) -> bool {
+        // By its own word: where this owner has no time to listen, nobody is to fetch for that.
+        let has_no_byte = |lease: &Lease| lease.holder == holder && lease.has_nothing_yet;
+        let is_given = self.handed_over.len() >= HANDED_OVER_MAX || self.handed_over.contains(&who);
+        who != holder && !is_given && self.lease.as_ref().is_some_and(has_no_byte)
+    }
+
+    /// The lease is this asker's from now on; whoever had it fetches on without. Who waits is told.
+    fn takes_over(&mut self, now: Duration, ticket: Ticket, progress: Progress, said: &mut Said) {
+        self.lease = None;
+        self.fetches(now, ticket, progress);
+        self.tell_holder(said);
+    }
+
+    /// Tells those who wait for whom.
+    fn tell_holder(&self, said: &mut Said) {
+        if let Some(holder) = self.lease.as_ref().map(|lease| lease.holder) {
+            let word = |ticket: &Ticket| (*ticket, Word::Wait { holder });
+            said.extend(self.waiting.iter().map(word));
+        }
+    }
+
+    fn progress(&mut self, now: Duration, ticket: Ticket, progress: Progress, said: &mut Said) {
+        let Some(lease) = self.lease.as_mut() else {
             return;
         };
-        let gets_on = progress.bytes > lease.progress.bytes;
-        let begins = progress.bytes == 0 && now.saturating_sub(lease.granted) < FIRST_BYTE_MAX;
-        if gets_on || begins {
-            lease.renewed = now;
+        if lease.ticket == ticket {
+            return lease.gets_on(now, progress);
         }
-        lease.progress = progress;
+        // Of several that are at it the one is worth waiting for that has something.
+        let asking = self.askers.get(&ticket);
+        let is_at_it = asking.is_some_and(|asking| asking.stage == Stage::Fetching);
+        if is_at_it && lease.progress.bytes == 0 && progress.bytes > 0 {
+            self.takes_over(now, ticket, progress, said);
+        }
+    }
+
+    fn is_missed(&self, holder: &MemberId) -> bool {
+        let mut missed = self.missed.iter();
+        missed.any(|missed| missed.holder == *holder && missed.count >= MISSED_BY)
     }
 
     fn missed(&mut self, ticket: Ticket, holder: MemberId) {
@@ -354,10 +431,25 @@ impl Thing {
             return;
         };
         // Who was not sent there has nothing to say about it.
-        if asking.stage == Stage::Taking(holder) {
-            asking.stage = Stage::Waiting;
-            self.holders.retain(|other| *other != holder);
-            self.waiting.push_front(ticket);
+        if asking.stage != Stage::Taking(holder) {
+            return;
+        }
+        asking.stage = Stage::Waiting;
+        let who = asking.who;
+        self.holders.retain(|other| *other != holder);
+        self.waiting.push_front(ticket);
+        match self
+            .missed
+            .iter_mut()
+            .find(|missed| missed.holder == holder)
+        {
+            // One alone may have reasons of its own.
+            Some(missed) => missed.count += usize::from(missed.by != who),
+            None => {
+                self.missed.truncate(MISSED_MAX - 1);
+                let (by, count) = (who, 1);
+                self.missed.push_front(Missed { holder, by, count });
+            }
         }
     }
 
@@ -378,7 +470,7 @@ impl Thing {
 
     /// Ends what has run out, and gives everybody who waits what there is by now.
     fn settle(&mut self, now: Duration, said: &mut Said) {
-        let ran_out = |lease: &Lease| now.saturating_sub(lease.renewed) >= LEASE;
+        let ran_out = |lease: &Lease| lease.has_run_out(now);
         let other_can_fetch = || {
             let mut waiting = self.waiting.iter();
             waiting.any(|ticket| {
@@ -392,6 +484,8 @@ impl Thing {
             let ended = self.lease.take().map(|lease| lease.ticket);
             if let Some(asking) = ended.and_then(|ticket| self.askers.get_mut(&ticket)) {
                 asking.stage = Stage::Straggling;
+                self.straggled.truncate(MISSED_MAX - 1);
+                self.straggled.push_front(asking.who);
             }
         }
         if self.grace.is_some_and(|(_, until)| now >= until) {
@@ -469,8 +563,14 @@ impl Thing {
             found.map(|(ticket, _)| *ticket)
         };
         let able = |ticket: &&Ticket| self.askers.get(ticket).is_some_and(|a| a.can_fetch);
+        let is_new = |ticket: &&Ticket| {
+            let asking = self.askers.get(ticket);
+            asking.is_some_and(|asking| !self.straggled.contains(&asking.who))
+        };
+        let mut able_and_new = self.waiting.iter().filter(able).filter(is_new);
         // One that fetches without our lease holds it as well as anybody.
         let heir = at(Stage::Fetching)
+            .or_else(|| able_and_new.next().copied())
             .or_else(|| self.waiting.iter().find(able).copied())
             .or_else(|| at(Stage::Straggling));
         let Some(heir) = heir else {
@@ -482,14 +582,7 @@ impl Thing {
         };
         self.fetches(now, heir, Progress::default());
         said.push((heir, Word::Fetch));
-        let Some(holder) = self.lease.as_ref().map(|lease| lease.holder) else {
-            return;
-        };
-        said.extend(
-            self.waiting
-                .iter()
-                .map(|ticket| (*ticket, Word::Wait { holder })),
-        );
+        self.tell_holder(said);
     }
 
     /// Has everybody who waits fetch their own; who cannot is told that nobody has it.
@@ -533,6 +626,28 @@ impl Thing {
                 .iter()
                 .map(|ticket| (*ticket, Word::Progress(progress))),
         );
+    }
+}
+
+impl Lease {
+    /// How far it is. What is complete gets on no more, and what begins anew again and again does not either.
+    fn gets_on(&mut self, now: Duration, progress: Progress) {
+        let age = now.saturating_sub(self.granted);
+        let bytes = progress.bytes.min(progress.total.unwrap_or(u64::MAX));
+        if bytes < self.progress.bytes {
+            self.restarts = self.restarts.saturating_add(1);
+        }
+        let begins = bytes == 0 && age < FIRST_BYTE_MAX;
+        let is_further = bytes > self.progress.bytes && self.restarts <= RESTARTS_MAX;
+        if (is_further || begins) && age < LEASE_MAX {
+            self.renewed = now;
+        }
+        self.has_nothing_yet = bytes == 0 && age >= NO_BYTE;
+        self.progress = Progress { bytes, ..progress };
+    }
+
+    fn has_run_out(&self, now: Duration) -> bool {
+        now.saturating_sub(self.renewed) >= LEASE
     }
 }
 

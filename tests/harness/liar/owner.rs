@@ -25,6 +25,8 @@ pub enum OwnerLie {
     Wait(MemberId),
     /// "Wait" for this one, which gets on by so many bytes a second.
     WaitForDrip(MemberId, u64),
+    /// "Wait" for this one, which has all of so many bytes, and never is one that has it.
+    WaitForDone(MemberId, u64),
     /// "The lease is yours".
     FetchAll,
     /// "These have it".
@@ -81,6 +83,14 @@ async fn answer(mut stream: RawStream, lie: OwnerLie) -> Option<()> {
         OwnerLie::Wait(holder) => {
             while began.elapsed() < LIE_MAX {
                 say(&mut stream, &Word::Wait { holder }).await?;
+                tokio::time::sleep(PROGRESS_EVERY).await;
+            }
+        }
+        OwnerLie::WaitForDone(holder, bytes) => {
+            say(&mut stream, &Word::Wait { holder }).await?;
+            while began.elapsed() < LIE_MAX {
+                let total = Some(bytes);
+                say(&mut stream, &Word::Progress(Progress { bytes, total })).await?;
                 tokio::time::sleep(PROGRESS_EVERY).await;
             }
         }

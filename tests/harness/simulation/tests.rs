@@ -134,3 +134,17 @@ fn two_thousand_hosts_are_no_more_trouble_than_fifty() {
         outcome.message_bytes
     );
 }
+
+#[test]
+fn an_upstream_that_is_slow_to_begin_for_once_is_tried_by_few_and_costs_no_owner_its_name() {
+    for (seconds, fetches_max) in [(4, 1), (10, 6)] {
+        let cold = Scenario {
+            upstream_delay: Duration::from_secs(seconds),
+            ..fifty()
+        };
+        for outcome in runs(&cold) {
+            assert!(outcome.fetches <= fetches_max, "{seconds} s: {outcome:?}");
+            assert_eq!(outcome.blamed, 0, "{seconds} s: {outcome:?}");
+        }
+    }
+}

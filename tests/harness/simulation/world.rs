@@ -197,6 +197,7 @@ impl<'a> World<'a> {
         let of = Circumstances {
             key: KEY,
             owners: self.hosts[host].owners.map(|owner| owner.map(id_of)),
+            bytes_max: 10 * self.of.file_bytes,
             can_fetch: true,
             round_trip: 2 * self.of.delay_max,
         };
@@ -288,7 +289,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A liar's word: wait for one that does not exist, which gets on by a byte at a time.
+    /// A liar's word: wait for one that does not exist, which gets on as fast as the upstream gives.
     fn lie(&mut self, ticket: u64, owner: usize) {
         let holder = self.id_of((owner + 1) % self.hosts.len());
         self.send(ticket, false, encode(&Word::Wait { holder }));
@@ -342,7 +343,7 @@ impl<'a> World<'a> {
         let known = self.of.knows_pace;
         let road = Road {
             pace: known.then_some(self.of.upstream_rate as f64),
-            first_byte: known.then_some(self.of.upstream_delay),
+            first_byte: known.then_some(self.of.delay_before),
         };
         if !self.hosts[host].alive {
             return;
@@ -353,7 +354,7 @@ impl<'a> World<'a> {
             for ticket in mine {
                 let waited = now.as_millis() as u64;
                 let total = Some(self.of.file_bytes);
-                let bytes = (waited * self.of.upstream_rate / 1000).min(self.of.file_bytes - 1);
+                let bytes = waited * self.of.upstream_rate / 1000;
                 self.send(
                     ticket,
                     false,

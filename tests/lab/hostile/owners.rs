@@ -24,11 +24,17 @@ const MODULES: usize = 48;
 type MakeLie = fn(MemberId, MemberId) -> OwnerLie;
 
 /// Name, lie, whether whoever tells it is not asked any more, and how many hosts want the file at once.
-const LIES: [(&str, MakeLie, bool, usize); 6] = [
+const LIES: [(&str, MakeLie, bool, usize); 7] = [
     ("wait for ever", |friend, _| OwnerLie::Wait(friend), true, 1),
     (
         "wait for one that drips",
         |friend, _| OwnerLie::WaitForDrip(friend, DRIP),
+        true,
+        1,
+    ),
+    (
+        "wait for one that says to be done",
+        |friend, _| OwnerLie::WaitForDone(friend, 1_000_000),
         true,
         1,
     ),

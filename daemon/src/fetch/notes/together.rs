@@ -24,6 +24,7 @@ use super::{FetchError, Fetcher, NoteAnswer, NoteKey};
 use crate::metrics::Source;
 use crate::peers::{About, SayingOfMember, SoFar, Talk, Turn};
 use crate::policy::Asker;
+use crate::store::NOTE_BYTES_MAX;
 use crate::upstream::{Answer, ErrorAnswer, UpstreamError};
 
 /// How long upstream is taken to need for a note, of which nothing was measured: a proxy that asks the repository itself.
@@ -65,6 +66,7 @@ impl Fetcher {
         let about = About {
             key: saying,
             place: KeyHash::of_place(key.module()),
+            bytes_max: NOTE_BYTES_MAX,
             can_fetch: true,
             so_far: Arc::clone(&so_far),
         };

@@ -22,6 +22,8 @@ use super::{About, FIRST_WORD_MAX, News, Told, Turn, WAITING_MAX};
 const NEXT_WORD_MAX: Duration = Duration::from_millis(500);
 /// The longest time that owners are known to take for a first word and that is waited for, four times over.
 const FAR: Duration = Duration::from_millis(250);
+/// For so long after this host's start others may be starting too, and owners that are there take their time.
+const ALL_START: Duration = Duration::from_secs(10);
 
 /// The stream to one owner, as the conversation sees it.
 #[derive(Debug)]
@@ -88,8 +90,9 @@ impl Conversation {
         let circumstances = Circumstances {
             key: self.about.key,
             owners: self.owners.map(|owner| owner.map(|owner| owner.id)),
+            bytes_max: self.about.bytes_max,
             can_fetch: self.about.can_fetch,
-            round_trip: self.shared.owners_took.get().unwrap_or_default().min(FAR),
+            round_trip: self.round_trip(),
         };
         let (mut asker, acts) = Asker::begin(Duration::ZERO, circumstances);
         self.carry_out(&mut asker, acts);
@@ -116,20 +119,35 @@ impl Conversation {
                 }
                 told = told.recv() => match told {
                     Some(Told::Taken(is_here)) => asker.taken(self.now(), is_here),
-                    Some(Told::Ended(how)) => asker.fetched(self.now(), how),
+                    Some(Told::Ended(how)) => {
+                        let mut acts = self.so_far(&mut asker);
+                        acts.extend(asker.fetched(self.now(), how));
+                        acts
+                    }
                     // Who asked is gone, and so is this host's place with the owners.
                     None => return,
                 },
                 _ = clock.tick() => {
-                    let so_far = Fetched::SoFar(self.about.so_far.progress());
-                    let now = self.now();
-                    let mut acts = asker.fetched(now, so_far);
-                    acts.extend(asker.tick(now, &road()));
+                    let mut acts = self.so_far(&mut asker);
+                    acts.extend(asker.tick(self.now(), &road()));
                     acts
                 }
             };
             self.carry_out(&mut asker, acts);
         }
+    }
+
+    /// How long a word of an owner takes, as far as that is known.
+    fn round_trip(&self) -> Duration {
+        match self.shared.up_since.elapsed() < ALL_START {
+            true => FAR,
+            false => self.shared.owners_took.get().unwrap_or_default().min(FAR),
+        }
+    }
+
+    fn so_far(&mut self, asker: &mut Asker) -> Vec<Act> {
+        let so_far = Fetched::SoFar(self.about.so_far.progress());
+        asker.fetched(self.now(), so_far)
     }
 
     fn now(&mut self) -> Duration {

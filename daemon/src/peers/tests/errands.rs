@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libp2p::PeerId;
 use modmesh_protocol::lease::{Fetched, MemberId, Road};
-use modmesh_protocol::limits::NEIGHBOURS_MIN;
+use modmesh_protocol::limits::{FILE_BYTES_MAX, NEIGHBOURS_MIN};
 
 use super::super::onlink::socket_of;
 use super::super::{About, KeyHash, PeerError, Talk, Turn, name_of, peer_id_of};
@@ -62,6 +62,7 @@ fn talk(host: &Host, place: KeyHash) -> Talk {
     let about = About {
         key: KEY,
         place,
+        bytes_max: FILE_BYTES_MAX,
         can_fetch: true,
         so_far: Arc::default(),
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use modmesh_protocol::artifact::KeyHash;
 use modmesh_protocol::lease::Road;
+use modmesh_protocol::limits::FILE_BYTES_MAX;
 use modmesh_protocol::wire::{Answer, Query, encode};
 
 use super::super::streams::Purpose;
@@ -46,6 +47,7 @@ fn talk(peers: &Peers, number: u8) -> Option<Talk> {
     let about = About {
         key: KeyHash([number; 32]),
         place: KeyHash([number; 32]),
+        bytes_max: FILE_BYTES_MAX,
         can_fetch: true,
         so_far: Arc::default(),
     };
