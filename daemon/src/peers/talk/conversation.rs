@@ -137,11 +137,11 @@ impl Conversation {
         }
     }
 
-    /// How long a word of an owner takes, as far as that is known.
+    /// How long a word of an owner takes. While that is not known, or all may be starting, an owner that is there may be busy.
     fn round_trip(&self) -> Duration {
-        match self.shared.up_since.elapsed() < ALL_START {
-            true => FAR,
-            false => self.shared.owners_took.get().unwrap_or_default().min(FAR),
+        match self.shared.owners_took.get() {
+            Some(took) if self.shared.up_since.elapsed() >= ALL_START => took.min(FAR),
+            _ => FAR,
         }
     }
 
