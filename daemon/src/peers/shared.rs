@@ -53,7 +53,7 @@ pub(super) enum Command {
     Stop,
 }
 
-/// What is told to the [`Listener`].
+/// What is told to the [`Listener`](super::Listener).
 #[derive(Debug)]
 pub(super) enum Tiding {
     Head(PeerName, DatabaseId, String),
