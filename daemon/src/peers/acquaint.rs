@@ -3,8 +3,11 @@
 //! By multicast a crowd that starts together is heard one after the other, seven a second. But everybody calls the first
 //! that are heard, so these know everybody; asking them is quicker than waiting for the last. The first neighbours are asked
 //! a moment after they were met, three once more a little later, and one every ten minutes for what was missed, all of this host's site. Who has a quarter as
-//! many neighbours as it calls, or knows of as many hosts, asks them all, one after the other and while they name hosts that nobody named before: there may be
+//! many neighbours as it calls, or has heard of as many hosts, asks them all, one after the other and while they name hosts that nobody named before: there may be
 //! more hosts than anybody has neighbours, and owners are found among all of them.
+//!
+//! In such a network a newcomer may find all others full and have few neighbours, or none. It asks hosts beyond them as well, on errands, and half a minute later
+//! calls on as many as it lacks neighbours, for who is asked knows who asks: few others can tell of it.
 //!
 //! What they say is hearsay. It is followed only to addresses on this host's own links, by whose neighbours such a call
 //! could be made as well, and only to hosts that prove the name; see [`Roads::named`](super::roads::Roads::named).
@@ -38,6 +41,8 @@ const SWEEPS: [Duration; 4] = [
     Duration::from_secs(30),
     Duration::from_secs(300),
 ];
+/// How many of the sweeps are left when those begin that are visits as well.
+const VISITS_LEFT: usize = 2;
 /// All are asked by a host that knows of this part of those that it calls: in a network that is larger than everybody's room a newcomer may
 /// find all others full, and has few neighbours.
 const MANY_PART: usize = 4;
@@ -52,7 +57,10 @@ const FRUITLESS_MAX: u32 = 8;
 /// Asking all neighbours.
 #[derive(Debug)]
 struct Sweep {
+    /// Those that are asked while they name others, the next one last.
     left: Vec<PeerId>,
+    /// Those that are asked after them in any case, to be known there.
+    visits: Vec<PeerId>,
     next: Instant,
     /// How many hosts were known before, and how often in a row that has not changed.
     known: usize,
@@ -60,9 +68,17 @@ struct Sweep {
 }
 
 impl Sweep {
-    fn begin(shared: &Shared, now: Instant) -> Self {
+    /// `visits`: whether those are asked as well that are called for want of neighbours.
+    fn begin(shared: &Shared, now: Instant, visits: bool) -> Self {
+        let mut left = tellers(shared);
+        left.reverse();
+        let visits = match visits {
+            true => for_want_of_neighbours(shared, shared.capacity.called()),
+            false => Vec::new(),
+        };
         Self {
-            left: tellers(shared),
+            left,
+            visits,
             next: now,
             known: 0,
             fruitless: 0,
@@ -83,12 +99,15 @@ impl Sweep {
         if self.fruitless > FRUITLESS_MAX {
             self.left.clear();
         }
-        self.left.pop()
+        let next = self.left.pop().or_else(|| self.visits.pop());
+        self.visits.retain(|peer| Some(*peer) != next);
+        next
     }
 
     /// When the next one is asked; nothing at the end.
     fn due(&self) -> Option<Instant> {
-        (!self.left.is_empty()).then_some(self.next)
+        let is_over = self.left.is_empty() && self.visits.is_empty();
+        (!is_over).then_some(self.next)
     }
 }
 
@@ -105,6 +124,7 @@ impl Sweeps {
     fn step(&mut self, shared: &Shared, now: Instant) -> Option<PeerId> {
         let told_of = shared.acquainted_count();
         let hosts = told_of.max(shared.roster.usable_count());
+        let hosts = hosts.max(shared.named_beyond_count());
         let many = shared.capacity.called() / MANY_PART;
         if self.begin.is_none() && hosts >= many {
             self.begin = Some(SWEEPS.map(|wait| now + wait).into());
@@ -116,7 +136,9 @@ impl Sweeps {
         let waiting = begin.len();
         begin.retain(|at| *at > now);
         if begin.len() < waiting {
-            self.current = Some(Sweep::begin(shared, now));
+            // By then a host has those neighbours that have room for it.
+            let visits = begin.len() < VISITS_LEFT;
+            self.current = Some(Sweep::begin(shared, now, visits));
         }
         let known = told_of + shared.beyond_count();
         self.current.as_mut()?.step(now, known)
@@ -200,11 +222,19 @@ pub(super) fn neighbours_of(shared: &Shared) -> Vec<PeerId> {
 /// as many as they may, some of those beyond.
 fn tellers(shared: &Shared) -> Vec<PeerId> {
     let mut tellers = neighbours_of(shared);
-    let missing = TELLERS_ENOUGH.saturating_sub(tellers.len());
-    if missing > 0 {
-        tellers.extend(shared.peers_beyond().into_iter().take(missing));
-    }
+    tellers.extend(for_want_of_neighbours(shared, TELLERS_ENOUGH));
     tellers
+}
+
+/// Of the hosts beyond the neighbours as many as there are neighbours less than `enough`.
+fn for_want_of_neighbours(shared: &Shared, enough: usize) -> Vec<PeerId> {
+    let missing = enough.saturating_sub(shared.roster.usable_count());
+    if missing == 0 {
+        return Vec::new();
+    }
+    let mut beyond = shared.callable_beyond();
+    beyond.truncate(missing);
+    beyond
 }
 
 /// Those that were asked longest ago, or never; of these in the order in which they come, the order of a hash map, which is another
@@ -278,6 +308,7 @@ mod tests {
         let start = Instant::now();
         let new = || Sweep {
             left: (0..100).map(|_| PeerId::random()).collect(),
+            visits: Vec::new(),
             next: start,
             known: 0,
             fruitless: 0,
@@ -293,6 +324,11 @@ mod tests {
         assert_eq!(walk(new(), &|asked| 10 + asked), 100);
         assert_eq!(walk(new(), &|_| 10), 1 + FRUITLESS_MAX as usize);
         assert_eq!(walk(new(), &|asked| 10 + asked / 8), 100);
+        // Who is called for want of neighbours is called though it names nobody new, and once.
+        let mut visiting = new();
+        visiting.visits = (0..30).map(|_| PeerId::random()).collect();
+        visiting.visits.push(visiting.left[99]);
+        assert_eq!(walk(visiting, &|_| 10), 1 + FRUITLESS_MAX as usize + 30);
         assert_eq!(new().step(start - NEXT_OF_ALL, 1), None);
     }
 }

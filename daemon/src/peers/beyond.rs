@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use libp2p::PeerId;
-use modmesh_protocol::acquaintances::Acquainted;
+use modmesh_protocol::acquaintances::{Acquainted, Standing};
 use modmesh_protocol::lease::{Member, MemberId, SETTLED};
 use modmesh_protocol::limits::UNPROVEN_PER_ADDRESS_MAX;
 use modmesh_protocol::peer_name::PeerName;
@@ -31,15 +31,16 @@ impl Whereabouts {
 
 impl Shared {
     /// Those that can be asked as owners: neighbours, those that are here on an errand or are called on one, and where the network is
-    /// larger than this host's room those beyond. Nobody where there are no neighbours.
+    /// larger than this host's room those beyond. Where there are no neighbours these are nobody, unless some were there when they were called last.
     pub(super) fn candidates(&self) -> Vec<Settled> {
         let mut settled = self.roster.settled();
+        if settled.is_empty() && !lock(&self.acquaintances).is_anybody_there() {
+            return settled;
+        }
         let beyond = self.beyond();
         let up = self.up_since.elapsed();
-        let Some(eldest) = settled.iter().map(|one| one.member.up).max() else {
-            return settled;
-        };
-        let eldest = eldest.max(up);
+        let eldest = settled.iter().map(|one| one.member.up).max();
+        let eldest = eldest.map_or(up, |eldest| eldest.max(up));
         settled.extend(beyond.into_iter().map(|one| {
             let known_for = up.saturating_sub(one.since);
             let member = Member {
@@ -59,24 +60,28 @@ impl Shared {
         settled
     }
 
-    /// The hosts of this site that are known and not connected; nobody where all there are could be neighbours. Of one address there are as
-    /// many that never delivered anything proven as there may be neighbours.
+    /// The hosts of this site that count as being there and are not connected.
     fn beyond(&self) -> Vec<Acquainted<PeerId, Whereabouts>> {
+        let mut beyond = self.named_beyond();
+        beyond.retain(|one| one.standing == Standing::Counts);
+        beyond
+    }
+
+    /// The hosts of this site of which somebody told and that are not connected, those that count first; nobody where all there are could be neighbours. Of one
+    /// address there are as many that never delivered anything proven as there may be neighbours.
+    fn named_beyond(&self) -> Vec<Acquainted<PeerId, Whereabouts>> {
         let now = self.up_since.elapsed();
-        let (mut beyond, resting): (Vec<_>, _) = {
+        let mut named: Vec<_> = {
             let acquaintances = lock(&self.acquaintances);
             if acquaintances.len() <= self.capacity.called() {
                 return Vec::new();
             }
-            // Who rests is none of them now, and makes the network no smaller.
-            (
-                acquaintances.known(now).collect(),
-                acquaintances.resting(now),
-            )
+            acquaintances.all(now).collect()
         };
-        self.roster.keep_callable(&mut beyond);
+        self.roster.keep_callable(&mut named);
+        named.sort_by_key(|one| one.standing);
         let mut unproven: HashMap<IpAddr, usize> = HashMap::new();
-        beyond.retain(|one| {
+        named.retain(|one| {
             let ip = one.place.at.ip();
             if ip.is_loopback() || self.roster.is_proven(&one.peer) {
                 return true;
@@ -86,10 +91,12 @@ impl Shared {
             *count <= UNPROVEN_PER_ADDRESS_MAX
         });
         let connected = self.roster.usable_count() + self.roster.on_errand_count();
-        if connected + beyond.len() + resting <= self.capacity.called() {
-            beyond.clear();
+        // Who rests is none of them now, and makes the network no smaller. Nor does one of whom one teller alone has told: a newcomer that finds all others
+        // full has no neighbour, or one, that could tell it of others.
+        if connected + named.len() <= self.capacity.called() {
+            named.clear();
         }
-        beyond
+        named
     }
 
     /// Keeps those alone whose address is to be kept.
@@ -123,6 +130,30 @@ impl Shared {
         known.collect()
     }
 
+    /// Where `peer` is said to be, if it was not called there in vain just now.
+    pub(super) fn where_to_call(&self, peer: &PeerId) -> Option<SocketAddr> {
+        let now = self.up_since.elapsed();
+        let place = lock(&self.acquaintances).best_place(now, peer);
+        place.map(|place| place.at)
+    }
+
+    /// `peer` came here on an errand and says at which ports it listens. Its neighbours tell of it as of everybody; where all others were full it has
+    /// none, and is known by coming.
+    pub(super) fn has_come(&self, peer: &PeerId, (v4, v6): (u16, u16)) {
+        if !self.roster.on_errand(peer) || self.roster.is_across(peer) {
+            return;
+        }
+        let Some(ip) = self.company.ip_of(peer) else {
+            return;
+        };
+        let port = if ip.is_ipv4() { v4 } else { v6 };
+        if port != 0 {
+            let place = Whereabouts::of(peer, SocketAddr::new(ip, port));
+            let now = self.up_since.elapsed();
+            lock(&self.acquaintances).came(now, ip, *peer, place);
+        }
+    }
+
     /// A neighbour at the address `teller` says whom it is connected to, or a host that it is there: hosts on a link of this one.
     pub(super) fn is_told_of(
         &self,
@@ -145,9 +176,17 @@ impl Shared {
         }
     }
 
-    /// The hosts beyond the neighbours, in no order.
-    pub(super) fn peers_beyond(&self) -> Vec<PeerId> {
-        self.beyond().iter().map(|one| one.peer).collect()
+    /// The hosts beyond the neighbours that can be called, one teller's word or more: those first that were not met.
+    pub(super) fn callable_beyond(&self) -> Vec<PeerId> {
+        let mut named = self.named_beyond();
+        named.retain(|one| one.standing != Standing::Rests);
+        named.sort_by_key(|one| (one.is_met, one.standing));
+        named.iter().map(|one| one.peer).collect()
+    }
+
+    /// How many hosts beyond the neighbours somebody told of.
+    pub(super) fn named_beyond_count(&self) -> usize {
+        self.named_beyond().len()
     }
 
     /// How many hosts are known beyond the neighbours, for people to see.

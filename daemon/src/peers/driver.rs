@@ -124,7 +124,9 @@ impl Driver {
     fn make_calls(&mut self, now: Instant) {
         let swarm = &mut self.swarm;
         let connected = self.shared.roster.connected_count();
-        let is_connected = |peer: &PeerId| swarm.is_connected(peer);
+        // A full house lets no neighbour in and ends all connections to one that calls as such, that of an errand with it.
+        let errands = &self.shared.errands;
+        let is_connected = |peer: &PeerId| swarm.is_connected(peer) || errands.is_calling(peer);
         let calls = self.roads.due(now, connected, is_connected);
         for call in calls {
             // Ports are not shared between listening and calling: two hosts that call each other at the same moment would

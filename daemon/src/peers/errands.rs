@@ -101,7 +101,7 @@ pub(super) async fn call_on(
         Way::Open => return Ok(Some(errand)),
         Way::Wait(arrival) => arrival,
         Way::Call(arrival) => {
-            let Some(at) = shared.where_is(&peer) else {
+            let Some(at) = shared.where_to_call(&peer) else {
                 shared.errands.failed(&peer);
                 return Err(PeerError::Gone);
             };
@@ -181,6 +181,13 @@ impl Errands {
         let table = lock(&self.0);
         let trip = table.trips.get(peer);
         trip.is_some_and(|trip| trip.awaited_by.is_some() && !trip.is_ours)
+    }
+
+    /// Whether `peer` is being called on an errand.
+    pub(super) fn is_calling(&self, peer: &PeerId) -> bool {
+        let table = lock(&self.0);
+        let trip = table.trips.get(peer);
+        trip.is_some_and(|trip| trip.awaited_by.is_some() && trip.is_ours)
     }
 
     fn end(&self, peer: &PeerId, serial: u64, now: Instant) {

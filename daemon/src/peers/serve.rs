@@ -194,6 +194,7 @@ async fn answer_to(shared: &Shared, peer: PeerId, query: Query) -> Answer {
     shared.watch.asked(kind_of(&query));
     match query {
         Query::Acquaint { v4, v6 } => {
+            shared.has_come(&peer, (v4, v6));
             let roster = &shared.roster;
             let may_be_told = |other: &PeerId| roster.is_neighbour(other);
             shared.company.answer(&peer, (v4, v6), may_be_told)

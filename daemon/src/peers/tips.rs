@@ -101,6 +101,8 @@ impl Driver {
                 _ => self.shared.was_missed(&peer),
             }
             self.shared.errands.failed(&peer);
+            // It was not called as a neighbour meanwhile.
+            self.roads.lost(&peer, false, Instant::now());
         }
         true
     }
@@ -109,7 +111,7 @@ impl Driver {
     /// then the call is made now.
     pub(super) fn errand_ended(&mut self, peer: &PeerId) {
         if self.shared.errands.is_to_be_called(peer)
-            && let Some(at) = self.shared.where_is(peer)
+            && let Some(at) = self.shared.where_to_call(peer)
         {
             return self.call_on(*peer, at);
         }

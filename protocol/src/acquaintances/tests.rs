@@ -161,12 +161,80 @@ fn who_rests_is_counted_and_who_is_in_another_network_is_forgotten() {
     tell_by_two(&mut table, SECOND, [(10, 5), (11, 5), (12, 6)].into_iter());
     table.met(SECOND, &11);
     table.declined(SECOND, &10);
-    assert_eq!(table.resting(SECOND), 1);
-    assert_eq!(table.resting(SECOND + ACQUAINTANCE_RESTS), 0);
+    let resting = |now| {
+        let rests = |one: &Acquainted<_, _>| one.standing == Standing::Rests;
+        table.all(now).filter(rests).count()
+    };
+    assert_eq!(resting(SECOND), 1);
+    assert_eq!(resting(SECOND + ACQUAINTANCE_RESTS), 0);
     // One that is said to be at two places is still said to be at the other.
     table.tell(SECOND, 3, [(11, 6)]);
     table.retain(|place| *place == 6);
     assert_eq!((told(&table, SECOND), table.len()), (vec![12], 2));
     table.retain(|_| false);
     assert!(table.is_empty());
+}
+
+#[test]
+fn who_comes_itself_counts_until_it_is_missed_where_it_says_to_listen() {
+    let mut table = Acquaintances::default();
+    table.tell(SECOND, 1, [(10, 5)]);
+    let standing = |table: &Acquaintances<u32, u32, u32>, now| {
+        let of_it = table.all(now).find(|one| one.peer == 10);
+        of_it.map(|one| (one.place, one.standing, one.is_met))
+    };
+    assert_eq!(
+        standing(&table, SECOND),
+        Some((5, Standing::OneWord, false))
+    );
+    assert_eq!(table.place(SECOND, &10), None);
+    assert_eq!(table.best_place(SECOND, &10), Some(5));
+    table.came(SECOND, 7, 10, 6);
+    assert_eq!(standing(&table, SECOND), Some((6, Standing::Counts, true)));
+    assert_eq!(table.place(SECOND, &10), Some(6));
+    // Nobody is to blame when it is missed there.
+    for now in [SECOND, 2 * SECOND] {
+        table.missed(now, &10);
+        table.came(now, 7, 10, 6);
+        assert_eq!(standing(&table, now).map(|it| it.1), Some(Standing::Rests));
+    }
+    assert!(table.tellers.is_empty());
+    let later = 2 * SECOND + 2 * ACQUAINTANCE_RESTS;
+    assert_eq!(table.best_place(later - SECOND, &10), None);
+    assert_eq!(table.place(later, &10), Some(6));
+}
+
+#[test]
+fn of_one_address_only_so_many_are_known_by_coming() {
+    let mut table = Acquaintances::default();
+    let many = 10 * UNPROVEN_PER_ADDRESS_MAX as u32;
+    table.came(SECOND, 2, 5000, 5);
+    table.came(SECOND, 1, 0, 1);
+    table.met(SECOND, &0);
+    for peer in 1..many {
+        table.came(SECOND * peer, 1, peer, 1);
+        table.came(SECOND * peer, 1, peer, 1);
+    }
+    assert_eq!(table.len(), 2 + UNPROVEN_PER_ADDRESS_MAX);
+    let now = SECOND * many;
+    assert!(told(&table, now).starts_with(&[0, many - UNPROVEN_PER_ADDRESS_MAX as u32]));
+    // Who was met when it was called is one of them no more, nor is it when it comes again.
+    table.came(now, 1, 0, 1);
+    assert_eq!(table.len(), 2 + UNPROVEN_PER_ADDRESS_MAX);
+}
+
+#[test]
+fn somebody_is_there_until_the_last_few_were_all_missed() {
+    let mut table = Acquaintances::default();
+    tell_by_two(&mut table, SECOND, (0..20).map(|peer| (peer, 0)));
+    table.missed(SECOND, &0);
+    assert!(!table.is_anybody_there());
+    table.met(SECOND, &1);
+    for peer in 2..2 + ALL_MISSED {
+        assert!(table.is_anybody_there());
+        table.missed(SECOND, &peer);
+    }
+    assert!(!table.is_anybody_there());
+    table.met(SECOND, &9);
+    assert!(table.is_anybody_there());
 }

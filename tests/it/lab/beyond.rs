@@ -15,7 +15,9 @@ pub(crate) const TESTS: &[(&str, LabTest)] = &[(
     hosts_beyond_the_neighbours_fetch_together,
 )];
 
-const HOSTS: usize = 12;
+/// Those that start together, and all: each newcomer finds others that have nearly as many neighbours as they may.
+const FIRST: usize = 10;
+const HOSTS: usize = 14;
 const NEIGHBOURS: u64 = 8;
 const MODULES: usize = 6;
 /// For a machine that has much else to do.
@@ -34,6 +36,18 @@ fn used(status: &Value, what: &str) -> u64 {
     cap["used"].as_u64().unwrap()
 }
 
+fn all_know_all(hosts: &[TestHost]) {
+    let others = hosts.len() as u64 - 1;
+    for host in hosts {
+        host.wait_longer(PATIENCE, "it knows all others", |host| {
+            let peers = host.status()["peers"].clone();
+            let [connected, beyond] = ["connected", "beyond"].map(|of| peers[of].as_u64());
+            assert!(connected <= Some(NEIGHBOURS), "{peers}");
+            connected.zip(beyond).map(|(a, b)| a + b) == Some(others)
+        });
+    }
+}
+
 fn hosts_beyond_the_neighbours_fetch_together() -> Result<(), Forbidden> {
     let all: Vec<u8> = (0..HOSTS as u8).collect();
     let lab = Lab::with_upstream(HOSTS as u8, &all)?;
@@ -42,31 +56,31 @@ fn hosts_beyond_the_neighbours_fetch_together() -> Result<(), Forbidden> {
     let upstream = FakeUpstream::start_in(lab.upstream().place(), listen, log);
     (0..MODULES).for_each(|number| upstream.publish(&module(number)));
     upstream.fault("*.zip", Fault::Trickle(300_000));
-    let starting: Vec<_> = (0..HOSTS)
+    let options = |number: usize| {
+        let on = lab.host(number);
+        HostOptions::new(&format!("host-{number}"))
+            .in_place(on.place())
+            .upstream(&upstream.url())
+            .sumdb(&upstream.sumdb())
+            .mdns()
+            .peer_listen(&format!("{}:0", on.address()))
+            .argument("--neighbours")
+            .argument(&NEIGHBOURS.to_string())
+    };
+    let starting: Vec<_> = (0..FIRST)
         .map(|number| {
-            let on = lab.host(number);
-            let options = HostOptions::new(&format!("host-{number}"))
-                .in_place(on.place())
-                .upstream(&upstream.url())
-                .sumdb(&upstream.sumdb())
-                .mdns()
-                .peer_listen(&format!("{}:0", on.address()))
-                .argument("--neighbours")
-                .argument(&NEIGHBOURS.to_string());
+            let options = options(number);
             thread::spawn(move || options.start())
         })
         .collect();
-    let hosts: Vec<TestHost> = starting
+    let mut hosts: Vec<TestHost> = starting
         .into_iter()
         .map(|host| host.join().unwrap())
         .collect();
-    for host in &hosts {
-        host.wait_longer(PATIENCE, "it knows all others", |host| {
-            let peers = host.status()["peers"].clone();
-            let [connected, beyond] = ["connected", "beyond"].map(|of| peers[of].as_u64());
-            assert!(connected <= Some(NEIGHBOURS), "{peers}");
-            connected.zip(beyond).map(|(a, b)| a + b) == Some(HOSTS as u64 - 1)
-        });
+    all_know_all(&hosts);
+    for newcomer in FIRST..HOSTS {
+        hosts.push(options(newcomer).start());
+        all_know_all(&hosts);
     }
     for number in 0..MODULES {
         let module = module(number);
