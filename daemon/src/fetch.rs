@@ -4,6 +4,7 @@
 //! what the store has committed is handed out. The corridor decides in which order sources are asked and whom a lie is
 //! laid to; how bytes are got is in [`sources`], what they must be in `trust`, and who may have them in `policy`.
 
+mod again;
 mod attempt;
 mod counted_sink;
 mod error;
@@ -383,20 +384,28 @@ impl Fetcher {
         }
     }
 
-    /// Asks upstream from where `list` stands, and at the same time the database unless it has answered already.
+    /// Asks upstream from where `list` stands, and at the same time the database unless it has answered already. A neighbour that has the
+    /// file before the upstream has given it may be quicker.
     async fn ask_upstream(
         &self,
         want: &Want,
         treatment: Treatment,
         mut expected: Option<Expected>,
         mut list: Listing,
-    ) -> Result<Stored, FetchError> {
+    ) -> Result<Landed, FetchError> {
         loop {
             let staging = self.inner.store.stage()?;
             let download = self.download(list.begin, want, staging);
-            let (known, downloaded) = match expected.take() {
-                Some(known) => (known, download.await),
-                None => tokio::join!(self.expected_of(want, treatment), download),
+            let already = expected.take();
+            let asked = async {
+                match already {
+                    Some(known) => (known, download.await),
+                    None => tokio::join!(self.expected_of(want, treatment), download),
+                }
+            };
+            let (known, downloaded) = tokio::select! {
+                asked = asked => asked,
+                landed = self.taken_meanwhile(want, treatment) => return Ok(landed),
             };
             let (staged, from) = match downloaded {
                 Ok(downloaded) => downloaded,
@@ -404,7 +413,7 @@ impl Fetcher {
             };
             match self.keep_from_upstream(staged, want, &known).await {
                 Err(error @ FetchError::Untrue(_)) => list.gave_false(&from, error),
-                settled => return settled,
+                settled => return settled.map(|stored| Landed::new(stored, Source::Upstream)),
             }
             expected = Some(known);
         }

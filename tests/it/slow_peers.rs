@@ -277,3 +277,58 @@ fn a_false_file_of_an_upstream_that_overtook_a_neighbour_is_fetched_and_counted_
         assert_eq!(failures, 1.0);
     }
 }
+
+/// A minute for the zip.
+const POOR_LINE_BYTES_PER_SECOND: u32 = 20_000;
+
+#[test]
+fn beside_a_poor_line_the_next_neighbour_is_asked_when_one_halts() {
+    let upstream = world();
+    upstream.fault("*.zip", Fault::Trickle(POOR_LINE_BYTES_PER_SECOND));
+    let honest = neighbour(&upstream, PeerLie::None);
+    let halting = neighbour(&upstream, PeerLie::Half);
+    let (_line, further) = honest.at_distance(Duration::from_millis(30));
+    let host = online("B", &upstream)
+        .peer(&halting.peer_address())
+        .peer(&further)
+        .start();
+    host.wait_for_neighbours(2);
+    let started = Instant::now();
+    let zip = host.get(&large().url_path("zip")).expect_body();
+    assert_eq!(zip, large().zip());
+    let took = started.elapsed();
+    assert!(took < PATIENCE * 2 + SLACK * 2, "{took:?}");
+    assert_eq!(halting.files_given(), 1);
+    let source = [("kind", "zip"), ("source", "peer")];
+    assert_eq!(host.metric("modmesh_http_requests_total", &source), 1.0);
+}
+
+#[test]
+fn a_neighbour_that_has_it_before_a_poor_line_gave_it_is_taken_from() {
+    let upstream = world();
+    let mut other = online("A", &upstream).start();
+    other.get(&large().url_path("zip")).expect_body();
+    let address = other.peer_address();
+    other.stop();
+    upstream.fault("*.zip", Fault::Trickle(POOR_LINE_BYTES_PER_SECOND));
+    let host = online("B", &upstream).peer(&address).start();
+    let asked = upstream.traffic_of("*.zip").requests;
+    let started = Instant::now();
+    let zip = std::thread::scope(|scope| {
+        let request = scope.spawn(|| host.get(&large().url_path("zip")).expect_body());
+        upstream.wait_for("*.zip", asked + 1, Duration::from_secs(20));
+        other.restart();
+        request.join().unwrap()
+    });
+    assert_eq!(zip, large().zip());
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(40), "{took:?}");
+    let source = [("kind", "zip"), ("source", "peer")];
+    assert_eq!(host.metric("modmesh_http_requests_total", &source), 1.0);
+    // The line outside is free again.
+    let explained = host.explained("example.com/large@v1.0.0").expect_success();
+    assert!(
+        explained.stdout.contains("left for somebody quicker"),
+        "{explained}"
+    );
+}

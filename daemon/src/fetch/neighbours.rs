@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use modmesh_protocol::artifact::KeyHash;
 use tokio::time::timeout;
 
+use super::again::Again;
 use super::gate::NotKept;
 use super::inline::Supply;
-use super::race::{Finish, Race};
+use super::race::{Beside, Finish, Race};
 use super::search::Search;
 use super::sources::{self, Holder, Miss, Want};
 use super::{FetchError, Fetcher, Landed};
@@ -67,7 +68,9 @@ impl Fetcher {
     ) -> Result<Option<Landed>, FetchError> {
         let supply = self.look_around(want, treatment, haste).await;
         let came_at_once = supply.small.is_some();
-        let taken = self.take(want, treatment, haste, supply, search).await?;
+        let beside = Beside::NotAsked;
+        let taken = self.take(want, treatment, haste, supply, beside, search);
+        let taken = taken.await?;
         if taken.is_some() || !came_at_once || is_in_vain(&search.expected) {
             return Ok(taken);
         }
@@ -87,8 +90,22 @@ impl Fetcher {
         holders: Vec<Holder>,
         search: &mut Search,
     ) -> Result<Option<Landed>, FetchError> {
-        let supply = Supply::of(holders);
-        self.take(want, treatment, haste, supply, search).await
+        let (supply, beside) = (Supply::of(holders), Beside::NotAsked);
+        self.take(want, treatment, haste, supply, beside, search)
+            .await
+    }
+
+    /// As [`Fetcher::take_from`], by a caller that asks the upstream itself.
+    pub(super) async fn take_beside(
+        &self,
+        want: &Want,
+        treatment: Treatment,
+        holders: Vec<Holder>,
+        search: &mut Search,
+    ) -> Result<Option<Landed>, FetchError> {
+        let (supply, beside) = (Supply::of(holders), Beside::AskedElsewhere);
+        self.take(want, treatment, Haste::OthersWait, supply, beside, search)
+            .await
     }
 
     async fn take(
@@ -97,13 +114,15 @@ impl Fetcher {
         treatment: Treatment,
         haste: Haste,
         supply: Supply,
+        upstream: Beside,
         search: &mut Search,
     ) -> Result<Option<Landed>, FetchError> {
         search.retry_after = None;
         if supply.is_empty() {
             return Ok(None);
         }
-        let mut race = Race::new(self, want, haste, supply.holders);
+        let mut race = Race::new(self, want, haste, supply.holders, upstream);
+        let mut again = Again::new();
         if let Some(small) = supply.small {
             race.came(small)?;
         }
@@ -121,6 +140,10 @@ impl Fetcher {
                     continue;
                 }
                 finish = race.next() => finish?,
+                holders = again.holders(self, want), if race.waits_for_upstream_alone() => {
+                    race.join(holders);
+                    continue;
+                }
             };
             let (giver, staged) = match finish {
                 Some(Finish::Peer(holder, Ok(staged))) => (Ok(holder), staged),

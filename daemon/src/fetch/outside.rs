@@ -16,7 +16,6 @@ use super::neighbours::HOLDERS_MAX;
 use super::search::Search;
 use super::sources::{Holder, Miss, Want};
 use super::{BUSY_PATIENCE, FetchError, Fetcher, Landed};
-use crate::metrics::Source;
 use crate::peers::{Haste, PeerError};
 use crate::policy::{Asker, Treatment};
 use crate::trust::Expected;
@@ -59,7 +58,7 @@ impl Fetcher {
         let (expected, list) = (search.expected.clone(), std::mem::take(&mut search.list));
         let asked = self.ask_upstream(want, treatment, expected, list).await;
         let error = match asked {
-            Ok(stored) => return Ok(Landed::new(stored, Source::Upstream)),
+            Ok(landed) => return Ok(landed),
             Err(error) => error,
         };
         let may_help = match &error {

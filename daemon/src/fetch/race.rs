@@ -2,7 +2,8 @@
 //!
 //! One holder begins. Falls it behind what the upstream would take, the upstream is asked beside it; where no upstream
 //! answers, the next holder is, held against what anybody may be expected to give. Of two neighbours at most the better one
-//! goes on, so that a slow network is not shared by all of them; the other is tried again when nobody else is left. Who
+//! goes on, so that a slow network is not shared by all of them; the other is tried again when nobody else is left. Fails the one that runs
+//! beside the upstream, the next takes its place: a line outside is no reason to do without a neighbour. Who
 //! gives the file is not decided here: each end of a transfer is handed to the corridor, which judges it.
 
 use std::collections::VecDeque;
@@ -44,10 +45,13 @@ pub(super) struct Race<'a> {
 
 /// Where the upstream stands in a race.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Beside {
+pub(super) enum Beside {
+    /// It may be asked.
     NotAsked,
     UnderWay,
     Failed,
+    /// Whoever holds the race asks it, and is the one to end it.
+    AskedElsewhere,
 }
 
 /// A neighbour that is sending.
@@ -64,6 +68,7 @@ impl<'a> Race<'a> {
         want: &'a Want,
         haste: Haste,
         holders: Vec<Holder>,
+        upstream: Beside,
     ) -> Self {
         Self {
             fetcher,
@@ -73,7 +78,7 @@ impl<'a> Race<'a> {
             left: Vec::new(),
             running: FuturesUnordered::new(),
             runners: Vec::new(),
-            upstream: Beside::NotAsked,
+            upstream,
             look_at: Instant::now() + PACE_WINDOW,
         }
     }
@@ -104,6 +109,9 @@ impl<'a> Race<'a> {
             if self.running.is_empty() && !self.start_a_holder()? {
                 return Ok(None);
             }
+            if self.waits_for_upstream_alone() && !self.waiting.is_empty() {
+                self.start_a_holder()?;
+            }
             tokio::select! {
                 ended = self.running.next() => {
                     // Nothing comes from those that were stopped.
@@ -118,6 +126,18 @@ impl<'a> Race<'a> {
                 () = sleep_until(self.look_at.into()) => self.look()?,
             }
         }
+    }
+
+    /// Whether the upstream is under way and no neighbour is.
+    pub(super) fn waits_for_upstream_alone(&self) -> bool {
+        self.upstream == Beside::UnderWay && self.runners.is_empty()
+    }
+
+    /// These have the file as well by now.
+    pub(super) fn join(&mut self, holders: Vec<Holder>) {
+        let is_new = |holder: &Holder| self.waiting.iter().all(|one| one.peer != holder.peer);
+        let holders: Vec<Holder> = holders.into_iter().filter(is_new).collect();
+        self.waiting.extend(holders);
     }
 
     /// Looks at the pace of those under way: leaves the worse of two, and has somebody asked beside one that is behind.

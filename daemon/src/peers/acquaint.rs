@@ -3,8 +3,8 @@
 //! By multicast a crowd that starts together is heard one after the other, seven a second. But everybody calls the first
 //! that are heard, so these know everybody; asking them is quicker than waiting for the last. The first neighbours are asked
 //! a moment after they were met, three once more a little later, and one every ten minutes for what was missed, all of this host's site. Who has a quarter as
-//! many neighbours as it calls, or has heard of as many hosts, asks them all, one after the other and while they name hosts that nobody named before: there may be
-//! more hosts than anybody has neighbours, and owners are found among all of them.
+//! many neighbours as it calls, or has heard of as many hosts, asks them all, one after the other and while they name hosts that nobody named before, or one that
+//! one teller alone has named is still to be named by another: there may be more hosts than anybody has neighbours, and owners are found among all of them.
 //!
 //! In such a network a newcomer may find all others full and have few neighbours, or none. It asks hosts beyond them as well, on errands, and half a minute later
 //! calls on as many as it lacks neighbours, for who is asked knows who asks: few others can tell of it.
@@ -35,14 +35,15 @@ const ASKED_IN_A_ROUND: usize = 3;
 const EVERY: Duration = Duration::from_secs(600);
 /// How long after there are many hosts all neighbours are asked: those of a network that starts together do not know
 /// everybody yet when they are asked first.
-const SWEEPS: [Duration; 4] = [
+const SWEEPS: [Duration; 5] = [
     Duration::from_millis(1500),
     Duration::from_secs(6),
     Duration::from_secs(30),
+    Duration::from_secs(100),
     Duration::from_secs(300),
 ];
 /// How many of the sweeps are left when those begin that are visits as well.
-const VISITS_LEFT: usize = 2;
+const VISITS_LEFT: usize = 3;
 /// All are asked by a host that knows of this part of those that it calls: in a network that is larger than everybody's room a newcomer may
 /// find all others full, and has few neighbours.
 const MANY_PART: usize = 4;
@@ -85,8 +86,8 @@ impl Sweep {
         }
     }
 
-    /// Whom to ask now, when that is due.
-    fn step(&mut self, now: Instant, known: usize) -> Option<PeerId> {
+    /// Whom to ask now, when that is due. So many hosts are `known` by now; `is_in_doubt`: of one more one teller alone has told, and another may.
+    fn step(&mut self, now: Instant, known: usize, is_in_doubt: bool) -> Option<PeerId> {
         if now < self.next {
             return None;
         }
@@ -96,7 +97,7 @@ impl Sweep {
             false => 0,
         };
         self.known = known;
-        if self.fruitless > FRUITLESS_MAX {
+        if self.fruitless > FRUITLESS_MAX && !is_in_doubt {
             self.left.clear();
         }
         let next = self.left.pop().or_else(|| self.visits.pop());
@@ -124,7 +125,8 @@ impl Sweeps {
     fn step(&mut self, shared: &Shared, now: Instant) -> Option<PeerId> {
         let told_of = shared.acquainted_count();
         let hosts = told_of.max(shared.roster.usable_count());
-        let hosts = hosts.max(shared.named_beyond_count());
+        let (named_beyond, is_in_doubt) = shared.named_beyond_count();
+        let hosts = hosts.max(named_beyond);
         let many = shared.capacity.called() / MANY_PART;
         if self.begin.is_none() && hosts >= many {
             self.begin = Some(SWEEPS.map(|wait| now + wait).into());
@@ -141,7 +143,7 @@ impl Sweeps {
             self.current = Some(Sweep::begin(shared, now, visits));
         }
         let known = told_of + shared.beyond_count();
-        self.current.as_mut()?.step(now, known)
+        self.current.as_mut()?.step(now, known, is_in_doubt)
     }
 
     /// When the next one is asked.
@@ -313,22 +315,25 @@ mod tests {
             known: 0,
             fruitless: 0,
         };
-        let walk = |mut sweep: Sweep, known: &dyn Fn(usize) -> usize| {
+        let walk_in_doubt = |mut sweep: Sweep, known: &dyn Fn(usize) -> usize, doubtful: usize| {
             let mut asked = 0;
             while let Some(due) = sweep.due() {
                 assert!(due <= start + 200 * NEXT_OF_ALL);
-                asked += usize::from(sweep.step(due, known(asked)).is_some());
+                let next = sweep.step(due, known(asked), asked < doubtful);
+                asked += usize::from(next.is_some());
             }
             asked
         };
+        let walk = |sweep: Sweep, known: &dyn Fn(usize) -> usize| walk_in_doubt(sweep, known, 0);
         assert_eq!(walk(new(), &|asked| 10 + asked), 100);
         assert_eq!(walk(new(), &|_| 10), 1 + FRUITLESS_MAX as usize);
         assert_eq!(walk(new(), &|asked| 10 + asked / 8), 100);
+        assert_eq!(walk_in_doubt(new(), &|_| 10, 60), 60);
         // Who is called for want of neighbours is called though it names nobody new, and once.
         let mut visiting = new();
         visiting.visits = (0..30).map(|_| PeerId::random()).collect();
         visiting.visits.push(visiting.left[99]);
         assert_eq!(walk(visiting, &|_| 10), 1 + FRUITLESS_MAX as usize + 30);
-        assert_eq!(new().step(start - NEXT_OF_ALL, 1), None);
+        assert_eq!(new().step(start - NEXT_OF_ALL, 1, false), None);
     }
 }

@@ -184,9 +184,11 @@ impl Shared {
         named.iter().map(|one| one.peer).collect()
     }
 
-    /// How many hosts beyond the neighbours somebody told of.
-    pub(super) fn named_beyond_count(&self) -> usize {
-        self.named_beyond().len()
+    /// How many hosts beyond the neighbours somebody told of, and whether of one of them one teller alone has.
+    pub(super) fn named_beyond_count(&self) -> (usize, bool) {
+        let named = self.named_beyond();
+        let is_in_doubt = |one: &Acquainted<_, _>| one.standing == Standing::OneWord;
+        (named.len(), named.iter().any(is_in_doubt))
     }
 
     /// How many hosts are known beyond the neighbours, for people to see.
