@@ -6,14 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use modmesh_protocol::artifact::KeyHash;
 use tokio::time::sleep_until;
 
-use super::neighbours::HOLDERS_MAX;
 use super::search::Search;
 use super::sources::{Holder, Want};
 use super::{Fetcher, Landed};
-use crate::peers::Haste;
+use crate::peers::{Haste, Survey};
 use crate::policy::Treatment;
 
 /// How long the upstream is left alone with it first; most files are here by then.
@@ -51,20 +49,10 @@ impl Again {
 }
 
 impl Fetcher {
+    /// Of many looks in vain nobody wants to read.
     async fn holders_by_now(&self, want: &Want) -> Vec<Holder> {
-        if !self.may_ask_neighbours(&want.key) || self.inner.peers.connected() == 0 {
-            return Vec::new();
-        }
-        let (hash, began) = (KeyHash::of_file(&want.key), Instant::now());
-        let survey = self.inner.peers.survey(Some(hash), None, Haste::OthersWait);
-        let survey = survey.await;
-        // Of many looks in vain nobody wants to read.
-        if survey.found.iter().any(|located| located.file.is_some()) {
-            want.story.tell_survey(began, &survey);
-        }
-        let mut holders: Vec<_> = survey.found.into_iter().filter_map(Holder::of).collect();
-        holders.truncate(HOLDERS_MAX);
-        holders
+        let is_told = |survey: &Survey| survey.found.iter().any(|located| located.file.is_some());
+        self.holders_told(want, Haste::OthersWait, is_told).await
     }
 
     /// The file from a neighbour that has it by now, while the upstream is asked by the caller; waits for as long as there is none.

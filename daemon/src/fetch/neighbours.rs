@@ -17,7 +17,7 @@ use super::search::Search;
 use super::sources::{self, Holder, Miss, Want};
 use super::{FetchError, Fetcher, Landed};
 use crate::metrics::Source;
-use crate::peers::{Haste, PeerError};
+use crate::peers::{Haste, PeerError, Survey};
 use crate::policy::{Asker, Treatment};
 use crate::store::{Staged, Stored};
 use crate::trust::{Expected, Giver};
@@ -46,12 +46,24 @@ impl Fetcher {
 
     /// Neighbours that say they have the file.
     async fn holders(&self, want: &Want, haste: Haste) -> Vec<Holder> {
+        self.holders_told(want, haste, |_| true).await
+    }
+
+    /// As [`Fetcher::holders`]; the story is told of what `is_told` of it.
+    pub(super) async fn holders_told(
+        &self,
+        want: &Want,
+        haste: Haste,
+        is_told: impl FnOnce(&Survey) -> bool,
+    ) -> Vec<Holder> {
         if !self.may_ask_neighbours(&want.key) || self.inner.peers.connected() == 0 {
             return Vec::new();
         }
         let (hash, began) = (KeyHash::of_file(&want.key), Instant::now());
         let survey = self.inner.peers.survey(Some(hash), None, haste).await;
-        want.story.tell_survey(began, &survey);
+        if is_told(&survey) {
+            want.story.tell_survey(began, &survey);
+        }
         let mut holders: Vec<_> = survey.found.into_iter().filter_map(Holder::of).collect();
         holders.truncate(HOLDERS_MAX);
         holders
