@@ -21,8 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(900);
 const AT_ONCE: usize = 8;
 /// Runs whose files a host keeps, so that many runs of large files fit the memory of one machine.
 const RUNS_KEPT: usize = 4;
-/// Hosts that explain a run in which a file was fetched more than once.
-const EXPLAINED_MAX: usize = 6;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -273,13 +271,8 @@ impl Stampede<'_> {
 
     /// What some of those say that fetched, and the logs that were asked for.
     fn show(&self, number: usize) {
-        let of = format!("example.com/run{number}/m0@v1.0.0");
-        let hosts = self.town.hosts.iter();
-        let said = hosts.map(|host| (host.name(), host.explained(&of).stdout));
-        let fetched = said.filter(|(_, said)| said.contains(&self.town.upstream.url()));
-        for (host, said) in fetched.take(EXPLAINED_MAX) {
-            println!("{host} explains:\n{said}");
-        }
+        self.town
+            .explain_fetches(&format!("example.com/run{number}/m0"));
         if self.options.log.is_some() {
             let hosts = self.town.hosts.iter();
             hosts.for_each(|host| println!("{}", host.log()));

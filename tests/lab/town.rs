@@ -17,6 +17,8 @@ use tempfile::TempDir;
 pub(crate) const PORT: u16 = 8485;
 /// How long daemons have to meet: fifty that start on two cores take a few seconds.
 const MEETING_MAX: Duration = Duration::from_secs(120);
+/// Hosts that explain how a file came that was fetched too often.
+const EXPLAINED_MAX: usize = 6;
 
 /// The hosts end before their networks do.
 pub(crate) struct Town {
@@ -103,6 +105,21 @@ impl Town {
             traffic.requests
         });
         fetches.max().unwrap_or_default()
+    }
+
+    /// Prints what some of those explain that asked the upstream for files of this module.
+    pub(crate) fn explain_fetches(&self, module: &str) {
+        let of = format!("{module}@v1.0.0");
+        let hosts = self.hosts.iter();
+        let said = hosts.map(|host| (host.name(), host.explained(&of).stdout));
+        let bytes = [
+            format!("B from {}", self.upstream.url()),
+            "B from upstream".into(),
+        ];
+        let fetched = said.filter(|(_, said)| bytes.iter().any(|of| said.contains(of)));
+        for (host, said) in fetched.take(EXPLAINED_MAX) {
+            println!("{host} explains:\n{said}");
+        }
     }
 }
 

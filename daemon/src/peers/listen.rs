@@ -40,7 +40,7 @@ use super::members::Members;
 use super::named::{self, Given};
 use super::office::Office;
 use super::onlink::{OnLink, ip_of};
-use super::outbox::Outbox;
+use super::probes::Lookout;
 use super::raw::RawDoor;
 use super::remembered::Remembered;
 use super::roads::Roads;
@@ -120,6 +120,10 @@ pub(super) async fn start(
     }
     let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
     let (tidings, tidings_in) = mpsc::channel(TIDINGS_MAX);
+    let lookout = Lookout {
+        roster: Arc::clone(&roster),
+        outbox: Arc::default(),
+    };
     let shared = Arc::new(Shared {
         name: name_of(&ours),
         release: config.release,
@@ -135,7 +139,9 @@ pub(super) async fn start(
         port_in_use,
         unreached: Mutex::default(),
         twin: Mutex::default(),
-        outbox: Outbox::default(),
+        outbox: Arc::clone(&lookout.outbox),
+        office: Arc::new(Office::new(lookout.clone())),
+        lookout,
         evidence: Arc::new(EvidenceRing::new(config.evidence_dir)),
         company: Company::default(),
         capacity,
@@ -147,7 +153,6 @@ pub(super) async fn start(
         crossing,
         paused: Mutex::default(),
         lanes: Lanes::default(),
-        office: Arc::new(Office::new()),
         line: Line::new(config.site_connections, MemberId::of(&name_of(&ours))),
         raw_door: RawDoor::default(),
         talks: Talks::default(),

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::frames::{self, FrameError};
+use super::probes::Lookout;
 use super::serve::SMALL_FILE_BYTES_MAX;
 use super::{Shared, lock, name_of, peer_id_of};
 
@@ -32,15 +33,24 @@ const BETWEEN_ASKS: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Office {
     began: Instant,
+    lookout: Lookout,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     desk: Desk,
-    lines: HashMap<Ticket, mpsc::Sender<Word>>,
+    lines: HashMap<Ticket, Line>,
     last_ticket: u64,
     is_running: bool,
+}
+
+/// What is said to one asker.
+#[derive(Debug)]
+struct Line {
+    words: mpsc::Sender<Word>,
+    /// Nobody where this host itself asks.
+    peer: Option<PeerId>,
 }
 
 /// One that asks something; gone when this is dropped.
@@ -51,24 +61,28 @@ pub(super) struct Visit {
 }
 
 impl Office {
-    pub(super) fn new() -> Self {
+    /// Has those looked at whose words it misses.
+    pub(super) fn new(lookout: Lookout) -> Self {
         Self {
             began: Instant::now(),
+            lookout,
             state: Mutex::default(),
         }
     }
 
-    /// Somebody wants something: who is there now, and what it is told. `known` are those that are known to have it.
+    /// Somebody wants something, a neighbour or this host itself: who is there now, and what it is told. `known` are those that are
+    /// known to have it.
     pub(super) fn want(
         self: &Arc<Self>,
-        who: MemberId,
+        (who, peer): (MemberId, Option<PeerId>),
         want: (KeyHash, bool, Claim),
         known: &[MemberId],
     ) -> (Visit, mpsc::Receiver<Word>) {
-        let (line, words) = mpsc::channel(WORDS_WAITING_MAX);
+        let (line, words_out) = mpsc::channel(WORDS_WAITING_MAX);
         let mut state = lock(&self.state);
         state.last_ticket += 1;
         let ticket = Ticket(state.last_ticket);
+        let line = Line { words: line, peer };
         state.lines.insert(ticket, line);
         let said = state.desk.want(self.now(), ticket, who, want, known);
         state.pass_on(said);
@@ -78,7 +92,7 @@ impl Office {
         }
         drop(state);
         let office = Arc::clone(self);
-        (Visit { office, ticket }, words)
+        (Visit { office, ticket }, words_out)
     }
 
     /// Leases in force and askers that wait, for people to see.
@@ -90,7 +104,15 @@ impl Office {
         loop {
             tokio::time::sleep(PROGRESS_EVERY).await;
             let mut state = lock(&self.state);
-            let said = state.desk.tick(self.now());
+            let now = self.now();
+            for ticket in state.desk.unheard(now) {
+                let line = state.lines.get(&ticket);
+                if let Some(peer) = line.and_then(|line| line.peer) {
+                    let is_mute = self.lookout.finds_mute(&peer);
+                    state.desk.is_mute(ticket, is_mute);
+                }
+            }
+            let said = state.desk.tick(now);
             state.pass_on(said);
             if state.desk.is_empty() {
                 state.is_running = false;
@@ -110,7 +132,10 @@ impl State {
         for (ticket, word) in said {
             let is_last = matches!(word, Word::Nobody | Word::Busy);
             let may_be_lost = matches!(word, Word::Progress(_));
-            let sent = self.lines.get(&ticket).map(|line| line.try_send(word));
+            let sent = self
+                .lines
+                .get(&ticket)
+                .map(|line| line.words.try_send(word));
             if is_last || matches!(sent, Some(Err(_))) && !may_be_lost {
                 self.lines.remove(&ticket);
             }
@@ -163,7 +188,9 @@ pub(super) async fn serve(
     let who = MemberId::of(&name_of(&peer));
     let key = KeyHash(key);
     let known = known_holders(shared, key).await;
-    let (visit, mut words) = shared.office.want(who, (key, can_fetch, claim), &known);
+    let (visit, mut words) = shared
+        .office
+        .want((who, Some(peer)), (key, can_fetch, claim), &known);
     let hearing = async {
         loop {
             let (ask, bytes) = frames::read::<Ask>(&mut reader, STAY_MAX).await?;
@@ -254,11 +281,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_second_waits_for_the_first_and_has_its_place_when_that_one_goes() {
-        let office = Arc::new(Office::new());
+        let office = Arc::new(Office::new(Lookout::default()));
         let want = (KEY, true, Claim::Nothing);
-        let (first, mut to_first) = office.want(who(1), want, &[]);
+        let (first, mut to_first) = office.want((who(1), None), want, &[]);
         assert_eq!(to_first.recv().await, Some(Word::Fetch));
-        let (second, mut to_second) = office.want(who(2), want, &[]);
+        let (second, mut to_second) = office.want((who(2), None), want, &[]);
         assert_eq!(to_second.recv().await, Some(Word::Wait { holder: who(1) }));
         assert_eq!(office.counts(), (1, 1));
         let progress = Progress {
@@ -276,12 +303,12 @@ mod tests {
 
     #[tokio::test]
     async fn who_does_not_take_its_words_is_let_go() {
-        let office = Arc::new(Office::new());
-        let (_visit, mut words) = office.want(who(1), (KEY, false, Claim::Nothing), &[]);
+        let office = Arc::new(Office::new(Lookout::default()));
+        let (_visit, mut words) = office.want((who(1), None), (KEY, false, Claim::Nothing), &[]);
         assert_eq!(words.recv().await, Some(Word::Nobody));
         // The line ends with the last word.
         assert_eq!(words.recv().await, None);
-        let (idle, _unread) = office.want(who(2), (KEY, true, Claim::Nothing), &[]);
+        let (idle, _unread) = office.want((who(2), None), (KEY, true, Claim::Nothing), &[]);
         for _ in 0..2 * WORDS_WAITING_MAX {
             lock(&office.state).pass_on(vec![(idle.ticket, Word::Queued)]);
         }

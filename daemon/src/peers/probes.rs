@@ -17,6 +17,8 @@ use modmesh_protocol::wire::{Answer, Query};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::frames;
+use super::outbox::Outbox;
+use super::roster::Roster;
 use super::streams::Purpose;
 use super::talk::{Clock, LOOK_EVERY};
 use super::{PeerError, Shared, ask, peer_id_of};
@@ -28,12 +30,31 @@ const WAIT: Duration = PROBE_MAX.saturating_mul(10);
 /// What `modmesh peers` says of one that was put out.
 const SILENT: &str = "it did not answer for four seconds, and its connection was closed";
 
-impl Shared {
-    /// `peer` was silent to a question: it is looked at.
-    pub(super) fn suspect(&self, peer: &PeerId) {
+/// Has neighbours looked at that were silent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lookout {
+    pub(super) roster: Arc<Roster>,
+    pub(super) outbox: Arc<Outbox>,
+}
+
+impl Lookout {
+    fn suspect(&self, peer: &PeerId) {
         if self.roster.suspect(peer) {
             self.outbox.suspect(*peer);
         }
+    }
+
+    /// Has `peer` looked at; whether it is silent to that too, as far as is known by now.
+    pub(super) fn finds_mute(&self, peer: &PeerId) -> bool {
+        self.suspect(peer);
+        self.roster.is_mute_now(peer)
+    }
+}
+
+impl Shared {
+    /// `peer` was silent to a question: it is looked at.
+    pub(super) fn suspect(&self, peer: &PeerId) {
+        self.lookout.suspect(peer);
     }
 
     /// The same.

@@ -173,6 +173,9 @@ impl Roster {
 
     /// A connection ended; `remaining` others are left. Who went with the last one; nobody while there is another.
     pub(super) fn disconnected(&self, peer: &PeerId, remaining: usize) -> Option<Gone> {
+        if remaining == 0 {
+            self.excuse_those_who_named(peer);
+        }
         self.change(peer, |n| {
             n.connections = remaining;
             let gone = (remaining == 0).then_some(match (n.came, n.greeted) {
@@ -196,9 +199,13 @@ impl Roster {
 
     /// `peer` said hello, and that it has been `up` for so long. How it was found, when it became a neighbour by that.
     pub(super) fn greeted(&self, peer: &PeerId, up: Duration) -> Option<FoundBy> {
+        let now = Instant::now();
         self.change(peer, |n| {
-            n.up_before = (Instant::now(), up);
-            n.greeted |= n.connections > 0;
+            n.up_before = (now, up);
+            if n.connections > 0 && !n.greeted {
+                n.greeted = true;
+                Self::comes_anew(n, now);
+            }
             let comes = n.greeted && !n.on_errand && !n.came;
             n.came |= comes;
             comes.then_some(n.found_by)

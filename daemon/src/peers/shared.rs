@@ -26,6 +26,7 @@ use super::line::Line;
 use super::members::Members;
 use super::office::Office;
 use super::outbox::Outbox;
+use super::probes::Lookout;
 use super::raw::RawDoor;
 use super::roads::Unreached;
 use super::roster::Roster;
@@ -80,7 +81,8 @@ pub(super) struct Shared {
     pub(super) unreached: Mutex<Vec<Unreached>>,
     /// Another machine with this host's identity: where it was heard, and when.
     pub(super) twin: Mutex<Option<(IpAddr, Instant)>>,
-    pub(super) outbox: Outbox,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) lookout: Lookout,
     pub(super) evidence: Arc<EvidenceRing>,
     pub(super) counter: Counter,
     pub(super) company: Company,

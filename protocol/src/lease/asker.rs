@@ -184,6 +184,12 @@ impl Asker {
                     None => self.ask_next(now, claim, &mut acts),
                 }
             }
+            // Who asks the next owner is to wait for this fetch too.
+            Stage::Fetching => {
+                if let Some(next) = self.next_owner() {
+                    self.open(next, Claim::Fetching(self.progress), &mut acts);
+                }
+            }
             _ => {}
         }
         acts
@@ -500,13 +506,14 @@ impl Asker {
         acts.push(Act::Fetch);
     }
 
-    /// Fetches without a lease, and says so to both owners: who asks them next may wait for this host.
+    /// Fetches without a lease, and says so to two owners that are there: who asks them next may wait for this host.
     fn fetch_alone(&mut self, now: Duration, acts: &mut Vec<Act>) {
         self.fetch(now, acts);
         for at in 0..OWNERS {
             // A word on the stream of a want that waits would be a progress; a new want says what it is.
             self.forsake(at, acts);
         }
+        self.lost = [false; OWNERS];
         for at in (0..OWNERS).take(SHOWN) {
             if self.of.owners[at].is_some() {
                 self.open(at, Claim::Fetching(Progress::default()), acts);

@@ -25,6 +25,9 @@ const REMEMBERED: Duration = Duration::from_secs(30);
 const FAILURES_MAX: u8 = 2;
 /// How long a lease has no byte before one that waits may be given it, which asks for that.
 const NO_BYTE: Duration = Duration::from_secs(2);
+/// How long the holder of a lease may say nothing: five words. Then it is to be looked at, and those who wait for it as well, for they may
+/// all be on the other side of a network that was parted.
+const UNHEARD: Duration = Duration::from_secs(1);
 /// How often a lease without a byte is handed over, and to nobody twice.
 const HANDED_OVER_MAX: usize = 8;
 /// How often what came may be of no use, so that it begins anew, and the lease stays.
@@ -94,6 +97,8 @@ struct Missed {
 struct Asking {
     who: MemberId,
     can_fetch: bool,
+    /// Whether it is silent to everything.
+    is_mute: bool,
     stage: Stage,
 }
 
@@ -116,6 +121,8 @@ struct Lease {
     ticket: Ticket,
     holder: MemberId,
     granted: Duration,
+    /// When its holder last said anything.
+    heard: Duration,
     /// When it last got further.
     renewed: Duration,
     progress: Progress,
@@ -160,6 +167,7 @@ impl Desk {
         let asking = Asking {
             who,
             can_fetch,
+            is_mute: false,
             stage: Stage::Waiting,
         };
         thing.askers.insert(ticket, asking);
@@ -197,6 +205,7 @@ impl Desk {
             return Said::new();
         };
         let mut said = Said::new();
+        thing.is_heard(now, ticket);
         match ask {
             Ask::Want { .. } => return said,
             Ask::Progress(progress) => thing.progress(now, ticket, *progress, &mut said),
@@ -254,6 +263,27 @@ impl Desk {
         }
         self.things.retain(|_, thing| !thing.is_over(now));
         said
+    }
+
+    /// Those that are to be looked at: holders of leases that have said nothing for a second, and who waits for them.
+    pub fn unheard(&self, now: Duration) -> Vec<Ticket> {
+        let of = |thing: &Thing| {
+            let lease = thing.lease.as_ref();
+            let holder = lease.filter(|lease| now.saturating_sub(lease.heard) >= UNHEARD);
+            let holder = holder.map(|lease| lease.ticket);
+            let waiting = holder.iter().flat_map(|_| thing.waiting.iter().copied());
+            holder.into_iter().chain(waiting).collect::<Vec<_>>()
+        };
+        self.things.values().flat_map(of).collect()
+    }
+
+    /// Whether one that was looked at is silent to everything: then nobody waits for it, and it gets no lease while there are others.
+    pub fn is_mute(&mut self, ticket: Ticket, is_mute: bool) {
+        let key = self.tickets.get(&ticket).map(|(key, _)| *key);
+        let thing = key.and_then(|key| self.things.get_mut(&key));
+        if let Some(asking) = thing.and_then(|thing| thing.askers.get_mut(&ticket)) {
+            asking.is_mute = is_mute;
+        }
     }
 
     /// Whether there is nothing to decide about.
@@ -353,6 +383,17 @@ impl Thing {
         self.leaves(now, ticket);
     }
 
+    /// This asker has said something.
+    fn is_heard(&mut self, now: Duration, ticket: Ticket) {
+        if let Some(asking) = self.askers.get_mut(&ticket) {
+            asking.is_mute = false;
+        }
+        let lease = self.lease.as_mut();
+        if let Some(lease) = lease.filter(|lease| lease.ticket == ticket) {
+            lease.heard = now;
+        }
+    }
+
     fn add_holder(&mut self, who: MemberId) {
         self.holders.retain(|holder| *holder != who);
         self.holders.push_back(who);
@@ -374,6 +415,7 @@ impl Thing {
                 ticket,
                 holder: asking.who,
                 granted: now,
+                heard: now,
                 renewed: now,
                 progress,
                 has_nothing_yet: false,
@@ -470,15 +512,12 @@ impl Thing {
 
     /// Ends what has run out, and gives everybody who waits what there is by now.
     fn settle(&mut self, now: Duration, said: &mut Said) {
-        let ran_out = |lease: &Lease| lease.has_run_out(now);
-        let other_can_fetch = || {
-            let mut waiting = self.waiting.iter();
-            waiting.any(|ticket| {
-                self.askers
-                    .get(ticket)
-                    .is_some_and(|asking| asking.can_fetch)
-            })
+        let is_mute = |ticket: &Ticket| {
+            let asking = self.askers.get(ticket);
+            asking.is_some_and(|asking| asking.is_mute)
         };
+        let ran_out = |lease: &Lease| lease.has_run_out(now) || is_mute(&lease.ticket);
+        let other_can_fetch = || self.waiting.iter().any(|ticket| self.can_fetch(ticket));
         // Where nobody else could fetch it, a slow holder is better than none.
         if self.lease.as_ref().is_some_and(ran_out) && other_can_fetch() {
             let ended = self.lease.take().map(|lease| lease.ticket);
@@ -497,6 +536,12 @@ impl Thing {
         } else if self.holders.is_empty() && self.lease.is_none() && self.grace.is_none() {
             self.grant(now, said);
         }
+    }
+
+    /// Whether this asker could fetch it now, as far as is known.
+    fn can_fetch(&self, ticket: &Ticket) -> bool {
+        let asking = self.askers.get(ticket);
+        asking.is_some_and(|asking| asking.can_fetch && !asking.is_mute)
     }
 
     /// Sends those who wait to those who have it, a few to each.
@@ -558,21 +603,30 @@ impl Thing {
 
     /// Gives the lease to the first that can fetch and tells all others to wait for it; where nobody can, says so.
     fn grant(&mut self, now: Duration, said: &mut Said) {
-        let at = |stage: Stage| {
-            let found = self.askers.iter().find(|(_, asking)| asking.stage == stage);
+        let at = |stage: Stage, may_be_mute: bool| {
+            let mut askers = self.askers.iter();
+            let found = askers
+                .find(|(_, asking)| asking.stage == stage && (may_be_mute || !asking.is_mute));
             found.map(|(ticket, _)| *ticket)
         };
-        let able = |ticket: &&Ticket| self.askers.get(ticket).is_some_and(|a| a.can_fetch);
+        let able = |ticket: &&Ticket| self.can_fetch(ticket);
+        let mute = |ticket: &&Ticket| {
+            let asking = self.askers.get(ticket);
+            asking.is_some_and(|asking| asking.can_fetch && asking.is_mute)
+        };
         let is_new = |ticket: &&Ticket| {
             let asking = self.askers.get(ticket);
             asking.is_some_and(|asking| !self.straggled.contains(&asking.who))
         };
         let mut able_and_new = self.waiting.iter().filter(able).filter(is_new);
         // One that fetches without our lease holds it as well as anybody.
-        let heir = at(Stage::Fetching)
+        let heir = at(Stage::Fetching, false)
             .or_else(|| able_and_new.next().copied())
             .or_else(|| self.waiting.iter().find(able).copied())
-            .or_else(|| at(Stage::Straggling));
+            .or_else(|| at(Stage::Straggling, false))
+            .or_else(|| at(Stage::Fetching, true))
+            .or_else(|| self.waiting.iter().find(mute).copied())
+            .or_else(|| at(Stage::Straggling, true));
         let Some(heir) = heir else {
             for ticket in std::mem::take(&mut self.waiting) {
                 said.push((ticket, Word::Nobody));

@@ -13,7 +13,7 @@ use modmesh_protocol::lease::{
     Act, Ask, Asker, Circumstances, Desk, Member, MemberId, OWNERS, Progress, Road, Ticket, Word,
     owners,
 };
-use modmesh_protocol::limits::PROGRESS_EVERY;
+use modmesh_protocol::limits::{PROBE_GRACE, PROGRESS_EVERY};
 use modmesh_protocol::wire;
 
 use super::{Outcome, Scenario};
@@ -362,6 +362,7 @@ impl<'a> World<'a> {
                 );
             }
         } else {
+            self.look_out(host);
             let said = self.hosts[host].desk.tick(now);
             self.say(said);
         }
@@ -371,6 +372,20 @@ impl<'a> World<'a> {
             .map(|asker| asker.tick(now, &road));
         self.carry_out(host, acts.unwrap_or_default());
         self.at(now + PROGRESS_EVERY, Event::Tick(host));
+    }
+
+    /// An owner has those looked at whose words it misses, and knows after the grace of a probe who is silent.
+    fn look_out(&mut self, owner: usize) {
+        let unheard = self.hosts[owner]
+            .desk
+            .unheard(self.now.saturating_sub(PROBE_GRACE));
+        for ticket in unheard {
+            let asker = self.streams.get(&ticket.0).map(|stream| stream.asker);
+            let is_silent =
+                |asker: usize| !self.hosts[asker].alive || self.is_between(asker, owner);
+            let is_mute = asker.is_some_and(is_silent);
+            self.hosts[owner].desk.is_mute(ticket, is_mute);
+        }
     }
 
     fn all(&self, is: impl Fn(&Host) -> bool) -> Vec<usize> {

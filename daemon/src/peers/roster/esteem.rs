@@ -12,11 +12,14 @@ use modmesh_protocol::peer_name::PeerName;
 
 use super::Roster;
 use super::neighbour::{Neighbour, Probe};
-use crate::peers::lock;
+use crate::peers::{lock, name_of};
 
 /// How long a neighbour that was silent for two seconds is asked last, or not at all where somebody else can be asked; and
 /// how long one comes after others that said it has a file and did not give it.
 const SLOW: Duration = Duration::from_secs(30);
+/// An owner had this host wait for one that turns out to be gone within so long: then that was no lie, so often an hour.
+const EXCUSED_WITHIN: Duration = Duration::from_secs(10);
+const EXCUSED_MAX: u8 = 3;
 /// Lies that are listed per neighbour; the files of older ones stay in the ring.
 const LISTED_LIES_MAX: usize = 16;
 
@@ -123,6 +126,16 @@ impl Roster {
         self.named(peer, slow).unwrap_or_default()
     }
 
+    /// `peer` came on a new connection. That it was silent before may have been the network's doing, and is forgotten: once in so long, so
+    /// that one that comes again and again is waited for at most twice as often as one that stays.
+    pub(super) fn comes_anew(n: &mut Neighbour, now: Instant) {
+        let is_over = |until: Option<Instant>| until.is_none_or(|until| until <= now);
+        if !is_over(n.slow_until) && is_over(n.unexcused_until) {
+            n.slow_until = None;
+            n.unexcused_until = Some(now + SLOW);
+        }
+    }
+
     /// `peer` said that it has a file and did not give it.
     pub(in crate::peers) fn broke_its_word(&self, peer: &PeerId) {
         self.change(peer, |n| n.doubted_until = Some(Instant::now() + SLOW));
@@ -163,11 +176,40 @@ impl Roster {
         settled.collect()
     }
 
-    /// `peer`, as an owner, said to wait for `holder`, in vain.
-    pub(in crate::peers) fn waited_in_vain(&self, peer: &PeerId, holder: &str) {
-        self.change(peer, |n| {
-            n.vain_until = Some((Instant::now() + BAN, holder.to_owned()));
+    /// `peer`, as an owner, said to wait for `holder`, in vain. That is no lie where the holder is gone, for the owner could not know.
+    pub(in crate::peers) fn waited_in_vain(&self, peer: &PeerId, holder: MemberId) {
+        let now = Instant::now();
+        let named = {
+            let peers = lock(&self.0);
+            let mut named = peers.values();
+            let named = named.find(|n| MemberId::of(&n.name) == holder);
+            named.map(|n| (n.name.clone(), !n.is_usable(now) || n.mute(now).is_some()))
+        };
+        let is_gone = named.as_ref().is_some_and(|(_, is_gone)| *is_gone);
+        let holder = named.map_or("a stranger".to_owned(), |(name, _)| name.to_string());
+        let is_excused = self.change(peer, |n| {
+            n.vain_until = Some((now + BAN, holder.clone()));
+            is_gone && excuse(n, now)
         });
+        if is_excused {
+            tracing::debug!(%peer, holder, "an owner had this host wait in vain for one that is gone");
+        } else {
+            tracing::info!(%peer, holder, "an owner had this host wait in vain; it is not asked for a while");
+        }
+    }
+
+    /// `holder` is gone: owners that had this host wait for it did not lie.
+    pub(in crate::peers) fn excuse_those_who_named(&self, holder: &PeerId) {
+        let (now, holder) = (Instant::now(), name_of(holder));
+        for n in lock(&self.0).values_mut() {
+            let is_named = n.vain_until.as_ref().is_some_and(|(until, named)| {
+                let since = BAN.saturating_sub(until.saturating_duration_since(now));
+                named == holder.as_str() && since < EXCUSED_WITHIN
+            });
+            if is_named {
+                excuse(n, now);
+            }
+        }
     }
 
     /// `peer` was silent to a question. Whether it is to be probed: it is connected, and is not being probed and was not just now.
@@ -196,6 +238,15 @@ impl Roster {
                 n.probe = Some(Probe::Mute(until));
             }
         });
+        self.excuse_those_who_named(peer);
+    }
+
+    /// Whether `peer` is probed and has not answered for a while.
+    pub(in crate::peers) fn is_mute_now(&self, peer: &PeerId) -> bool {
+        let now = Instant::now();
+        lock(&self.0)
+            .get(peer)
+            .is_some_and(|n| n.mute(now).is_some())
     }
 
     /// `peer` answered a probe.
@@ -211,4 +262,19 @@ impl Roster {
         let neighbour = peers.get_mut(peer).filter(|n| n.is_here_to_stay(now));
         neighbour.is_some_and(|n| n.announcements.take(now))
     }
+}
+
+/// Takes back that this owner had this host wait in vain; whether that was done.
+fn excuse(n: &mut Neighbour, now: Instant) -> bool {
+    let (since, count) = n.vain_excused;
+    let (since, count) = match now.saturating_duration_since(since) < BAN {
+        true => (since, count),
+        false => (now, 0),
+    };
+    let is_excused = count < EXCUSED_MAX;
+    if is_excused {
+        n.vain_until = None;
+        n.vain_excused = (since, count + 1);
+    }
+    is_excused
 }

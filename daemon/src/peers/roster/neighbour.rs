@@ -43,9 +43,13 @@ pub(super) struct Neighbour {
     pub(super) up_before: (Instant, Duration),
     /// Until when it is not asked as an owner, and for whom it had this host wait.
     pub(super) vain_until: Option<(Instant, String)>,
+    /// Since when within the last hour, and how often, that was taken back because the one waited for was gone.
+    pub(super) vain_excused: (Instant, u8),
     /// While it is probed, or shortly after: since when, and what came of it.
     pub(super) probe: Option<Probe>,
     pub(super) slow_until: Option<Instant>,
+    /// Until when a new connection does not end that.
+    pub(super) unexcused_until: Option<Instant>,
     pub(super) doubted_until: Option<Instant>,
     /// Whether it answers questions for small files with their proofs, by its own word.
     pub(super) gives_inline: bool,
@@ -101,8 +105,10 @@ impl Neighbour {
             last_error: None,
             up_before: (now, Duration::ZERO),
             vain_until: None,
+            vain_excused: (now, 0),
             probe: None,
             slow_until: None,
+            unexcused_until: None,
             doubted_until: None,
             gives_inline: false,
             plain_until: None,

@@ -1,5 +1,7 @@
 //! Who is usable, who is believed, and who is forgotten.
 
+use modmesh_protocol::lease::MemberId;
+
 use super::*;
 
 #[test]
@@ -51,6 +53,65 @@ fn who_delivered_comes_first_and_who_broke_its_word_last() {
     let mut names = [&liar, &stranger, &proven].map(name_of);
     names.sort_by_key(|name| roster.rank(name));
     assert_eq!(names, [&proven, &stranger, &liar].map(name_of));
+}
+
+#[test]
+fn a_silence_ends_with_a_new_connection_but_not_again_and_again() {
+    let (roster, peer) = (Roster::default(), PeerId::random());
+    let name = name_of(&peer);
+    let comes = || {
+        roster.disconnected(&peer, 0);
+        roster.connected(&peer, "/ip4/127.0.0.1/tcp/1".into(), FoundBy::Mdns);
+        roster.greeted(&peer, Duration::ZERO);
+    };
+    comes();
+    roster.was_slow(&name);
+    // Another greeting on the same connection.
+    roster.greeted(&peer, Duration::ZERO);
+    assert!(roster.is_slow(&name));
+    comes();
+    assert!(!roster.is_slow(&name));
+    roster.was_slow(&name);
+    comes();
+    assert!(roster.is_slow(&name));
+}
+
+#[test]
+fn an_owner_that_named_one_that_is_gone_is_excused_a_few_times_an_hour() {
+    let roster = Roster::default();
+    let [owner, holder, stranger] = [(); 3].map(|()| PeerId::random());
+    let id = |peer| MemberId::of(&name_of(peer));
+    let comes = |peer| {
+        roster.connected(peer, "/ip4/127.0.0.1/tcp/1".into(), FoundBy::Mdns);
+        roster.greeted(peer, Duration::ZERO);
+    };
+    let is_asked = || roster.settled().iter().any(|one| one.peer == owner);
+    comes(&owner);
+    assert!(is_asked());
+    // It had gone before the owner was blamed.
+    comes(&holder);
+    roster.disconnected(&holder, 0);
+    roster.waited_in_vain(&owner, id(&holder));
+    assert!(is_asked());
+    // It is found to be gone afterwards: silent to a probe, or by its connection.
+    comes(&holder);
+    roster.waited_in_vain(&owner, id(&holder));
+    assert!(!is_asked());
+    assert!(roster.suspect(&holder));
+    roster.is_mute(&holder);
+    assert!(is_asked());
+    roster.answered_the_probe(&holder);
+    roster.waited_in_vain(&owner, id(&holder));
+    assert!(!is_asked());
+    roster.disconnected(&holder, 0);
+    assert!(is_asked());
+    // Too often.
+    roster.waited_in_vain(&owner, id(&holder));
+    assert!(!is_asked());
+    // And nobody is excused for one that never was there.
+    comes(&holder);
+    roster.waited_in_vain(&holder, id(&stranger));
+    assert!(roster.settled().is_empty());
 }
 
 #[test]

@@ -233,11 +233,8 @@ impl Conversation {
     fn blame(&self, owner: MemberId, holder: MemberId) {
         let blamed = self.owners.iter().flatten().find(|one| one.id == owner);
         if let Some(peer) = blamed.and_then(|one| one.peer) {
-            let known = self.known(&[holder]);
-            let holder = known.first().map_or("a stranger", PeerName::as_str);
-            tracing::info!(%peer, holder, "an owner had this host wait in vain; it is not asked for a while");
             self.shared.roster.waited_in_vain(&peer, holder);
-            if let Some(holder) = known.first() {
+            if let Some(holder) = self.known(&[holder]).first() {
                 self.shared.suspect_named(holder);
             }
         }

@@ -102,7 +102,7 @@ impl Said {
         };
         let want: (KeyHash, bool, Claim) = (KeyHash(key), can_fetch, claim);
         let known = known_holders(&self.shared, want.0).await;
-        let (visit, mut words): (Visit, _) = self.shared.office.want(ours, want, &known);
+        let (visit, mut words): (Visit, _) = self.shared.office.want((ours, None), want, &known);
         loop {
             tokio::select! {
                 biased;

@@ -108,6 +108,22 @@ fn who_gets_the_lease_shows_it_to_the_next_owner_and_tells_both_how_it_goes() {
 }
 
 #[test]
+fn who_fetches_and_loses_its_owners_shows_it_to_the_next() {
+    let mut asker = begin(true);
+    asker.hear(ms(1), 0, Word::Fetch);
+    let progress = Progress {
+        bytes: 5,
+        total: None,
+    };
+    asker.fetched(ms(100), Fetched::SoFar(progress));
+    let shown = Claim::Fetching(progress);
+    assert_eq!(asker.lost(ms(200), 0), [opens(2, true, shown)]);
+    assert_eq!(asker.lost(ms(201), 1), []);
+    let done = [Act::Say(2, Ask::Done), Act::Close(2)];
+    assert_eq!(asker.fetched(ms(300), Fetched::Here), done);
+}
+
+#[test]
 fn silent_owners_are_passed_over_and_then_one_fetches_alone_and_says_so() {
     let mut asker = begin(true);
     assert_eq!(asker.tick(ms(99), &road()), []);

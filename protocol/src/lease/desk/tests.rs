@@ -56,6 +56,49 @@ fn have(holders: &[u8]) -> Word {
 }
 
 #[test]
+fn a_holder_that_is_silent_to_everything_loses_its_lease_to_one_that_is_there() {
+    let mut office = Office::default();
+    assert_eq!(office.wants(0, 1, Claim::Nothing), [to(1, Word::Fetch)]);
+    for asker in 2..=4 {
+        let said = office.wants(0, asker, Claim::Nothing);
+        assert_eq!(said, [to(asker, wait(1))]);
+    }
+    office.says(600, 1, progress(10));
+    assert_eq!(office.desk.unheard(ms(1500)), []);
+    // The network is parted: nobody hears the first two any more.
+    assert_eq!(office.desk.unheard(ms(1600)), [1, 2, 3, 4].map(Ticket));
+    for (asker, is_mute) in [(1, true), (2, true), (3, false), (4, false)] {
+        office.desk.is_mute(Ticket(asker), is_mute);
+    }
+    let said = office.desk.tick(ms(1800));
+    let told = [
+        to(3, Word::Fetch),
+        to(2, wait(3)),
+        to(4, wait(3)),
+        to(2, Word::Progress(Progress::default())),
+    ];
+    assert_eq!(said[..3], told[..3], "{said:?}");
+    // Whoever says something is there.
+    office.says(1900, 2, Ask::Missed { holder: who(9) });
+    office.desk.is_mute(Ticket(3), true);
+    office.desk.is_mute(Ticket(4), true);
+    let said = office.desk.tick(ms(2000));
+    assert!(said.contains(&to(2, Word::Fetch)), "{said:?}");
+}
+
+#[test]
+fn of_some_that_are_all_silent_one_gets_the_lease_all_the_same() {
+    let mut office = Office::default();
+    office.wants(0, 1, Claim::Nothing);
+    office.wants(0, 2, Claim::Nothing);
+    for asker in [1, 2] {
+        office.desk.is_mute(Ticket(asker), true);
+    }
+    assert!(!office.desk.tick(ms(1600)).contains(&to(2, Word::Fetch)));
+    assert_eq!(office.desk.gone(ms(1700), Ticket(1)), [to(2, Word::Fetch)]);
+}
+
+#[test]
 fn the_first_fetches_the_others_wait_and_then_have_it_from_the_first_and_from_each_other() {
     let mut office = Office::default();
     assert_eq!(office.wants(0, 1, Claim::Nothing), [to(1, Word::Fetch)]);
