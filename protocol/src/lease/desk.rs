@@ -523,6 +523,9 @@ impl Thing {
             let ended = self.lease.take().map(|lease| lease.ticket);
             if let Some(asking) = ended.and_then(|ticket| self.askers.get_mut(&ticket)) {
                 asking.stage = Stage::Straggling;
+                if asking.is_mute {
+                    self.grace = self.grace.filter(|(holder, _)| *holder != asking.who);
+                }
                 self.straggled.truncate(MISSED_MAX - 1);
                 self.straggled.push_front(asking.who);
             }

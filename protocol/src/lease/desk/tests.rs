@@ -87,6 +87,17 @@ fn a_holder_that_is_silent_to_everything_loses_its_lease_to_one_that_is_there() 
 }
 
 #[test]
+fn a_silent_holder_is_not_expected_by_those_who_were_sent_here_by_another_owner_either() {
+    let mut office = Office::default();
+    let fetching = Claim::Fetching(Progress::default());
+    office.wants(0, 1, fetching);
+    let said = office.wants(1000, 2, Claim::WaitedFor(who(1)));
+    assert_eq!(said, [to(2, wait(1))]);
+    office.desk.is_mute(Ticket(1), true);
+    assert!(office.desk.tick(ms(1600)).contains(&to(2, Word::Fetch)));
+}
+
+#[test]
 fn of_some_that_are_all_silent_one_gets_the_lease_all_the_same() {
     let mut office = Office::default();
     office.wants(0, 1, Claim::Nothing);
