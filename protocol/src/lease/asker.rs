@@ -506,7 +506,8 @@ impl Asker {
         acts.push(Act::Fetch);
     }
 
-    /// Fetches without a lease, and says so to two owners that are there: who asks them next may wait for this host.
+    /// Fetches without a lease, and says so to the first two owners, and to the next where one of them is gone: who asks
+    /// them may wait for this host.
     fn fetch_alone(&mut self, now: Duration, acts: &mut Vec<Act>) {
         self.fetch(now, acts);
         for at in 0..OWNERS {

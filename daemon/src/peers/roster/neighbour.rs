@@ -43,7 +43,7 @@ pub(super) struct Neighbour {
     pub(super) up_before: (Instant, Duration),
     /// Until when it is not asked as an owner, and for whom it had this host wait.
     pub(super) vain_until: Option<(Instant, String)>,
-    /// Since when within the last hour, and how often, that was taken back because the one waited for was gone.
+    /// When the hour began in which that was last taken back because the one waited for was gone, and how often it was in that hour.
     pub(super) vain_excused: (Instant, u8),
     /// While it is probed, or shortly after: since when, and what came of it.
     pub(super) probe: Option<Probe>,
